@@ -1,0 +1,74 @@
+# Everything a fresh clone needs: Python 3.11 to 3.13, make and git. `make` alone lists what there is.
+
+PYTHON ?= python3
+PORT ?= 3000
+# Test processes; a runner with two cores gains nothing from more.
+JOBS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+READY := $(VENV)/.ready
+UNFINISHED := $(VENV)/.unfinished
+DATABASE := build/jaffle_shop.duckdb
+DAGSTER_HOME_DIR := $(CURDIR)/build/dagster_home
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help setup data demo test dev clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "Each sets up $(VENV) first if need be. Another Python: make PYTHON=python3.12 demo"
+
+setup: $(READY) ## Make .venv and install relspec with its development tools (about two minutes, once)
+
+# The stamp is written last. While packages are being written to .venv it holds an 'unfinished' mark, so an
+# interrupted setup starts over with an empty .venv instead of trusting half a package.
+$(READY): pyproject.toml constraints.txt
+	@rm -f $(READY)
+	@if [ -e $(UNFINISHED) ] || ! $(PY) -m pip --version >/dev/null 2>&1; then \
+	  command -v $(PYTHON) >/dev/null 2>&1 || { \
+	    echo "relspec needs Python 3.11, 3.12 or 3.13, and there is no '$(PYTHON)' here. Name one: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }; \
+	  $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	    echo "relspec needs Python 3.11, 3.12 or 3.13; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12 ..." >&2; exit 1; }; \
+	  echo "==> Making $(VENV) with $$($(PYTHON) --version 2>&1)"; \
+	  $(PYTHON) -m venv --clear $(VENV); \
+	fi
+	@echo "==> Installing relspec and its tools into $(VENV) (about two minutes, once)"
+	@touch $(UNFINISHED)
+	@$(PY) -m pip install --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	@rm -f $(UNFINISHED)
+	@touch $(READY)
+
+data: $(READY) ## Generate the example's raw data (once, into examples/jaffle_shop/data)
+	@$(PY) -m examples.jaffle_shop.generate
+
+demo: data ## Build the example twice: the second run has nothing to do, and says why
+	@mkdir -p build
+	@echo; echo "==> relspec run: builds what is missing or out of date"
+	@$(BIN)/relspec run
+	@echo; echo "==> relspec run, again: nothing has changed"
+	@$(BIN)/relspec run
+	@echo; echo "The tables are in $(CURDIR)/$(DATABASE)"
+	@echo "Next: '$(BIN)/relspec plan' shows what each task reads; 'make dev' opens the same graph in Dagster."
+
+test: data ## Lint, formatting, types, import layers, tests and doctests
+	@mkdir -p build
+	@echo "==> ruff check"; $(PY) -m ruff check
+	@echo "==> ruff format"; $(PY) -m ruff format --check
+	@echo "==> ty"; $(PY) -m ty check
+	@echo "==> import layers"; $(BIN)/lint-imports --no-logo
+	@echo "==> pytest"; $(PY) -m pytest -n $(JOBS)
+
+dev: data ## Open the example in Dagster on http://localhost:3000 (another port: make PORT=3001 dev)
+	@mkdir -p $(DAGSTER_HOME_DIR)
+	@cp examples/dagster_home/dagster.yaml $(DAGSTER_HOME_DIR)/dagster.yaml
+	@DAGSTER_HOME='$(DAGSTER_HOME_DIR)' exec $(PY) -W 'ignore:Function `dev_command` is superseded' -m dagster dev -w workspace.yaml -p $(PORT)
+
+clean: ## Remove .venv, the databases, the generated data and all caches
+	rm -rf $(VENV) build dist examples/jaffle_shop/data hamilton_dag.py
+	rm -rf .hypothesis .import_linter_cache .pytest_cache .ruff_cache *.egg-info .tmp_dagster_home_*
+	find relspec_core relspec_dagster tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,186 @@
+"""One root exception, one class per error code.
+
+Every message reads in the same order: what is wrong, where, what to do next.
+
+Codes: RS1xx plan, RS2xx graph, RS3xx readiness, RS4xx execution, RS5xx projection. ``docs/errors.md`` has a page for each.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class RelspecError(Exception):
+    """Something that the user can mend, told as what, where and what next.
+
+    Args:
+        what: one sentence, without a full stop; names the task, the evidence and the column.
+        at: where it is: a task with its file and line, a table, a file.
+        hint: what to do next.
+    """
+
+    code: ClassVar[str] = "RS000"
+
+    def __init__(self, what: str, *, at: str = "", hint: str = "") -> None:
+        self.what = what
+        self.at = at
+        self.hint = hint
+        super().__init__(what, at, hint)
+
+    def __str__(self) -> str:
+        lines = [f"[{self.code}] {self.what}"]
+        if self.at:
+            lines.append(f"  at:   {self.at}")
+        if self.hint:
+            lines.append(f"  next: {self.hint}")
+        return "\n".join(lines)
+
+
+class CatalogError(RelspecError):
+    """RS100: a task or source is declared in a way that can't be used."""
+
+    code = "RS100"
+
+
+class UnknownTableError(RelspecError):
+    """RS101: a task reads a table that no task writes, no source declares and the backend lacks."""
+
+    code = "RS101"
+
+
+class UnknownColumnError(RelspecError):
+    """RS102: a task reads a column that its table does not have."""
+
+    code = "RS102"
+
+
+class SqlError(RelspecError):
+    """RS103: a SQL text does not parse or does not bind."""
+
+    code = "RS103"
+
+
+class BuilderError(RelspecError):
+    """RS104: a task's builder raised, or returned something that is no table."""
+
+    code = "RS104"
+
+
+class UnsupportedPlanError(RelspecError):
+    """RS105: the backend's compiler can't express a plan."""
+
+    code = "RS105"
+
+
+class SourceError(RelspecError):
+    """RS106: a source's files can't be found or read."""
+
+    code = "RS106"
+
+
+class CycleError(RelspecError):
+    """RS201: tasks read one another in a circle; the message draws the path."""
+
+    code = "RS201"
+
+    def __init__(self, path: Sequence[str], *, at: str = "") -> None:
+        self.path = tuple(path)
+        super().__init__(
+            f"tasks read one another in a circle: {' -> '.join(self.path)}",
+            at=at,
+            hint="let one of them read something that comes before the circle.",
+        )
+
+
+class SecondWriterError(RelspecError):
+    """RS202: two tasks write the same evidence, or a task writes what is declared as a source."""
+
+    code = "RS202"
+
+
+class NotReadyError(RelspecError):
+    """RS301: the evidence there is does not meet the edges of a task."""
+
+    code = "RS301"
+
+
+class UnknownTargetError(RelspecError):
+    """RS302: a name that was asked for is neither a task nor evidence of the catalog."""
+
+    code = "RS302"
+
+
+class TaskFailedError(RelspecError):
+    """RS401: the engine refused or failed to build a task's table."""
+
+    code = "RS401"
+
+
+class WarehouseError(RelspecError):
+    """RS402: the warehouse can't be opened, read or written."""
+
+    code = "RS402"
+
+
+class ProjectionError(RelspecError):
+    """RS501: the graph can't be written in another tool's terms, for instance because names collide."""
+
+    code = "RS501"
+
+
+class CompileError(RelspecError):
+    """RS199: several tasks do not compile; ``errors`` has every one of them."""
+
+    code = "RS199"
+
+    def __init__(self, errors: Iterable[RelspecError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__(f"{len(self.errors)} problems in the catalog")
+
+    def __str__(self) -> str:
+        return "\n".join([super().__str__(), *(str(error) for error in self.errors)])
+
+
+def raise_all(errors: Sequence[RelspecError]) -> None:
+    """Raise nothing for no error, the error itself for one, and a ``CompileError`` that holds all for several."""
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise CompileError(errors)
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str | None:
+    """The candidate most like ``name``, whatever its case; None where nothing is alike.
+
+    >>> nearest("amout", ["amount", "id"])
+    'amount'
+    >>> nearest("AMOUNT", ["amount", "id"])
+    'amount'
+    """
+    by_folded = {candidate.casefold(): candidate for candidate in sorted(candidates, reverse=True)}
+    found = get_close_matches(name.casefold(), sorted(by_folded), n=1, cutoff=0.5)
+    return by_folded[found[0]] if found else None
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """``did you mean 'amount'?`` with a space behind it, or nothing where no candidate is alike."""
+    found = nearest(name, candidates)
+    return f"did you mean '{found}'? " if found else ""
+
+
+def listed(names: Iterable[str], *, most: int = 12) -> str:
+    """Names in order, quoted and cut after ``most``.
+
+    >>> listed(["b", "a"])
+    "'b', 'a'"
+    >>> listed([])
+    'none'
+    """
+    quoted = [f"'{name}'" for name in names]
+    if len(quoted) > most:
+        quoted = [*quoted[:most], f"and {len(quoted) - most} more"]
+    return ", ".join(quoted) or "none"

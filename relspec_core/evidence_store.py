@@ -1,0 +1,104 @@
+"""The evidence store: what relspec recorded of each table, kept in the warehouse beside the tables."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import ibis
+
+from relspec_core.evidence import Evidence, EvidenceCatalog
+
+if TYPE_CHECKING:
+    from relspec_core.warehouse import Warehouse
+
+SCHEMA = "relspec"
+TABLE = f"{SCHEMA}.evidence"
+COLUMNS = (
+    "name VARCHAR PRIMARY KEY",
+    "task VARCHAR",
+    "kind VARCHAR NOT NULL",
+    "fingerprint VARCHAR",
+    "version VARCHAR",
+    "columns JSON NOT NULL",
+    "inputs JSON NOT NULL",
+    "reads JSON NOT NULL",
+    "row_count BIGINT",
+    "built_at TIMESTAMP NOT NULL",
+    "seconds DOUBLE",
+    "because VARCHAR NOT NULL",
+)
+NAMES = tuple(column.split()[0] for column in COLUMNS)
+
+
+class EvidenceStore:
+    """Reads and writes the records.
+
+    Args:
+        warehouse: where the records are; nothing is created before the first record.
+    """
+
+    __slots__ = ("_warehouse",)
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+
+    def load(self) -> EvidenceCatalog:
+        """Every record; empty where nothing was ever recorded."""
+        if self._warehouse.relation_kind(TABLE) is None:
+            return EvidenceCatalog()
+        rows = self._warehouse.rows(f"SELECT {', '.join(NAMES)} FROM {TABLE} ORDER BY name")  # noqa: S608 - constants
+        return EvidenceCatalog(_from_row(dict(zip(NAMES, row, strict=True))) for row in rows)
+
+    def known_sources(self) -> EvidenceCatalog:
+        """For everything that a recorded table was built from and that is no recorded table: the columns read of it."""
+        records = self.load()
+        columns: dict[str, dict[str, str]] = {}
+        for record in records.values():
+            for name, read in record.reads.items():
+                if name not in records:
+                    columns.setdefault(name, {}).update(read)
+        return EvidenceCatalog.from_sources(columns)
+
+    def record(self, evidence: Evidence) -> None:
+        """Put one record in place of its predecessor; goes into the running transaction."""
+        self._warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+        self._warehouse.execute(f"CREATE TABLE IF NOT EXISTS {TABLE} ({', '.join(COLUMNS)})")
+        marks = ", ".join("?" for _ in NAMES)
+        self._warehouse.execute(f"INSERT OR REPLACE INTO {TABLE} VALUES ({marks})", _to_row(evidence))
+
+
+def _to_row(evidence: Evidence) -> list[object]:
+    built_at = evidence.built_at or datetime.now(UTC)
+    return [
+        evidence.name,
+        evidence.task,
+        evidence.kind,
+        evidence.fingerprint,
+        evidence.version,
+        json.dumps([[column, str(kind)] for column, kind in evidence.schema.items()]),
+        json.dumps(dict(sorted(evidence.inputs.items()))),
+        json.dumps({name: dict(columns) for name, columns in sorted(evidence.reads.items())}),
+        evidence.rows,
+        built_at.astimezone(UTC).replace(tzinfo=None),
+        evidence.seconds,
+        evidence.because,
+    ]
+
+
+def _from_row(row: dict) -> Evidence:
+    return Evidence(
+        name=row["name"],
+        schema=ibis.schema(dict(json.loads(row["columns"]))),
+        rows=row["row_count"],
+        version=row["version"],
+        task=row["task"],
+        kind=row["kind"],
+        fingerprint=row["fingerprint"],
+        inputs=json.loads(row["inputs"]),
+        reads=json.loads(row["reads"]),
+        built_at=row["built_at"].replace(tzinfo=UTC),
+        seconds=row["seconds"],
+        because=row["because"],
+    )

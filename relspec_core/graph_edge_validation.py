@@ -1,0 +1,140 @@
+"""Edge requirements held against the evidence there is: reasons that print themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from relspec_core.errors import NotReadyError, did_you_mean, listed
+from relspec_core.schemas import fits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import ibis.expr.datatypes as dt
+
+    from relspec_core.evidence import Evidence
+    from relspec_core.graph_inference import EdgeRequirement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingEvidence:
+    """A task reads a table that does not exist now."""
+
+    task: str
+    evidence: str
+
+    def __str__(self) -> str:
+        return f"task '{self.task}' waits for '{self.evidence}', which does not exist"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingColumn:
+    """A task reads a column that its table does not have now."""
+
+    task: str
+    evidence: str
+    column: str
+    columns: tuple[str, ...]
+
+    def __str__(self) -> str:
+        hint = did_you_mean(self.column, self.columns)
+        return (
+            f"task '{self.task}' reads '{self.evidence}.{self.column}', which '{self.evidence}' lacks; "
+            f"{hint}It has {listed(self.columns)}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrongType:
+    """A task reads a column whose type is not the one that its plan was made for, nor wider."""
+
+    task: str
+    evidence: str
+    column: str
+    required: dt.DataType
+    actual: dt.DataType
+
+    def __str__(self) -> str:
+        return (
+            f"task '{self.task}' reads '{self.evidence}.{self.column}' as {self.required}, but it is {self.actual}; "
+            f"cast it in the plan, or give '{self.evidence}' its old type back"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitsForTask:
+    """A task reads what another task can't write now; ``cause`` is what is wrong at the start of the chain."""
+
+    task: str
+    evidence: str
+    producer: str
+    cause: str
+
+    def __str__(self) -> str:
+        return f"task '{self.task}' waits for '{self.evidence}' of task '{self.producer}': {self.cause}"
+
+
+Reason = MissingEvidence | MissingColumn | WrongType | WaitsForTask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeReport:
+    """Every edge that was looked at, with what is wrong with it.
+
+    Attributes:
+        checked: edges in order, each with its reasons; an edge without any is met.
+    """
+
+    checked: tuple[tuple[EdgeRequirement, tuple[Reason, ...]], ...]
+
+    @property
+    def broken(self) -> tuple[Reason, ...]:
+        """What is wrong, in the order of the edges."""
+        return tuple(reason for _, reasons in self.checked for reason in reasons)
+
+    def __bool__(self) -> bool:
+        return not self.broken
+
+    def __str__(self) -> str:
+        if not self.broken:
+            return f"all {len(self.checked)} edges are met"
+        return "\n".join(str(reason) for reason in self.broken)
+
+    def raise_if_broken(self) -> None:
+        """Raise where an edge is not met.
+
+        Raises:
+            NotReadyError: RS301, with every reason.
+        """
+        if self.broken:
+            tasks = listed(dict.fromkeys(reason.task for reason in self.broken))
+            raise NotReadyError(
+                f"{len(self.broken)} requirements of {tasks} are not met", at=str(self), hint="bring the evidence, or fix the plans."
+            )
+
+
+def check_edge(edge: EdgeRequirement, evidence: Mapping[str, Evidence]) -> tuple[Reason, ...]:
+    """What is wrong with one edge, column by column; nothing where it is met."""
+    found = evidence.get(edge.evidence)
+    if found is None:
+        return (MissingEvidence(task=edge.task, evidence=edge.evidence),)
+    reasons: list[Reason] = []
+    for column in edge.columns:
+        actual = found.type_of(column)
+        if actual is None:
+            reasons.append(
+                MissingColumn(task=edge.task, evidence=edge.evidence, column=column, columns=found.columns)
+            )
+        elif not fits(edge.types[column], actual):
+            reasons.append(
+                WrongType(
+                    task=edge.task, evidence=edge.evidence, column=column, required=edge.types[column], actual=actual
+                )
+            )
+    return tuple(reasons)
+
+
+def validate_edges(edges: Iterable[EdgeRequirement], evidence: Mapping[str, Evidence]) -> EdgeReport:
+    """Every edge held against the evidence there is."""
+    return EdgeReport(checked=tuple((edge, check_edge(edge, evidence)) for edge in edges))

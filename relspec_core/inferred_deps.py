@@ -1,0 +1,123 @@
+"""What a plan reads: tables, exactly which columns of each, and how each output column comes from them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from relspec_core.column_flow import InputColumn, Use
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    import ibis
+    import ibis.expr.datatypes as dt
+
+    from relspec_core.plan_tree import PlanTree
+
+__all__ = ["ColumnUse", "InferredDeps", "Use", "infer_deps", "merge_deps"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ColumnUse:
+    """One way in which a column of an evidence is used."""
+
+    evidence: str
+    column: str
+    use: Use
+
+    def __str__(self) -> str:
+        return f"{self.evidence}.{self.column} ({self.use})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferredDeps:
+    """What one plan depends on.
+
+    Attributes:
+        inputs: the evidence read, sorted; also where no column but only rows are read.
+        required_columns: for each input the columns that the plan must be able to read, sorted; empty: rows only.
+        required_types: the type of each required column.
+        lineage: for each output column, in order, where its value comes from, and what decides this output alone.
+        row_uses: what decides which rows there are, and their order: one list for the whole plan.
+        unresolved: inputs of which all columns are required because the truth can't be known, and why.
+    """
+
+    inputs: tuple[str, ...]
+    required_columns: Mapping[str, tuple[str, ...]]
+    required_types: Mapping[str, Mapping[str, dt.DataType]]
+    lineage: Mapping[str, tuple[ColumnUse, ...]]
+    row_uses: tuple[ColumnUse, ...] = ()
+    unresolved: Mapping[str, str] = field(default_factory=dict)
+
+    def uses_of(self, evidence: str) -> Mapping[str, tuple[Use, ...]]:
+        """For each required column of an input, all the ways in which the plan uses it, sorted."""
+        found: dict[str, set[Use]] = {column: set() for column in self.required_columns[evidence]}
+        for use in (*self.row_uses, *(use for uses in self.lineage.values() for use in uses)):
+            if use.evidence == evidence and use.column in found:
+                found[use.column].add(use.use)
+        return {column: tuple(sorted(uses)) for column, uses in found.items()}
+
+
+def infer_deps(tree: PlanTree, *, outputs: Iterable[str], schemas: Mapping[str, ibis.Schema]) -> InferredDeps:
+    """What a canonical tree reads.
+
+    Args:
+        tree: pruned.
+        outputs: the plan's output columns, in order.
+        schemas: of every evidence read; other tables, in-memory ones, are no evidence.
+    """
+    columns: dict[str, list[str]] = defaultdict(list)
+    for source in tree.walk.flow.inputs(tree.live):
+        if source.evidence not in schemas:
+            continue
+        found = columns[source.evidence]
+        if isinstance(source, InputColumn):
+            found.append(source.column)
+    required = {evidence: tuple(sorted(found)) for evidence, found in sorted(columns.items())}
+    return InferredDeps(
+        inputs=tuple(required),
+        required_columns=required,
+        required_types={
+            evidence: {column: schemas[evidence][column] for column in found} for evidence, found in required.items()
+        },
+        lineage=_lineage(tree, tuple(outputs), required),
+        row_uses=_uses(tree, tree.root.rows, required),
+        unresolved={evidence: reason for evidence, reason in sorted(tree.walk.unresolved.items()) if evidence in required},
+    )
+
+
+def _lineage(
+    tree: PlanTree, outputs: tuple[str, ...], evidence: Collection[str]
+) -> dict[str, tuple[ColumnUse, ...]]:
+    root = tree.root
+    if root.anything is not None:
+        return dict.fromkeys(outputs, _uses(tree, root.anything, evidence))
+    return {name: _uses(tree, node, evidence) for name, node in zip(outputs, root.nodes, strict=True)}
+
+
+def _uses(tree: PlanTree, node: int, evidence: Collection[str]) -> tuple[ColumnUse, ...]:
+    found = tree.walk.flow.uses(node)
+    return tuple(
+        sorted(ColumnUse(source.evidence, source.column, use) for source, use in found if source.evidence in evidence)
+    )
+
+
+def merge_deps(parts: Iterable[InferredDeps]) -> InferredDeps:
+    """What several plans read together, as the outputs of one task do; output columns are left out."""
+    parts = tuple(parts)
+    types: dict[str, dict[str, dt.DataType]] = {}
+    for deps in parts:
+        for evidence, found in deps.required_types.items():
+            types.setdefault(evidence, {}).update(found)
+    required = {evidence: tuple(sorted(types[evidence])) for evidence in sorted(types)}
+    uses = {use for deps in parts for use in (*deps.row_uses, *(u for uses in deps.lineage.values() for u in uses))}
+    return InferredDeps(
+        inputs=tuple(required),
+        required_columns=required,
+        required_types={evidence: {column: types[evidence][column] for column in found} for evidence, found in required.items()},
+        lineage={},
+        row_uses=tuple(sorted(uses)),
+        unresolved={evidence: reason for deps in parts for evidence, reason in deps.unresolved.items()},
+    )

@@ -1,0 +1,308 @@
+"""Plans: from the builders' expressions to canonical trees, with what they read and a fingerprint each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import ibis
+import ibis.expr.operations as ops
+import ibis.expr.types as ir
+import sqlglot
+from ibis.common.exceptions import IbisError
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from relspec_core.errors import (
+    RelspecError,
+    SqlError,
+    UnknownColumnError,
+    UnknownTableError,
+    UnsupportedPlanError,
+    did_you_mean,
+    raise_all,
+)
+from relspec_core.fingerprint import Token, digest, function_tokens, plan_token, schema_token, table_token
+from relspec_core.inferred_deps import InferredDeps, infer_deps, merge_deps
+from relspec_core.names import from_table
+from relspec_core.plan_tree import UnqualifiableQuery, UnresolvedColumns, plan_tree, read_tables
+from relspec_core.source_schemas import SourceSchemas, dialect_of
+from relspec_core.sql_text import SqlText, column_error
+from relspec_core.task_building import BrokenUpstream, BuiltTask, TaskBuilding, unbound
+from relspec_core.task_catalog import ExecutionContext, SourceSpec, TaskCatalog, TaskSpec
+
+if TYPE_CHECKING:
+    from ibis.backends import BaseBackend
+    from ibis.backends.sql import SQLBackend
+
+    from relspec_core.evidence import EvidenceCatalog
+
+__all__ = ["InferredDeps", "PlanArtifact", "PlanCatalog", "compile_task_catalog"]
+
+MEMORY_PREFIX = "relspec_memory_"
+TEXT_PREFIX = "relspec_text_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanArtifact:
+    """The plan of one output of a task.
+
+    Attributes:
+        name: the evidence that it produces.
+        task: the task's declaration, its outputs now certain.
+        expr: the Ibis expression; what it is executed with is ``sql``.
+        ast: the canonical SQLGlot tree: qualified and pruned.
+        sql: that tree's text in the backend's dialect; this is what runs.
+        deps: what it reads.
+        fingerprint: of what it computes; 32 hexadecimal digits.
+        schema: what it yields.
+        memory: the in-memory tables that it reads, under the names that ``sql`` gives them.
+    """
+
+    name: str
+    task: TaskSpec
+    expr: ir.Table
+    ast: exp.Query
+    sql: str
+    deps: InferredDeps
+    fingerprint: str
+    schema: ibis.Schema
+    memory: Mapping[str, ir.Table]
+
+
+class PlanCatalog:
+    """The plans of a catalog; iterates over them by task name, then in the order of a task's outputs.
+
+    ``plan_catalog["revenue"]`` gives the plan of that evidence.
+
+    Args:
+        plans: in that order.
+        sources: every evidence that plans read and no task writes.
+        schemas: of the sources, as the plans were compiled against them.
+        dialect: SQLGlot's name of the dialect that the plans' texts are in.
+    """
+
+    __slots__ = ("_plans", "dialect", "schemas", "sources")
+
+    def __init__(
+        self,
+        plans: tuple[PlanArtifact, ...],
+        *,
+        sources: Mapping[str, SourceSpec],
+        schemas: Mapping[str, ibis.Schema],
+        dialect: str,
+    ) -> None:
+        self._plans = {plan.name: plan for plan in plans}
+        self.sources = sources
+        self.schemas = schemas
+        self.dialect = dialect
+
+    def __iter__(self) -> Iterator[PlanArtifact]:
+        return iter(self._plans.values())
+
+    def __len__(self) -> int:
+        return len(self._plans)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._plans
+
+    def __getitem__(self, name: str) -> PlanArtifact:
+        if name in self._plans:
+            return self._plans[name]
+        raise KeyError(f"no plan writes '{name}'; {did_you_mean(name, self._plans)}there are {', '.join(self._plans)}")
+
+    @property
+    def tasks(self) -> tuple[TaskSpec, ...]:
+        """The tasks, by name."""
+        return tuple({plan.task.name: plan.task for plan in self}.values())
+
+    def of_task(self, name: str) -> tuple[PlanArtifact, ...]:
+        """The plans of a task's outputs, in order; none for a name that is no task."""
+        return tuple(plan for plan in self if plan.task.name == name)
+
+    def deps_of(self, task: str) -> InferredDeps:
+        """What a task reads, over all of its outputs."""
+        return merge_deps(plan.deps for plan in self.of_task(task))
+
+
+def compile_task_catalog(
+    task_catalog: TaskCatalog,
+    *,
+    backend: BaseBackend | None = None,
+    ctx: ExecutionContext | None = None,
+    known: EvidenceCatalog | None = None,
+) -> PlanCatalog:
+    """The plan of every task, with what it reads; nothing is executed and nothing is written.
+
+    Args:
+        task_catalog: what users declared.
+        backend: whose dialect the plans are written in, and which has the undeclared sources; an embedded DuckDB where left out.
+        ctx: more sources, and parameters.
+        known: evidence recorded earlier. A task that reads a column which a source has lost since then is compiled
+            against the recorded schema, so that it is blocked by name and the others go on.
+
+    Raises:
+        RelspecError: RS1xx or RS2xx; a ``CompileError`` holds all where there are several.
+    """
+    sqlbackend: SQLBackend = ibis.duckdb.connect() if backend is None else backend  # type: ignore[assignment]
+    ctx = ctx or ExecutionContext()
+    catalog = TaskCatalog(task_catalog.tasks, (*task_catalog.sources, *ctx.sources))
+    plans, errors, schemas = _compile(catalog, sqlbackend, ctx, None)
+    lost = any(isinstance(error, UnknownColumnError | UnknownTableError) for error in errors.values())
+    if lost and known is not None and schemas.lost_columns(known):
+        remembered, errors, schemas = _compile(catalog, sqlbackend, ctx, known)
+        plans = {**remembered, **plans}
+    raise_all([errors[name] for name in sorted(errors)])
+    return PlanCatalog(
+        tuple(plan for name in sorted(plans) for plan in plans[name]),
+        **_sources_read(plans, schemas),
+        dialect=dialect_of(sqlbackend),
+    )
+
+
+Compiled = tuple[dict[str, tuple[PlanArtifact, ...]], dict[str, RelspecError], SourceSchemas]
+
+
+def _compile(
+    catalog: TaskCatalog, backend: SQLBackend, ctx: ExecutionContext, known: EvidenceCatalog | None
+) -> Compiled:
+    """One round over all tasks: plans and errors, both by task name."""
+    schemas = SourceSchemas(catalog.sources, backend=backend, known=known)
+    building = TaskBuilding(catalog=catalog, schemas=schemas, backend=backend, params=dict(ctx.params or {}))
+    building.build_all()
+    plans: dict[str, tuple[PlanArtifact, ...]] = {}
+    errors = dict(building.errors)
+    for name in sorted(building.built):
+        try:
+            plans[name] = tuple(
+                _artifact(building, building.built[name], output) for output in building.built[name].exprs
+            )
+        except BrokenUpstream:
+            continue
+        except RelspecError as error:
+            errors[name] = error
+    return plans, errors, schemas
+
+
+def _sources_read(plans: Mapping[str, tuple[PlanArtifact, ...]], schemas: SourceSchemas) -> dict[str, dict]:
+    """Every evidence that a plan reads and no plan writes."""
+    written = {plan.name for found in plans.values() for plan in found}
+    read = sorted({name for found in plans.values() for plan in found for name in plan.deps.inputs} - written)
+    found = {name: source for name in read if (source := schemas.find(name)) is not None}
+    return {
+        "sources": {name: source for name, (source, _) in found.items()},
+        "schemas": {name: schema for name, (_, schema) in found.items()},
+    }
+
+
+def _artifact(building: TaskBuilding, built: BuiltTask, output: str) -> PlanArtifact:
+    task, expr, backend = built.task, built.exprs[output], building.backend
+    dialect = dialect_of(backend)
+    memory: dict[str, ir.Table] = {}
+    texts: dict[str, SqlText] = {}
+    query = _query(_with_stable_names(expr, building, memory, texts), task, backend, texts)
+    read = [name for name in read_tables(query) if name not in memory]
+    schemas = {name: building.schema_for(name, task) for name in read}
+    mapper = backend.compiler.type_mapper
+    typed = {name: {column: mapper.to_string(kind) for column, kind in schema.items()} for name, schema in (
+        *schemas.items(), *((name, table.schema()) for name, table in memory.items())
+    )}
+    schema = expr.schema()
+    try:
+        tree = plan_tree(query, schemas=typed, dialect=dialect, names=schema.names)
+    except UnresolvedColumns as error:
+        raise _placed(column_error(error.problems[0]), task) from error
+    except UnqualifiableQuery as error:
+        raise _placed(SqlError(f"the plan can't be resolved: {error}", hint="check its tables and columns."), task) from error
+    functions = function_tokens(expr)
+    if task.kind == "view" and (memory or functions):
+        raise UnsupportedPlanError(
+            f"task '{task.name}' is a view over {'in-memory tables' if memory else 'Python functions'}, which end with this process",
+            at=task.where,
+            hint="make it a table: kind='table'.",
+        )
+    token: Token = ("plan", dialect, schema_token(schema), plan_token(tree, functions))
+    return PlanArtifact(
+        name=output,
+        task=task,
+        expr=expr,
+        ast=tree.ast,
+        sql=tree.ast.sql(dialect, pretty=True),
+        deps=infer_deps(tree, outputs=schema.names, schemas=schemas),
+        fingerprint=digest(token),
+        schema=schema,
+        memory=memory,
+    )
+
+
+def _with_stable_names(
+    expr: ir.Table, building: TaskBuilding, memory: dict[str, ir.Table], texts: dict[str, SqlText]
+) -> ir.Table:
+    """The expression with a table of a stable name for each in-memory table, SQL text and table of the backend."""
+
+    def replaced(node: ops.Node, kwargs: Mapping[str, object] | None) -> ops.Node:
+        match node:
+            case ops.InMemoryTable():
+                name = MEMORY_PREFIX + digest(table_token(node.data.to_pyarrow(node.schema)))
+                memory[name] = ops.InMemoryTable(name=name, schema=node.schema, data=node.data).to_expr()
+                return unbound(name, node.schema).op()
+            case ops.SQLQueryResult() if node in building.texts:
+                name = f"{TEXT_PREFIX}{len(texts)}"
+                texts[name] = building.texts[node]
+                return unbound(name, node.schema).op()
+            case ops.DatabaseTable():
+                return unbound(_evidence_name(node, building.backend), node.schema).op()
+            case _:
+                return node.__recreate__(kwargs) if kwargs else node
+
+    return expr.op().replace(replaced).to_expr()
+
+
+def _evidence_name(table: ops.DatabaseTable, backend: SQLBackend) -> str:
+    """A backend's table under the name that relspec knows it by: what is current is left out."""
+    space = table.namespace
+    current = getattr(backend, "current_catalog", None), getattr(backend, "current_database", None)
+    outer = [part for part in (space.catalog, space.database) if part is not None]
+    if tuple(outer) in (current, current[1:]):
+        outer = []
+    return ".".join([*outer, table.name])
+
+
+def _query(expr: ir.Table, task: TaskSpec, backend: SQLBackend, texts: Mapping[str, SqlText]) -> exp.Query:
+    """The expression as a tree that shares no node with any other: Ibis's own does, so its text is parsed again."""
+    operation = expr.op()
+    if isinstance(operation, ops.UnboundTable) and operation.name in texts:
+        return texts[operation.name].ast.copy()
+    dialect = dialect_of(backend)
+    try:
+        text = backend.compiler.to_sqlglot(expr).sql(dialect)
+        query = sqlglot.parse_one(text, read=dialect)
+    except (IbisError, SqlglotError, NotImplementedError) as error:
+        raise UnsupportedPlanError(
+            f"task '{task.name}' can't be written in {dialect}'s SQL: {str(error).splitlines()[0]}",
+            at=task.where,
+            hint="use another operation, or write this part with ctx.sql.",
+        ) from error
+    if texts:
+        _rename_expressions(query)
+    for table in list(query.find_all(exp.Table)):
+        if from_table(table) in texts:
+            table.replace(exp.Subquery(this=texts[from_table(table)].ast.copy(), alias=table.args.get("alias")))
+    return query
+
+
+def _rename_expressions(query: exp.Expression) -> None:
+    """Give Ibis's common table expressions names that no SQL text can mean by a table of its own."""
+    names = {cte.alias: f"{TEXT_PREFIX}{cte.alias}" for cte in query.find_all(exp.CTE)}
+    for cte in query.find_all(exp.CTE):
+        cte.set("alias", exp.TableAlias(this=exp.to_identifier(names[cte.alias], quoted=True)))
+    for table in query.find_all(exp.Table):
+        if not table.db and table.name in names:
+            table.set("this", exp.to_identifier(names[table.name], quoted=True))
+
+
+def _placed(error: RelspecError, task: TaskSpec) -> RelspecError:
+    error.at = "; ".join(filter(None, [task.where, error.at]))
+    error.what = error.what.replace("the query", f"task '{task.name}'", 1)
+    return error

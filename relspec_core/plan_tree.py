@@ -1,0 +1,231 @@
+"""The one tree of a plan: parsed, spelled as declared, qualified with the true schemas, and pruned.
+
+What comes out is analysed, fingerprinted and executed alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+from sqlglot.dialects.dialect import Dialect, NormalizationStrategy
+from sqlglot.errors import SqlglotError
+from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
+from sqlglot.optimizer.qualify_columns import qualify_columns, quote_identifiers
+from sqlglot.optimizer.qualify_tables import qualify_tables
+from sqlglot.schema import MappingSchema
+
+from relspec_core.names import NameIndex, from_table, table_parts
+from relspec_core.query_flow import QueryFlow, has_aggregate
+from relspec_core.query_scope import part
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from relspec_core.query_scope import ColumnProblem, Relation
+
+IGNORE_CASE = (NormalizationStrategy.CASE_INSENSITIVE, NormalizationStrategy.CASE_INSENSITIVE_UPPERCASE)
+
+
+class UnresolvedColumns(Exception):  # noqa: N818 - a carrier of problems, turned into RelspecErrors by whoever knows the task
+    """A query names columns that can't be resolved."""
+
+    def __init__(self, problems: Sequence[ColumnProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(", ".join(problem.column for problem in problems))
+
+
+class UnqualifiableQuery(Exception):  # noqa: N818 - as above
+    """SQLGlot can't qualify a query; the message is SQLGlot's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanTree:
+    """A canonical query with its flow.
+
+    Attributes:
+        ast: the pruned tree.
+        root: what the query yields: its columns and its row set.
+        walk: the flow, and what each column of the tree stands for.
+        live: the flow nodes that the root needs.
+    """
+
+    ast: exp.Query
+    root: Relation
+    walk: QueryFlow
+    live: frozenset[int]
+
+
+def ignores_case(dialect: str) -> bool:
+    """Whether names that differ by case only are one name."""
+    return Dialect.get_or_raise(dialect).normalization_strategy in IGNORE_CASE
+
+
+def read_tables(query: exp.Expression) -> tuple[str, ...]:
+    """The names of the tables that a query text reads, sorted; names of its own common table expressions left out."""
+    names: set[str] = set()
+    for table in query.find_all(exp.Table):
+        if isinstance(table.this, exp.Identifier) and not _is_cte(table):
+            names.add(from_table(table))
+    return tuple(sorted(names))
+
+
+def rename_tables(query: exp.Expression, find: Callable[[str], str | None]) -> None:
+    """Give each table that a query reads its declared spelling, in place; the text's own name stays as its alias."""
+    for table in list(query.find_all(exp.Table)):
+        if not isinstance(table.this, exp.Identifier) or _is_cte(table):
+            continue
+        written = from_table(table)
+        declared = find(written)
+        if declared is not None and declared != written:
+            if not table.alias:
+                table.set("alias", exp.TableAlias(this=exp.to_identifier(table.name, quoted=True)))
+            for key, name in zip(("this", "db", "catalog"), _padded(declared), strict=True):
+                table.set(key, exp.to_identifier(name, quoted=True) if name else None)
+
+
+def _padded(name: str) -> tuple[str | None, ...]:
+    parts = tuple(reversed(table_parts(name)))
+    return (*parts, *(None,) * (3 - len(parts)))
+
+
+def _is_cte(table: exp.Table) -> bool:
+    """Whether a table's name is that of a common table expression that it can see."""
+    if table.db:
+        return False
+    node: exp.Expression | None = table
+    while node is not None:
+        clause = part(node, "with")
+        if clause is not None:
+            inside = next((cte for cte in clause.expressions if _contains(cte, table)), None)
+            for cte in clause.expressions:
+                if cte is inside and not clause.args.get("recursive"):
+                    break
+                if cte.alias.casefold() == table.name.casefold():
+                    return True
+                if cte is inside:
+                    break
+        node = node.parent
+    return False
+
+
+def _contains(node: exp.Expression, inner: exp.Expression) -> bool:
+    found: exp.Expression | None = inner
+    while found is not None and found is not node:
+        found = found.parent
+    return found is node
+
+
+def plan_tree(
+    query: exp.Query, *, schemas: Mapping[str, Mapping[str, str]], dialect: str, names: Sequence[str] | None = None
+) -> PlanTree:
+    """The canonical tree of a query.
+
+    Args:
+        query: owned by this function, which changes it.
+        schemas: each input table's columns in order, with their types as the dialect writes them.
+        dialect: SQLGlot's name of the dialect.
+        names: the names of the output columns, where the tree's own are not to be used.
+
+    Raises:
+        UnresolvedColumns: with every column that is unknown or ambiguous.
+        UnqualifiableQuery: where SQLGlot gives up.
+    """
+    _spell(query, schemas, dialect)
+    _forget_values_of_exists(query)
+    query = _qualified(query, schemas, dialect)
+    if names is not None:
+        _name_outputs(query, names)
+    walk = QueryFlow(schemas={name: tuple(columns) for name, columns in schemas.items()})
+    root = walk.query(query, {}, None)
+    if walk.problems:
+        raise UnresolvedColumns(walk.problems)
+    live = walk.flow.live([root.rows, *root.all_nodes])
+    _prune(walk, live)
+    return PlanTree(ast=query, root=root, walk=walk, live=live)
+
+
+def _spell(query: exp.Expression, schemas: Mapping[str, Mapping[str, str]], dialect: str) -> None:
+    """One spelling for each name: the schemas' where the engine ignores case, else the dialect's."""
+    if not ignores_case(dialect):
+        normalize_identifiers(query, dialect=dialect)
+        return
+    spelling = NameIndex(
+        [*(column for table in sorted(schemas) for column in schemas[table]), *_identifiers(query)], ignore_case=True
+    )
+    for identifier in query.find_all(exp.Identifier):
+        if not _names_table(identifier):
+            identifier.set("this", spelling.find(identifier.name))
+
+
+def _names_table(identifier: exp.Identifier) -> bool:
+    """Whether an identifier is a part of an input table's name, which is spelled as declared already."""
+    return isinstance(identifier.parent, exp.Table) and not _is_cte(identifier.parent)
+
+
+def _identifiers(query: exp.Expression) -> Iterable[str]:
+    return (identifier.name for identifier in query.find_all(exp.Identifier) if not _names_table(identifier))
+
+
+def _forget_values_of_exists(query: exp.Expression) -> None:
+    """``EXISTS`` asks for rows only: what the subquery selects is replaced by a constant where that changes nothing."""
+    for exists in query.find_all(exp.Exists):
+        select = exists.this.unnest() if isinstance(exists.this, exp.Subquery) else exists.this
+        plain = isinstance(select, exp.Select) and not any(select.args.get(key) for key in ("distinct", "group", "having"))
+        if plain and not any(has_aggregate(projection) for projection in select.expressions):
+            select.set("expressions", [exp.alias_(exp.Literal.number(1), "_")])
+
+
+def _qualified(query: exp.Query, schemas: Mapping[str, Mapping[str, str]], dialect: str) -> exp.Query:
+    mapping = MappingSchema(dialect=dialect, normalize=False)
+    for name, columns in schemas.items():
+        mapping.add_table(exp.Table(**{
+            key: exp.to_identifier(part_name, quoted=True)
+            for key, part_name in zip(("this", "db", "catalog"), reversed(table_parts(name)), strict=False)
+        }), dict(columns), match_depth=False, normalize=False)
+    try:
+        qualified = qualify_columns(
+            qualify_tables(query, dialect=dialect), schema=mapping, allow_partial_qualification=True
+        )
+    except SqlglotError as error:
+        raise UnqualifiableQuery(str(error)) from error
+    return quote_identifiers(qualified, dialect=dialect)
+
+
+def _name_outputs(query: exp.Query, names: Sequence[str]) -> None:
+    """Give the outputs of the outermost SELECT these names, where there are as many."""
+    select: exp.Expression = query
+    while isinstance(select, (exp.Subquery, exp.SetOperation)):
+        if isinstance(select, exp.SetOperation) and select.args.get("by_name"):
+            return
+        select = select.this
+    if not isinstance(select, exp.Select) or len(select.expressions) != len(names):
+        return
+    order = query.args.get("order")
+    referenced = {column.name for column in order.find_all(exp.Column) if not column.table} if order else set()
+    for projection, name in zip(select.expressions, names, strict=True):
+        if isinstance(projection, exp.Alias) and projection.alias != name and projection.alias not in referenced:
+            projection.set("alias", exp.to_identifier(name, quoted=True))
+
+
+def _prune(walk: QueryFlow, live: frozenset[int]) -> None:
+    """Drop, in place, outputs that nothing reads and common table expressions whose rows nothing reads."""
+    for select, rows, outputs in walk.selects:
+        if rows not in live:
+            continue
+        kept = [
+            projection for projection, output in zip(select.expressions, outputs, strict=True) if output in live
+        ]
+        if len(kept) == len(outputs):
+            continue
+        grouped = select.args.get("group") is not None
+        if not grouped and any(map(has_aggregate, select.expressions)) and not any(map(has_aggregate, kept)):
+            kept.append(exp.alias_(exp.Count(this=exp.Star()), "_", quoted=True))
+        select.set("expressions", kept or [exp.alias_(exp.Literal.number(1), "_", quoted=True)])
+    for cte, rows in walk.ctes:
+        if rows not in live:
+            clause = cte.parent
+            cte.pop()
+            if clause is not None and not clause.expressions:
+                clause.pop()

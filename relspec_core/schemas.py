@@ -1,0 +1,71 @@
+"""Schemas: of anything that carries one, and whether one type will do for another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import ibis
+import ibis.expr.datatypes as dt
+import pyarrow as pa
+
+from relspec_core.errors import CatalogError
+
+
+def schema_of(value: object, *, name: str) -> ibis.Schema:
+    """The Ibis schema of anything that has one.
+
+    Args:
+        value: an Ibis table or schema, a pyarrow table, dataset or schema, a data frame, or a mapping of columns to
+            types, where a type is an Ibis or pyarrow type, a type's name, or a Python type.
+        name: whose schema it is, for the error.
+
+    Raises:
+        CatalogError: RS100, where no schema can be read.
+    """
+    try:
+        return _schema_of(value)
+    except Exception as error:
+        raise CatalogError(
+            f"no schema can be read for '{name}' from a value of type {type(value).__name__}: {error}",
+            at=f"source '{name}'",
+            hint="give an Ibis table or schema, a pyarrow table, dataset or schema, or a mapping of columns to types.",
+        ) from error
+
+
+def _schema_of(value: Any) -> ibis.Schema:  # noqa: ANN401 - takes whatever carries a schema
+    if isinstance(value, ibis.Schema):
+        return value
+    if isinstance(value, pa.Schema):
+        return ibis.Schema.from_pyarrow(value)
+    if isinstance(value, Mapping):
+        return ibis.schema({column: _data_type(kind) for column, kind in value.items()})
+    schema = getattr(value, "schema", None)
+    if schema is None:
+        return ibis.memtable(value).schema()
+    return _schema_of(schema() if callable(schema) else schema)
+
+
+def _data_type(value: Any) -> dt.DataType:  # noqa: ANN401 - as above
+    if isinstance(value, pa.DataType):
+        return dt.DataType.from_pyarrow(value)
+    return dt.dtype(value)
+
+
+def fits(required: dt.DataType, actual: dt.DataType) -> bool:
+    """Whether values of a type can stand where another is read: the same type, or a wider one of its family.
+
+    Nullability is no difference.
+
+    >>> import ibis.expr.datatypes as dt
+    >>> fits(dt.int32, dt.int64), fits(dt.int64, dt.int32), fits(dt.int64, dt.string)
+    (True, False, False)
+    """
+    wanted, found = required.copy(nullable=True), actual.copy(nullable=True)
+    if wanted == found or wanted.is_null():
+        return True
+    same_family = any(
+        getattr(wanted, test)() and getattr(found, test)()
+        for test in ("is_integer", "is_floating", "is_decimal", "is_string", "is_timestamp", "is_binary")
+    )
+    return same_family and wanted.castable(found)

@@ -1,0 +1,142 @@
+"""Sources whose data are files: how DuckDB reads them, their schema, and a version that changes when they do."""
+
+from __future__ import annotations
+
+import glob
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+import ibis
+from ibis.backends.sql.datatypes import DuckDBType
+
+from relspec_core.errors import SourceError
+from relspec_core.fingerprint import digest
+from relspec_core.names import quoted_column
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import ibis.expr.datatypes as dt
+
+    from relspec_core.task_catalog import SourceSpec
+
+READERS: Mapping[str, str] = {
+    ".csv": "read_csv",
+    ".tsv": "read_csv",
+    ".txt": "read_csv",
+    ".parquet": "read_parquet",
+    ".pq": "read_parquet",
+    ".json": "read_json",
+    ".jsonl": "read_json",
+    ".ndjson": "read_json",
+}
+COMPRESSIONS = (".gz", ".zst")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFiles:
+    """The files of one source.
+
+    Attributes:
+        name: of the source.
+        files: absolute paths, sorted; at least one.
+        reader: DuckDB's table function for them.
+        declared: the declared types of columns; others are read from the data.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    reader: str
+    declared: Mapping[str, dt.DataType]
+
+    def select(self) -> str:
+        """A query that reads the files; columns have the names and types that ``schema`` gives."""
+        columns = ", ".join(quoted_column(name, dialect="duckdb") for name in self._types())
+        return f"SELECT {columns} FROM {self._call(self._types())}"  # noqa: S608 - names and paths are quoted
+
+    def schema(self) -> ibis.Schema:
+        """The columns that the files have now; a declared type goes before the one found in the data.
+
+        Raises:
+            SourceError: RS106, where DuckDB can't read them.
+        """
+        return ibis.schema({name: DuckDBType.from_string(kind) for name, kind in self._types().items()})
+
+    def version(self) -> str:
+        """A hash of each file's path, size and time of change; no file is opened."""
+        stats = [(path, Path(path).stat()) for path in self.files]
+        return digest(tuple((path, str(stat.st_size), str(stat.st_mtime_ns)) for path, stat in stats))
+
+    def _types(self) -> Mapping[str, str]:
+        found = self._described(self._call({}))
+        declared = {name: DuckDBType.to_string(kind) for name, kind in self.declared.items() if name in found}
+        return {**found, **declared}
+
+    def _described(self, call: str) -> dict[str, str]:
+        with duckdb.connect() as connection:
+            try:
+                rows = connection.execute(f"DESCRIBE FROM {call}").fetchall()
+            except duckdb.Error as error:
+                raise SourceError(
+                    f"source '{self.name}' can't be read: {str(error).splitlines()[0]}",
+                    at=", ".join(self.files),
+                    hint="mend the file, or declare the source's schema.",
+                ) from error
+        return {row[0]: row[1] for row in rows}
+
+    def _call(self, types: Mapping[str, str]) -> str:
+        paths = ", ".join(_literal(path) for path in self.files)
+        options = []
+        if self.reader == "read_csv":
+            options.append("header = true")
+        if self.reader == "read_csv" and types:
+            pairs = ", ".join(f"{_literal(name)}: {_literal(kind)}" for name, kind in types.items())
+            options.append(f"types = {{{pairs}}}")
+        if len(self.files) > 1:
+            options.append("union_by_name = true")
+        return f"{self.reader}({', '.join([f'[{paths}]', *options])})"
+
+
+def source_files(source: SourceSpec) -> SourceFiles | None:
+    """The files behind a source now; None where it has no path, or its schema is declared and no file is there yet.
+
+    Raises:
+        SourceError: RS106, where nothing matches its path and no schema is declared, or a suffix is unknown.
+    """
+    if not source.paths:
+        return None
+    files = sorted({str(Path(found).resolve()) for path in source.paths for found in _matches(path)})
+    if not files and source.schema is not None:
+        return None
+    if not files:
+        raise SourceError(
+            f"source '{source.name}' has no file at {' or '.join(source.paths)}",
+            at=f"source '{source.name}'",
+            hint="put the file there, mend the path (relative ones start at the working folder), or declare the schema.",
+        )
+    return SourceFiles(
+        name=source.name, files=tuple(files), reader=_reader(source, files[0]), declared=dict(source.schema or {})
+    )
+
+
+def _matches(path: str) -> list[str]:
+    return [path] if Path(path).is_file() else glob.glob(path, recursive=True)
+
+
+def _reader(source: SourceSpec, file: str) -> str:
+    suffixes = [suffix.lower() for suffix in Path(file).suffixes if suffix.lower() not in COMPRESSIONS]
+    reader = READERS.get(suffixes[-1]) if suffixes else None
+    if reader is None:
+        raise SourceError(
+            f"source '{source.name}' has files of an unknown kind: {Path(file).name}",
+            at=file,
+            hint=f"use one of {', '.join(READERS)}.",
+        )
+    return reader
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+

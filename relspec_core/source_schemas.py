@@ -1,0 +1,111 @@
+"""The live schemas of sources, each read once for a compilation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import ibis
+from ibis.common.exceptions import TableNotFound
+
+from relspec_core.names import NameIndex, table_parts
+from relspec_core.plan_tree import ignores_case
+from relspec_core.source_files import source_files
+from relspec_core.task_catalog import SourceSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ibis.backends.sql import SQLBackend
+
+    from relspec_core.evidence import EvidenceCatalog
+
+
+def dialect_of(backend: SQLBackend) -> str:
+    """SQLGlot's name of a backend's dialect."""
+    return backend.dialect.__name__.lower()
+
+
+def live_schema(source: SourceSpec, backend: SQLBackend) -> ibis.Schema | None:
+    """The schema that a source has now, in its files or in the backend; None where it is not there.
+
+    Raises:
+        SourceError: RS106, where its files can't be read, or are missing and no schema is declared.
+    """
+    files = source_files(source)
+    if files is not None:
+        return files.schema()
+    return None if source.paths else table_schema(source.name, backend)
+
+
+def table_schema(name: str, backend: SQLBackend) -> ibis.Schema | None:
+    """The schema of a table or view of the backend; None where there is none."""
+    *outer, table = table_parts(name)
+    try:
+        return backend.get_schema(
+            table, catalog=outer[0] if len(outer) > 1 else None, database=outer[-1] if outer else None
+        )
+    except TableNotFound:
+        return None
+
+
+class SourceSchemas:
+    """Sources by name with the schemas that plans are compiled against.
+
+    Args:
+        sources: declared ones; the backend's own tables need no declaration.
+        backend: where tables are looked up.
+        known: what was recorded earlier; given, a column that a source has lost is shown as if it were still there.
+    """
+
+    def __init__(
+        self, sources: Iterable[SourceSpec], *, backend: SQLBackend, known: EvidenceCatalog | None = None
+    ) -> None:
+        self._declared: Mapping[str, SourceSpec] = {source.name: source for source in sources}
+        self._backend = backend
+        self._known = known
+        self._found: dict[str, tuple[SourceSpec, ibis.Schema] | None] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Declared sources, and those found in the backend so far."""
+        found = (source[0].name for source in self._found.values() if source)
+        return tuple(sorted({*self._declared, *found}))
+
+    def is_declared(self, name: str) -> bool:
+        """Whether a source of that name is declared."""
+        return name in self._declared
+
+    def spelled(self, name: str, names: Iterable[str]) -> str | None:
+        """The spelling of a name among the declared sources and these names; None where there is none."""
+        index = NameIndex([*names, *self._declared], ignore_case=ignores_case(dialect_of(self._backend)))
+        return index.find(name)
+
+    def find(self, name: str) -> tuple[SourceSpec, ibis.Schema] | None:
+        """A source and its schema: as declared, else as it is live; None where neither exists.
+
+        Raises:
+            SourceError: RS106.
+        """
+        if name not in self._found:
+            self._found[name] = self._look_up(name)
+        return self._found[name]
+
+    def _look_up(self, name: str) -> tuple[SourceSpec, ibis.Schema] | None:
+        source = self._declared.get(name) or SourceSpec(name)
+        if source.schema is not None:
+            return source, source.schema
+        live = live_schema(source, self._backend)
+        lost = self._known.get(name) if self._known is not None else None
+        if live is None:
+            return (source, lost.schema) if lost else None
+        if lost is not None:
+            live = ibis.schema({**dict(lost.schema.items()), **dict(live.items())})
+        return source, live
+
+    def lost_columns(self, known: EvidenceCatalog) -> bool:
+        """Whether any source found so far lacks a column, or is gone altogether, that was recorded earlier."""
+        return any(
+            item.task is None and (found is None or set(item.columns) - set(found[1].names))
+            for name, found in self._found.items()
+            if (item := known.get(name)) is not None
+        )

@@ -1,0 +1,279 @@
+"""Calls the builders, once each, in the order that their references ask for."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import ibis
+import ibis.expr.operations as ops
+import ibis.expr.types as ir
+from ibis.common.exceptions import IbisError
+
+from relspec_core.errors import (
+    BuilderError,
+    CatalogError,
+    CycleError,
+    RelspecError,
+    UnknownTableError,
+    did_you_mean,
+    listed,
+)
+from relspec_core.names import table_parts
+from relspec_core.source_schemas import dialect_of
+from relspec_core.sql_text import SqlText, read_sql, unknown_column
+from relspec_core.task_catalog import SourceLocation, TaskBuildContext, TaskCatalog, TaskSpec, second_writer
+
+if TYPE_CHECKING:
+    from ibis.backends.sql import SQLBackend
+
+    from relspec_core.source_schemas import SourceSchemas
+
+MISSING_COLUMN = re.compile(r"Column '(?P<column>.+?)' is not found in table\. Existing columns: (?P<columns>.*)\.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltTask:
+    """What a task's builder gave.
+
+    Attributes:
+        task: the declaration, its outputs now certain.
+        exprs: the expression of each output, in order.
+    """
+
+    task: TaskSpec
+    exprs: Mapping[str, ir.Table]
+
+
+class BrokenUpstream(Exception):  # noqa: N818 - a signal: the cause is reported where it arose
+    """A task can't be built because one that it reads has no plan."""
+
+
+@dataclass(slots=True, kw_only=True)
+class TaskBuilding:
+    """One round of calling builders.
+
+    Attributes:
+        catalog: tasks to build.
+        schemas: of the sources.
+        backend: whose SQL dialect texts are in by default.
+        params: for the builders.
+        built: what came out, by task name.
+        errors: what went wrong, by task name; a task whose upstream failed has none of its own.
+        texts: every SQL text by the operation that stands for it.
+    """
+
+    catalog: TaskCatalog
+    schemas: SourceSchemas
+    backend: SQLBackend
+    params: Mapping[str, object]
+    built: dict[str, BuiltTask] = field(default_factory=dict)
+    errors: dict[str, RelspecError] = field(default_factory=dict)
+    texts: dict[ops.SQLQueryResult, SqlText] = field(default_factory=dict)
+    _stack: list[str] = field(default_factory=list)
+    _called: set[str] = field(default_factory=set)
+    _asked: dict[str, dict[str, ibis.Schema]] = field(default_factory=dict)
+    _writers: dict[str, str] = field(default_factory=dict)
+
+    def build_all(self) -> None:
+        """Build every task; problems are kept in ``errors``."""
+        self._writers = {output: task.name for task in self.catalog for output in task.declared_outputs}
+        for task in self.catalog:
+            self._build(task)
+
+    def schema_of(self, name: str) -> tuple[str, ibis.Schema]:
+        """The declared spelling and the schema of evidence; builds the task that writes it where need be.
+
+        Raises:
+            UnknownTableError: RS101. CycleError: RS201. BrokenUpstream: where the writer has no plan.
+        """
+        found = self.schemas.spelled(name, self._writers) or name
+        writer = self._writers.get(found)
+        if writer is not None:
+            return found, self._written(writer, found)
+        source = self.schemas.find(found)
+        if source is not None:
+            return found, source[1]
+        if self._build_undeclared():
+            return self.schema_of(name)
+        names = sorted({*self._writers, *self.schemas.names, *self._backend_tables()})
+        raise UnknownTableError(
+            f"task '{self._stack[-1]}' reads table '{name}', which no task writes and no source declares",
+            hint=f"{did_you_mean(name, names)}There are {listed(names)}. Fix the name, or declare it as a source.",
+        )
+
+    def schema_for(self, name: str, task: TaskSpec) -> ibis.Schema:
+        """The schema of a table that a finished plan reads.
+
+        Raises:
+            UnknownTableError: RS101. BrokenUpstream: where the writer has no plan.
+        """
+        self._stack.append(task.name)
+        try:
+            return self.schema_of(name)[1]
+        except RelspecError as error:
+            error.at = error.at or task.where
+            raise
+        finally:
+            self._stack.pop()
+
+    def _backend_tables(self) -> list[str]:
+        try:
+            return self.backend.list_tables()
+        except IbisError:
+            return []
+
+    def _written(self, writer: str, output: str) -> ibis.Schema:
+        if writer in self._stack:
+            raise CycleError([*self._stack[self._stack.index(writer) :], writer])
+        self._build(self.catalog[writer])
+        built = self.built.get(writer)
+        if built is None:
+            raise BrokenUpstream(writer)
+        return built.exprs[output].schema()
+
+    def _build_undeclared(self) -> bool:
+        """Build the tasks whose outputs may be more than they declare; whether any was left to build."""
+        left = [task for task in self.catalog if task.outputs is None and task.name not in self._called]
+        for task in left:
+            self._build(task)
+        return bool(left)
+
+    def _build(self, task: TaskSpec) -> None:
+        if task.name in self._called:
+            return
+        self._called.add(task.name)
+        self._stack.append(task.name)
+        self._asked[task.name] = {}
+        try:
+            self.built[task.name] = self._outcome(task, self._call(task))
+        except BrokenUpstream:
+            pass
+        except RelspecError as error:
+            self.errors[task.name] = error
+        finally:
+            self._stack.pop()
+
+    def _call(self, task: TaskSpec) -> object:
+        context = TaskBuildContext(table=self._table, sql=self._sql, params=self.params)
+        try:
+            return task.build(context)
+        except BrokenUpstream:
+            raise
+        except RelspecError as error:
+            error.at = "; ".join(filter(None, [_at(task, error), error.at]))
+            error.what = error.what.replace("the query", f"task '{task.name}'", 1)
+            raise
+        except Exception as error:
+            raise self._builder_error(task, error) from error
+
+    def _table(self, name: str) -> ir.Table:
+        spelled, schema = self.schema_of(name)
+        self._asked[self._stack[-1]][spelled] = schema
+        return unbound(spelled, schema)
+
+    def _sql(self, text: str, dialect: str | None) -> ir.Table:
+        def schema_of(name: str) -> tuple[str, ibis.Schema]:
+            spelled, schema = self.schema_of(name)
+            self._asked[self._stack[-1]][spelled] = schema
+            return spelled, schema
+
+        found = read_sql(text, dialect=dialect or dialect_of(self.backend), schema_of=schema_of)
+        operation = ops.SQLQueryResult(found.ast.sql(dialect_of(self.backend)), found.schema, self.backend)
+        self.texts[operation] = found
+        return operation.to_expr()
+
+    def _outcome(self, task: TaskSpec, value: object) -> BuiltTask:
+        if isinstance(value, ir.Table) and len(task.declared_outputs) == 1:
+            exprs = {task.declared_outputs[0]: value}
+        elif isinstance(value, Mapping) and value and all(isinstance(table, ir.Table) for table in value.values()):
+            exprs = {str(name): table for name, table in value.items()}
+        else:
+            raise BuilderError(
+                f"task '{task.name}' gives a {_kind_of(value)}, not {_wanted(task)}",
+                at=task.where,
+                hint="return an Ibis table, or a mapping of output names to Ibis tables.",
+            )
+        outputs = task.outputs or tuple(exprs)
+        if set(outputs) != set(exprs):
+            raise BuilderError(
+                f"task '{task.name}' declares {listed(outputs)} and gives {listed(exprs)}",
+                at=task.where,
+                hint="let the declared outputs and the keys of what it returns agree.",
+            )
+        self._claim(task, outputs)
+        return BuiltTask(task=task, exprs={output: exprs[output] for output in outputs})
+
+    def _claim(self, task: TaskSpec, outputs: tuple[str, ...]) -> None:
+        if task.outputs is None and self._writers.get(task.name) == task.name and task.name not in outputs:
+            del self._writers[task.name]
+        for output in outputs:
+            writer = self._writers.setdefault(output, task.name)
+            if writer != task.name:
+                raise second_writer(output, self.catalog[writer], task)
+            if self.schemas.is_declared(output):
+                raise CatalogError(
+                    f"task '{task.name}' writes '{output}', which is declared as a source",
+                    at=task.where,
+                    hint="rename the output, or remove the source.",
+                )
+
+    def _builder_error(self, task: TaskSpec, error: Exception) -> RelspecError:
+        at = _at(task, error)
+        owner = getattr(error, "obj", None)
+        if isinstance(error, AttributeError) and isinstance(owner, ir.Table) and isinstance(error.name, str):
+            columns = tuple(owner.columns)
+            return unknown_column(
+                error.name, evidence=self._evidence_with(task, columns), columns=columns, at=at, task=task.name
+            )
+        missing = MISSING_COLUMN.search(str(error))
+        if missing:
+            columns = tuple(re.findall(r"'([^']*)'", missing["columns"]))
+            return unknown_column(
+                missing["column"], evidence=self._evidence_with(task, columns), columns=columns, at=at, task=task.name
+            )
+        return BuilderError(
+            f"task '{task.name}' raised {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}",
+            at=at,
+            hint="mend the builder.",
+        )
+
+    def _evidence_with(self, task: TaskSpec, columns: tuple[str, ...]) -> str | None:
+        """The one evidence that the task asked for and that has exactly these columns."""
+        found = [name for name, schema in self._asked[task.name].items() if tuple(schema.names) == columns]
+        return found[0] if len(found) == 1 else None
+
+
+def unbound(name: str, schema: ibis.Schema) -> ir.Table:
+    """An Ibis table of that name and schema that belongs to no backend."""
+    *outer, table = table_parts(name)
+    return ibis.table(
+        schema, name=table, catalog=outer[0] if len(outer) > 1 else None, database=outer[-1] if outer else None
+    )
+
+
+def _at(task: TaskSpec, error: BaseException) -> str:
+    """The task with the innermost line of its own file that the error passed through."""
+    if task.location is None:
+        return task.where
+    lines = [
+        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == task.location.file
+    ]
+    location = SourceLocation(task.location.file, lines[-1] or task.location.line) if lines else task.location
+    return f"task '{task.name}' at {location}"
+
+
+def _kind_of(value: object) -> str:
+    if isinstance(value, Mapping):
+        kinds = sorted({type(item).__name__ for item in value.values()})
+        return f"mapping of {len(value)} ({', '.join(kinds) or 'empty'})"
+    return type(value).__name__
+
+
+def _wanted(task: TaskSpec) -> str:
+    if task.outputs and len(task.outputs) > 1:
+        return f"a mapping of tables for {listed(task.outputs)}"
+    return "a table"

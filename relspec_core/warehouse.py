@@ -1,0 +1,201 @@
+"""The warehouse: the one place that touches the engine."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import ibis
+from ibis.backends.duckdb import Backend as DuckDBBackend
+from ibis.backends.sql.datatypes import DuckDBType
+
+from relspec_core.errors import WarehouseError
+from relspec_core.fingerprint import digest
+from relspec_core.names import quoted_column, quoted_name, table_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ibis.backends import BaseBackend
+
+    from relspec_core.plan_catalog import PlanArtifact
+
+DIALECT = "duckdb"
+RELATION_KINDS = ("table", "view")
+SOURCE_MARK = "relspec source"
+
+
+class Warehouse:
+    """A DuckDB database, through an Ibis backend.
+
+    Args:
+        backend: of DuckDB; its connection is used and left open.
+
+    Raises:
+        WarehouseError: RS402, for another engine: plans compile for any, tables are written to DuckDB.
+    """
+
+    __slots__ = ("backend",)
+
+    def __init__(self, backend: BaseBackend) -> None:
+        if not isinstance(backend, DuckDBBackend):
+            raise WarehouseError(
+                f"tables can't be written with the {backend.name} backend",
+                hint="give a DuckDB backend, such as ibis.duckdb.connect('warehouse.duckdb').",
+            )
+        self.backend = backend
+
+    def execute(self, sql: str, values: Iterable[object] = ()) -> None:
+        """Run one statement."""
+        self.backend.con.execute(sql, list(values))
+
+    def rows(self, sql: str, values: Iterable[object] = ()) -> list[tuple[Any, ...]]:
+        """The rows that a query gives."""
+        return self.backend.con.execute(sql, list(values)).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything inside happens, or nothing of it."""
+        self.execute("BEGIN TRANSACTION")
+        try:
+            yield
+        except BaseException:
+            self.backend.con.rollback()
+            raise
+        self.execute("COMMIT")
+
+    def schemas(self, names: Iterable[str]) -> dict[str, ibis.Schema]:
+        """The live schema of each of these tables and views that exists."""
+        found: dict[tuple[str, ...], dict[str, Any]] = {}
+        query = (
+            "SELECT database_name, schema_name, table_name, column_name, data_type FROM duckdb_columns() "
+            "WHERE NOT internal ORDER BY database_name, schema_name, table_name, column_index"
+        )
+        for database, schema, table, column, kind in self.rows(query):
+            key = (database.casefold(), schema.casefold(), table.casefold())
+            found.setdefault(key, {})[column] = DuckDBType.from_string(kind)
+        current = self._current()
+        live = {name: found.get(_full_name(name, current)) for name in names}
+        return {name: ibis.schema(columns) for name, columns in live.items() if columns is not None}
+
+    def _current(self) -> tuple[str, str]:
+        ((database, schema),) = self.rows("SELECT current_database(), current_schema()")
+        return database, schema
+
+    def relation_kind(self, name: str) -> str | None:
+        """``table``, ``view`` or, where there is neither, None."""
+        database, schema, table = _full_name(name, self._current())
+        for kind in RELATION_KINDS:
+            query = (
+                f"SELECT count(*) FROM duckdb_{kind}s() WHERE lower(database_name) = ? "  # noqa: S608 - a constant
+                f"AND lower(schema_name) = ? AND lower({kind}_name) = ?"
+            )
+            if self.rows(query, (database, schema, table)) != [(0,)]:
+                return kind
+        return None
+
+    def prepare(self, plan: PlanArtifact) -> None:
+        """Make a plan's in-memory tables and functions known to the engine."""
+        # Ibis has no public way to do these without executing the expression.
+        self.backend._register_udfs(plan.expr)  # noqa: SLF001
+        for table in plan.memory.values():
+            self.backend._register_in_memory_tables(table)  # noqa: SLF001
+
+    def create(self, name: str, sql: str, *, schema: ibis.Schema, kind: str) -> None:
+        """Create or replace a table or view with exactly this schema; goes into the running transaction."""
+        self._make_room(name, kind)
+        query = self._cast(sql, schema)
+        self.execute(f"CREATE OR REPLACE {kind.upper()} {quoted_name(name, dialect=DIALECT)} AS {query}")
+
+    def show_source(self, name: str, query: str) -> None:
+        """Let a source's files be read under its name: a view, made anew only when its query changes.
+
+        Raises:
+            WarehouseError: RS402, where something that relspec did not make has that name.
+        """
+        mark = f"{SOURCE_MARK} {digest(query)}"
+        database, schema, table = _full_name(name, self._current())
+        found = self.rows(
+            "SELECT comment FROM duckdb_views() WHERE lower(database_name) = ? AND lower(schema_name) = ? AND lower(view_name) = ?",
+            (database, schema, table),
+        )
+        if found == [(mark,)]:
+            return
+        kind = self.relation_kind(name)
+        if kind == "table" or (found and not str(found[0][0]).startswith(SOURCE_MARK)):
+            raise WarehouseError(
+                f"source '{name}' has a path, but the warehouse has a {kind} of that name already",
+                at=f"source '{name}'",
+                hint=f"drop the {kind}, rename the source, or leave its path out to read the {kind}.",
+            )
+        self._make_room(name, "view")
+        target = quoted_name(name, dialect=DIALECT)
+        self.execute(f"CREATE OR REPLACE VIEW {target} AS {query}")
+        self.execute(f"COMMENT ON VIEW {target} IS '{mark}'")
+
+    def _make_room(self, name: str, kind: str) -> None:
+        outer = table_parts(name)[:-1]
+        if outer:
+            self.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted_name('.'.join(outer), dialect=DIALECT)}")
+        found = self.relation_kind(name)
+        if found is not None and found != kind:
+            self.execute(f"DROP {found.upper()} {quoted_name(name, dialect=DIALECT)}")
+
+    def _cast(self, sql: str, schema: ibis.Schema) -> str:
+        """The query, its columns cast where the engine's types are not those of the plan: a SUM of integers, say."""
+        actual = [(row[0], DuckDBType.from_string(row[1])) for row in self.rows(f"DESCRIBE {sql}")]
+        wanted = [(column, DuckDBType.from_string(DuckDBType.to_string(kind))) for column, kind in schema.items()]
+        if actual == wanted:
+            return sql
+        columns = [
+            quoted_column(column, dialect=DIALECT)
+            if found == kind
+            else f"CAST({quoted_column(column, dialect=DIALECT)} AS {DuckDBType.to_string(kind)}) "
+            f"AS {quoted_column(column, dialect=DIALECT)}"
+            for (column, kind), (_, found) in zip(wanted, actual, strict=True)
+        ]
+        listing = ", ".join(quoted_column(column, dialect=DIALECT) for column, _ in wanted)
+        return f"SELECT {', '.join(columns)} FROM ({sql}) AS plan ({listing})"  # noqa: S608 - names are quoted
+
+    def count(self, name: str) -> int:
+        """The number of rows of a table."""
+        ((rows,),) = self.rows(f"SELECT count(*) FROM {quoted_name(name, dialect=DIALECT)}")  # noqa: S608 - quoted
+        return rows
+
+    def content(self, name: str, columns: Iterable[str]) -> str:
+        """The row count and an order-free digest of these columns together; equal rows do not cancel out. One scan."""
+        listing = ", ".join(quoted_column(column, dialect=DIALECT) for column in columns)
+        total = f"sum(hash({listing})::HUGEINT)" if listing else "0"
+        query = f"SELECT count(*), {total} FROM {quoted_name(name, dialect=DIALECT)}"  # noqa: S608 - names are quoted
+        ((rows, found),) = self.rows(query)
+        return f"{rows}:{found}"
+
+
+def _full_name(name: str, current: tuple[str, str]) -> tuple[str, str, str]:
+    """Database, schema and table of an evidence name, folded as DuckDB compares them."""
+    parts = table_parts(name)
+    database, schema, table = (*current[: 3 - len(parts)], *parts)
+    return database.casefold(), schema.casefold(), table.casefold()
+
+
+def connect(database: str | Path, *, read_only: bool = False) -> DuckDBBackend:
+    """The Ibis backend of a DuckDB file; an absent file is created, and stands for an empty one where it is only read.
+
+    Raises:
+        WarehouseError: RS402, where it can't be opened; names the process that holds it where DuckDB tells.
+    """
+    path = Path(database)
+    try:
+        if read_only and not path.exists():
+            return ibis.duckdb.connect()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return ibis.duckdb.connect(path, read_only=read_only)
+    except (duckdb.Error, OSError) as error:
+        raise WarehouseError(
+            f"the warehouse can't be opened: {str(error).splitlines()[0]}",
+            at=str(path),
+            hint="wait for, or end, the process that holds it; check the path and its permissions.",
+        ) from error
+
