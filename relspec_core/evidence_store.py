@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import ibis
 
 from relspec_core.evidence import Evidence, EvidenceCatalog
+from relspec_core.names import quoted_text
 
 if TYPE_CHECKING:
     from relspec_core.warehouse import Warehouse
@@ -65,8 +66,8 @@ class EvidenceStore:
         """Put one record in place of its predecessor; goes into the running transaction."""
         self._warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
         self._warehouse.execute(f"CREATE TABLE IF NOT EXISTS {TABLE} ({', '.join(COLUMNS)})")
-        marks = ", ".join("?" for _ in NAMES)
-        self._warehouse.execute(f"INSERT OR REPLACE INTO {TABLE} VALUES ({marks})", _to_row(evidence))
+        values = ", ".join("NULL" if value is None else quoted_text(str(value)) for value in _to_row(evidence))
+        self._warehouse.execute(f"INSERT OR REPLACE INTO {TABLE} VALUES ({values})")  # noqa: S608 - values are quoted
 
 
 def _to_row(evidence: Evidence) -> list[object]:

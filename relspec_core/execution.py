@@ -98,7 +98,7 @@ def observe(plan_catalog: PlanCatalog, warehouse: Warehouse) -> EvidenceCatalog:
     for name, source in plan_catalog.sources.items():
         files = source_files(source)
         if files is not None:
-            found.append(Evidence(name=name, schema=files.schema(), version=files.version(), kind=FILES))
+            found.append(Evidence(name=name, schema=files.schema(warehouse.connection), version=files.version(), kind=FILES))
         elif name in live and not source.paths:
             found.append(Evidence(name=name, schema=live[name]))
     for name in outputs:
@@ -293,7 +293,7 @@ def build_task(
         inputs = {edge.evidence: version(edge) for edge in edges}
         with warehouse.transaction():
             for source in files:
-                warehouse.show_source(source.name, source.select())
+                warehouse.show_source(source.name, source.select(now[source.name].schema))
             outputs = tuple(_publish(plan, inputs, warehouse, because=because) for plan in plans)
     except duckdb.Error as error:
         raise TaskFailedError(

@@ -59,6 +59,15 @@ def quoted_column(name: str, *, dialect: str) -> str:
     return exp.to_identifier(name, quoted=True).sql(dialect=dialect)
 
 
+def quoted_text(text: str) -> str:
+    """A text as a literal of a statement.
+
+    >>> quoted_text("it's")
+    "'it''s'"
+    """
+    return "'" + text.replace("'", "''") + "'"
+
+
 class NameIndex:
     """Finds the declared spelling of a name where the engine ignores case.
 

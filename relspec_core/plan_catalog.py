@@ -16,6 +16,7 @@ from sqlglot.errors import SqlglotError
 
 from relspec_core.errors import (
     RelspecError,
+    SourceError,
     SqlError,
     UnknownColumnError,
     UnknownTableError,
@@ -149,7 +150,7 @@ def compile_task_catalog(
     ctx = ctx or ExecutionContext()
     catalog = TaskCatalog(task_catalog.tasks, (*task_catalog.sources, *ctx.sources))
     plans, errors, schemas = _compile(catalog, sqlbackend, ctx, None)
-    lost = any(isinstance(error, UnknownColumnError | UnknownTableError) for error in errors.values())
+    lost = any(isinstance(error, UnknownColumnError | UnknownTableError | SourceError) for error in errors.values())
     if lost and known is not None and schemas.lost_columns(known):
         remembered, errors, schemas = _compile(catalog, sqlbackend, ctx, known)
         plans = {**remembered, **plans}

@@ -13,7 +13,7 @@ from ibis.backends.sql.datatypes import DuckDBType
 
 from relspec_core.errors import SourceError
 from relspec_core.fingerprint import digest
-from relspec_core.names import quoted_column
+from relspec_core.names import quoted_column, quoted_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,48 +51,48 @@ class SourceFiles:
     reader: str
     declared: Mapping[str, dt.DataType]
 
-    def select(self) -> str:
-        """A query that reads the files; columns have the names and types that ``schema`` gives."""
-        columns = ", ".join(quoted_column(name, dialect="duckdb") for name in self._types())
-        return f"SELECT {columns} FROM {self._call(self._types())}"  # noqa: S608 - names and paths are quoted
+    def select(self, schema: ibis.Schema) -> str:
+        """A query that reads the files with exactly these columns and types."""
+        types = {name: DuckDBType.to_string(kind) for name, kind in schema.items()}
+        columns = ", ".join(quoted_column(name, dialect="duckdb") for name in types)
+        return f"SELECT {columns} FROM {self._call(types)}"  # noqa: S608 - names and paths are quoted
 
-    def schema(self) -> ibis.Schema:
+    def schema(self, connection: duckdb.DuckDBPyConnection) -> ibis.Schema:
         """The columns that the files have now; a declared type goes before the one found in the data.
+
+        Args:
+            connection: any; nothing of its database is read.
 
         Raises:
             SourceError: RS106, where DuckDB can't read them.
         """
-        return ibis.schema({name: DuckDBType.from_string(kind) for name, kind in self._types().items()})
+        found = self._described(connection)
+        declared = {name: DuckDBType.to_string(kind) for name, kind in self.declared.items() if name in found}
+        return ibis.schema({name: DuckDBType.from_string(kind) for name, kind in {**found, **declared}.items()})
 
     def version(self) -> str:
         """A hash of each file's path, size and time of change; no file is opened."""
         stats = [(path, Path(path).stat()) for path in self.files]
         return digest(tuple((path, str(stat.st_size), str(stat.st_mtime_ns)) for path, stat in stats))
 
-    def _types(self) -> Mapping[str, str]:
-        found = self._described(self._call({}))
-        declared = {name: DuckDBType.to_string(kind) for name, kind in self.declared.items() if name in found}
-        return {**found, **declared}
-
-    def _described(self, call: str) -> dict[str, str]:
-        with duckdb.connect() as connection:
-            try:
-                rows = connection.execute(f"DESCRIBE FROM {call}").fetchall()
-            except duckdb.Error as error:
-                raise SourceError(
-                    f"source '{self.name}' can't be read: {str(error).splitlines()[0]}",
-                    at=", ".join(self.files),
-                    hint="mend the file, or declare the source's schema.",
-                ) from error
+    def _described(self, connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+        try:
+            rows = connection.execute(f"DESCRIBE FROM {self._call({})}").fetchall()
+        except duckdb.Error as error:
+            raise SourceError(
+                f"source '{self.name}' can't be read: {str(error).splitlines()[0]}",
+                at=", ".join(self.files),
+                hint="mend the file, or declare the source's schema.",
+            ) from error
         return {row[0]: row[1] for row in rows}
 
     def _call(self, types: Mapping[str, str]) -> str:
-        paths = ", ".join(_literal(path) for path in self.files)
+        paths = ", ".join(quoted_text(path) for path in self.files)
         options = []
         if self.reader == "read_csv":
             options.append("header = true")
         if self.reader == "read_csv" and types:
-            pairs = ", ".join(f"{_literal(name)}: {_literal(kind)}" for name, kind in types.items())
+            pairs = ", ".join(f"{quoted_text(name)}: {quoted_text(kind)}" for name, kind in types.items())
             options.append(f"types = {{{pairs}}}")
         if len(self.files) > 1:
             options.append("union_by_name = true")
@@ -100,24 +100,25 @@ class SourceFiles:
 
 
 def source_files(source: SourceSpec) -> SourceFiles | None:
-    """The files behind a source now; None where it has no path, or its schema is declared and no file is there yet.
+    """The files behind a source now; None where it has no path, or no file is there.
 
     Raises:
-        SourceError: RS106, where nothing matches its path and no schema is declared, or a suffix is unknown.
+        SourceError: RS106, where their suffix is unknown.
     """
-    if not source.paths:
-        return None
     files = sorted({str(Path(found).resolve()) for path in source.paths for found in _matches(path)})
-    if not files and source.schema is not None:
-        return None
     if not files:
-        raise SourceError(
-            f"source '{source.name}' has no file at {' or '.join(source.paths)}",
-            at=f"source '{source.name}'",
-            hint="put the file there, mend the path (relative ones start at the working folder), or declare the schema.",
-        )
+        return None
     return SourceFiles(
         name=source.name, files=tuple(files), reader=_reader(source, files[0]), declared=dict(source.schema or {})
+    )
+
+
+def no_files(source: SourceSpec) -> SourceError:
+    """RS106, for a source whose schema nothing tells because its files are not there."""
+    return SourceError(
+        f"source '{source.name}' has no file at {' or '.join(source.paths)}",
+        at=f"source '{source.name}'",
+        hint="put the file there, mend the path (relative ones start at the working folder), or declare the schema.",
     )
 
 
@@ -135,8 +136,4 @@ def _reader(source: SourceSpec, file: str) -> str:
             hint=f"use one of {', '.join(READERS)}.",
         )
     return reader
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import duckdb
 import ibis
+from ibis.backends.duckdb import Backend as DuckDBBackend
 from ibis.common.exceptions import TableNotFound
 
 from relspec_core.names import NameIndex, table_parts
 from relspec_core.plan_tree import ignores_case
-from relspec_core.source_files import source_files
+from relspec_core.source_files import no_files, source_files
 from relspec_core.task_catalog import SourceSpec
 
 if TYPE_CHECKING:
@@ -29,12 +31,17 @@ def live_schema(source: SourceSpec, backend: SQLBackend) -> ibis.Schema | None:
     """The schema that a source has now, in its files or in the backend; None where it is not there.
 
     Raises:
-        SourceError: RS106, where its files can't be read, or are missing and no schema is declared.
+        SourceError: RS106, where its files can't be read.
     """
     files = source_files(source)
     if files is not None:
-        return files.schema()
+        return files.schema(_reader(backend))
     return None if source.paths else table_schema(source.name, backend)
+
+
+def _reader(backend: SQLBackend) -> duckdb.DuckDBPyConnection:
+    """A connection that can read files: the backend's own where that is DuckDB."""
+    return backend.con if isinstance(backend, DuckDBBackend) else duckdb.connect()
 
 
 def table_schema(name: str, backend: SQLBackend) -> ibis.Schema | None:
@@ -96,6 +103,8 @@ class SourceSchemas:
             return source, source.schema
         live = live_schema(source, self._backend)
         lost = self._known.get(name) if self._known is not None else None
+        if live is None and lost is None and source.paths:
+            raise no_files(source)
         if live is None:
             return (source, lost.schema) if lost else None
         if lost is not None:
@@ -103,9 +112,8 @@ class SourceSchemas:
         return source, live
 
     def lost_columns(self, known: EvidenceCatalog) -> bool:
-        """Whether any source found so far lacks a column, or is gone altogether, that was recorded earlier."""
+        """Whether a source that was recorded earlier has lost a column since, or is gone altogether."""
         return any(
-            item.task is None and (found is None or set(item.columns) - set(found[1].names))
-            for name, found in self._found.items()
-            if (item := known.get(name)) is not None
+            (found := self._found.get(name)) is None or set(item.columns) - set(found[1].names)
+            for name, item in known.items()
         )

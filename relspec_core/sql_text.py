@@ -35,13 +35,20 @@ class SqlText:
     schema: ibis.Schema
 
 
-def read_sql(text: str, *, dialect: str, schema_of: Callable[[str], tuple[str, ibis.Schema]]) -> SqlText:
+def read_sql(
+    text: str,
+    *,
+    dialect: str,
+    schema_of: Callable[[str], tuple[str, ibis.Schema]],
+    scratch: duckdb.DuckDBPyConnection,
+) -> SqlText:
     """Parse and bind one query.
 
     Args:
         text: of the query.
         dialect: SQLGlot's name of its dialect.
         schema_of: the declared spelling and the schema of a table that the text names; raises where there is none.
+        scratch: an empty database in memory, left empty.
 
     Raises:
         SqlError: RS103, with line and column. UnknownColumnError: RS102. UnknownTableError: RS101, by ``schema_of``.
@@ -51,7 +58,7 @@ def read_sql(text: str, *, dialect: str, schema_of: Callable[[str], tuple[str, i
     rename_tables(query, lambda name: found[name][0] if name in found else None)
     schemas = dict(found.values())
     check_columns(query, schemas)
-    return SqlText(ast=query, schema=_bound(query, schemas))
+    return SqlText(ast=query, schema=_bound(query, schemas, scratch))
 
 
 def _parsed(text: str, dialect: str) -> exp.Query:
@@ -137,23 +144,24 @@ def duckdb_types(schemas: Mapping[str, ibis.Schema]) -> dict[str, dict[str, str]
     }
 
 
-def _bound(query: exp.Query, schemas: Mapping[str, ibis.Schema]) -> ibis.Schema:
+def _bound(query: exp.Query, schemas: Mapping[str, ibis.Schema], scratch: duckdb.DuckDBPyConnection) -> ibis.Schema:
     """The schema of a query's result, learned from DuckDB over empty tables."""
-    with duckdb.connect() as connection:
+    text = query.sql("duckdb")
+    scratch.begin()
+    try:
         for name, columns in duckdb_types(schemas).items():
-            create_empty_table(connection, name, columns)
-        try:
-            rows = connection.execute(f"DESCRIBE {query.sql('duckdb')}").fetchall()
-        except duckdb.Error as error:
-            raise SqlError(
-                f"the SQL text does not bind: {str(error).splitlines()[0]}", at=query.sql("duckdb")[:200], hint="mend the text."
-            ) from error
+            create_empty_table(scratch, name, columns)
+        rows = scratch.execute(f"DESCRIBE {text}").fetchall()
+    except duckdb.Error as error:
+        message = str(error).splitlines()[0]
+        raise SqlError(f"the SQL text does not bind: {message}", at=text[:200], hint="mend the text.") from error
+    finally:
+        scratch.rollback()
     names = [row[0] for row in rows]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise SqlError(f"the SQL text yields two columns named {listed(twice)}", hint="give one of them an alias.")
     return ibis.schema({row[0]: DuckDBType.from_string(row[1]) for row in rows})
-
 
 
 def create_empty_table(connection: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, str]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import duckdb
 import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
@@ -73,6 +74,7 @@ class TaskBuilding:
     built: dict[str, BuiltTask] = field(default_factory=dict)
     errors: dict[str, RelspecError] = field(default_factory=dict)
     texts: dict[ops.SQLQueryResult, SqlText] = field(default_factory=dict)
+    _scratch: duckdb.DuckDBPyConnection = field(default_factory=duckdb.connect)
     _stack: list[str] = field(default_factory=list)
     _called: set[str] = field(default_factory=set)
     _asked: dict[str, dict[str, ibis.Schema]] = field(default_factory=dict)
@@ -181,7 +183,7 @@ class TaskBuilding:
             self._asked[self._stack[-1]][spelled] = schema
             return spelled, schema
 
-        found = read_sql(text, dialect=dialect or dialect_of(self.backend), schema_of=schema_of)
+        found = read_sql(text, dialect=dialect or dialect_of(self.backend), schema_of=schema_of, scratch=self._scratch)
         operation = ops.SQLQueryResult(found.ast.sql(dialect_of(self.backend)), found.schema, self.backend)
         self.texts[operation] = found
         return operation.to_expr()

@@ -1,0 +1,151 @@
+"""The ``relspec`` command.
+
+Exit codes: 0 done; 1 a task failed or is blocked; 2 bad usage, or a catalog that does not compile.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
+
+import click
+
+from relspec_core import __version__
+from relspec_core.errors import NotReadyError, RelspecError, TaskFailedError
+from relspec_core.execution import RunPlan, plan_run, run
+from relspec_core.graph_inference import TaskGraph, task_graph_from_catalog
+from relspec_core.plan_catalog import compile_task_catalog
+from relspec_core.project import Project, find_project
+from relspec_core.warehouse import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ibis.backends.duckdb import Backend as DuckDBBackend
+
+    from relspec_core.task_catalog import TaskCatalog
+
+DONE, FAILED, UNUSABLE = 0, 1, 2
+INTERRUPTED = 130
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A project, opened for one command."""
+
+    project: Project
+    catalog: TaskCatalog
+
+    @contextmanager
+    def backend(self, *, read_only: bool) -> Iterator[DuckDBBackend]:
+        """The warehouse, closed at the end."""
+        backend = connect(self.project.database, read_only=read_only)
+        try:
+            yield backend
+        finally:
+            backend.disconnect()
+
+
+def command(function: Callable[Concatenate[Session, P], int]) -> Callable[..., None]:
+    """A command that finds its project, and turns outcomes and errors into exit codes."""
+
+    @click.option("--catalog", metavar="MODULE:ATTRIBUTE", help="The catalog, instead of the project file's.")
+    @click.option("--database", type=click.Path(path_type=Path), help="The DuckDB file, instead of the project file's.")
+    @wraps(function)
+    def wrapped(catalog: str | None, database: Path | None, *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            project = find_project(Path.cwd(), catalog=catalog, database=database)
+            sys.exit(function(Session(project=project, catalog=project.load()), *args, **kwargs))
+        except (TaskFailedError, NotReadyError) as error:
+            click.echo(str(error), err=True)
+            sys.exit(FAILED)
+        except RelspecError as error:
+            click.echo(str(error), err=True)
+            sys.exit(UNUSABLE)
+        except KeyboardInterrupt:
+            click.echo("interrupted; what was finished is kept, and the next run goes on from there", err=True)
+            sys.exit(INTERRUPTED)
+
+    return wrapped
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="relspec")
+def main() -> None:
+    """Data pipelines whose dependencies are inferred, column by column."""
+
+
+@main.command("plan")
+@click.argument("targets", nargs=-1)
+@command
+def plan_command(session: Session, targets: tuple[str, ...]) -> int:
+    """Show what each task reads, the waves, and what would run and why. Nothing is written."""
+    with session.backend(read_only=True) as backend:
+        planned = plan_run(session.catalog, backend=backend, targets=targets or None)
+    click.echo(_plan_text(planned))
+    return FAILED if planned.schedule.blocked else DONE
+
+
+@main.command("run")
+@click.argument("targets", nargs=-1)
+@click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
+@command
+def run_command(session: Session, targets: tuple[str, ...], quiet: bool) -> int:  # noqa: FBT001 - a flag of the command line
+    """Build what is stale and ready: TARGETS with all that they need, or everything."""
+    with session.backend(read_only=False) as backend:
+        report = run(session.catalog, backend=backend, targets=targets or None, quiet=quiet)
+    if not quiet:
+        click.echo(report.total)
+    elif not report.ok:
+        click.echo("\n".join([*report.failed.values(), *report.blocked.values()]), err=True)
+    return DONE if report.ok else FAILED
+
+
+GRAPH_FORMATS: dict[str, Callable[[TaskGraph], str]] = {
+    "mermaid": TaskGraph.to_mermaid,
+    "dot": TaskGraph.to_dot,
+    "json": TaskGraph.to_json,
+}
+
+
+@main.command("graph")
+@click.option("--format", "form", type=click.Choice(sorted(GRAPH_FORMATS)), default="mermaid", show_default=True)
+@command
+def graph_command(session: Session, form: str) -> int:
+    """Print the inferred graph: evidence, tasks, and the columns on each edge."""
+    with session.backend(read_only=True) as backend:
+        graph = task_graph_from_catalog(compile_task_catalog(session.catalog, backend=backend))
+    click.echo(GRAPH_FORMATS[form](graph).rstrip("\n"))
+    return DONE
+
+
+def _plan_text(planned: RunPlan) -> str:
+    """The plan in words: waves of what would run, then what is blocked, then what is left as it is."""
+    lines: list[str] = []
+    for number, wave in enumerate(planned.schedule.waves, start=1):
+        lines.append(f"wave {number}")
+        for task in wave:
+            lines += _task_lines("run", task, planned.freshness[task].reason, planned.graph)
+    for title, tasks in (
+        ("blocked", list(planned.schedule.blocked)),
+        ("unchanged", [task for task, found in planned.freshness.items() if not found.stale]),
+    ):
+        if tasks:
+            lines.append(title)
+        for task in tasks:
+            reason = planned.blocked(task) if title == "blocked" else planned.freshness[task].reason
+            lines += _task_lines("wait" if title == "blocked" else "skip", task, reason, planned.graph)
+    runs, blocked = len(planned.schedule.order), len(planned.schedule.blocked)
+    total = len(planned.freshness)
+    return "\n".join([*lines, f"{runs} of {total} tasks would run, {blocked} blocked, {total - runs - blocked} unchanged"])
+
+
+def _task_lines(action: str, task: str, reason: str, graph: TaskGraph) -> list[str]:
+    reads = [f"         reads {edge.evidence}: {edge.needs}" for edge in graph.edges_of(task)]
+    return [f"  {action:<5}{task}: {reason}", *reads]

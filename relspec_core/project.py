@@ -1,0 +1,103 @@
+"""Where a command finds the catalog and the warehouse: ``[tool.relspec]`` of the nearest ``pyproject.toml``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from relspec_core.errors import CatalogError, did_you_mean, listed
+from relspec_core.task_catalog import TaskCatalog
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+DEFAULT_DATABASE = "relspec.duckdb"
+SETTINGS = ("catalog", "database")
+CATALOG_HINT = "write catalog = 'package.module:attribute' under [tool.relspec] in pyproject.toml, or give --catalog."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """What a command works on.
+
+    Attributes:
+        root: the folder that modules are imported from.
+        catalog: ``package.module:attribute``, or a module whose tasks and sources make the catalog.
+        database: the DuckDB file.
+    """
+
+    root: Path
+    catalog: str
+    database: Path
+
+    def load(self) -> TaskCatalog:
+        """The catalog.
+
+        Raises:
+            CatalogError: RS100, where it can't be imported or is no catalog.
+        """
+        if str(self.root) not in sys.path:
+            sys.path.insert(0, str(self.root))
+        name, _, attribute = self.catalog.partition(":")
+        module = self._module(name)
+        if not attribute:
+            return TaskCatalog.from_modules(module)
+        found = getattr(module, attribute, None)
+        if isinstance(found, TaskCatalog):
+            return found
+        what = "does not exist" if found is None else f"is a {type(found).__name__}, not a TaskCatalog"
+        catalogs = [key for key, value in vars(module).items() if isinstance(value, TaskCatalog)]
+        raise CatalogError(
+            f"'{self.catalog}' {what}",
+            at=str(getattr(module, "__file__", name)),
+            hint=f"{did_you_mean(attribute, catalogs)}The module has these catalogs: {listed(catalogs)}.",
+        )
+
+    def _module(self, name: str) -> ModuleType:
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise
+            raise CatalogError(
+                f"there is no module '{error.name}'", at=f"catalog '{self.catalog}', imported from {self.root}", hint=CATALOG_HINT
+            ) from error
+
+
+def find_project(start: Path, *, catalog: str | None = None, database: Path | None = None) -> Project:
+    """The project around a folder; what is given here goes before what its file says.
+
+    Args:
+        start: where to begin; ``pyproject.toml`` is looked for here and in the folders around.
+        catalog: instead of the file's.
+        database: instead of the file's; the file's own is relative to it.
+
+    Raises:
+        CatalogError: RS100, where no catalog is named or the file can't be read.
+    """
+    file = next((path for folder in (start, *start.parents) if (path := folder / "pyproject.toml").is_file()), None)
+    settings = _settings(file) if file is not None else {}
+    root = file.parent if file is not None else start
+    named = catalog or settings.get("catalog")
+    if named is None:
+        raise CatalogError("no catalog is named", at=str(file or start), hint=CATALOG_HINT)
+    return Project(root=root, catalog=named, database=database or root / settings.get("database", DEFAULT_DATABASE))
+
+
+def _settings(file: Path) -> dict[str, str]:
+    try:
+        settings = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("relspec", {})
+    except tomllib.TOMLDecodeError as error:
+        raise CatalogError(f"the project file can't be read: {error}", at=str(file), hint="mend its TOML.") from error
+    unknown = sorted(set(settings) - set(SETTINGS))
+    if unknown:
+        raise CatalogError(
+            f"[tool.relspec] has an unknown setting '{unknown[0]}'",
+            at=str(file),
+            hint=f"{did_you_mean(unknown[0], SETTINGS)}There are {listed(SETTINGS)}.",
+        )
+    return settings
