@@ -24,7 +24,7 @@ from relspec_core.project import Project, find_project
 from relspec_core.warehouse import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from ibis.backends.duckdb import Backend as DuckDBBackend
 
@@ -43,7 +43,7 @@ class Session:
     catalog: TaskCatalog
 
     @contextmanager
-    def backend(self, *, read_only: bool) -> Iterator[DuckDBBackend]:
+    def backend(self, *, read_only: bool) -> Generator[DuckDBBackend]:
         """The warehouse, closed at the end."""
         backend = connect(self.project.database, read_only=read_only)
         try:
@@ -143,7 +143,9 @@ def _plan_text(planned: RunPlan) -> str:
             lines += _task_lines("wait" if title == "blocked" else "skip", task, reason, planned.graph)
     runs, blocked = len(planned.schedule.order), len(planned.schedule.blocked)
     total = len(planned.freshness)
-    return "\n".join([*lines, f"{runs} of {total} tasks would run, {blocked} blocked, {total - runs - blocked} unchanged"])
+    return "\n".join(
+        [*lines, f"{runs} of {total} tasks would run, {blocked} blocked, {total - runs - blocked} unchanged"]
+    )
 
 
 def _task_lines(action: str, task: str, reason: str, graph: TaskGraph) -> list[str]:

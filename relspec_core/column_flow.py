@@ -1,7 +1,7 @@
 """How columns and rows flow through one plan: a small graph, and what can be asked of it.
 
-Nodes are the input columns, the row set of each input, the outputs and the row set of each scope of the plan. An edge says
-that one node needs another and how it uses it. Needed columns are what the root reaches; lineage is how it reaches them.
+Nodes are the input columns, the row set of each input, the outputs and the row set of each scope of the plan. An edge
+says that one node needs another and how it uses it. Needed columns are what the root reaches; lineage is how.
 """
 
 from __future__ import annotations

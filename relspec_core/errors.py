@@ -2,7 +2,7 @@
 
 Every message reads in the same order: what is wrong, where, what to do next.
 
-Codes: RS1xx plan, RS2xx graph, RS3xx readiness, RS4xx execution, RS5xx projection. ``docs/errors.md`` has a page for each.
+Codes: RS1xx plan, RS2xx graph, RS3xx readiness, RS4xx execution, RS5xx projection. ``docs/errors.md`` explains each.
 """
 
 from __future__ import annotations

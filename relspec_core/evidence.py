@@ -51,7 +51,7 @@ class Evidence:
     @property
     def columns(self) -> tuple[str, ...]:
         """The column names, in the table's order."""
-        return tuple(self.schema.names)
+        return tuple(self.schema)
 
     def type_of(self, column: str) -> dt.DataType | None:
         """The type of a column; None where the table lacks it."""
@@ -104,4 +104,3 @@ class EvidenceCatalog(Mapping[str, Evidence]):
 
     def __repr__(self) -> str:
         return f"EvidenceCatalog({', '.join(self._by_name)})"
-

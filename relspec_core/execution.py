@@ -27,7 +27,7 @@ from relspec_core.fingerprint import digest
 from relspec_core.graph_edge_validation import validate_edges
 from relspec_core.graph_inference import EdgeRequirement, TaskGraph, requirements, task_graph_from_catalog
 from relspec_core.plan_catalog import PlanArtifact, PlanCatalog, compile_task_catalog
-from relspec_core.progress import run_progress
+from relspec_core.progress import RunProgress
 from relspec_core.run_report import RunReport
 from relspec_core.rustworkx_schedule import Schedule, schedule_rules
 from relspec_core.source_files import SourceFiles, source_files
@@ -98,7 +98,9 @@ def observe(plan_catalog: PlanCatalog, warehouse: Warehouse) -> EvidenceCatalog:
     for name, source in plan_catalog.sources.items():
         files = source_files(source)
         if files is not None:
-            found.append(Evidence(name=name, schema=files.schema(warehouse.connection), version=files.version(), kind=FILES))
+            found.append(
+                Evidence(name=name, schema=files.schema(warehouse.connection), version=files.version(), kind=FILES)
+            )
         elif name in live and not source.paths:
             found.append(Evidence(name=name, schema=live[name]))
     for name in outputs:
@@ -197,8 +199,8 @@ def run(
     connection = ibis.duckdb.connect() if backend is None else backend
     planned = plan_run(task_catalog, backend=connection, ctx=ctx, targets=targets)
     warehouse = Warehouse(connection)
-    with run_progress(len(planned.schedule.order), quiet=quiet) as show:
-        log = _RunLog(show=show)
+    with RunProgress(len(planned.schedule.order), quiet=quiet) as progress:
+        log = _RunLog(progress=progress)
         for task, found in planned.freshness.items():
             if not found.stale:
                 log.skip(task, found.reason)
@@ -214,7 +216,7 @@ def run(
 class _RunLog:
     """What happened so far, shown as it happens."""
 
-    show: Callable[[str, bool], None]
+    progress: RunProgress
     ran: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
@@ -222,24 +224,22 @@ class _RunLog:
 
     def skip(self, task: str, reason: str) -> None:
         self.skipped[task] = reason
-        self.show(f"skipped {task}: {reason}", False)
+        self.progress.say(f"skipped {task}: {reason}")
 
     def block(self, task: str, reason: str) -> None:
         self.blocked[task] = reason
-        self.show(f"blocked {task}: {reason}", False)
+        self.progress.say(f"blocked {task}: {reason}")
 
     def fail(self, task: str, error: RelspecError) -> None:
         self.failed[task] = " ".join(str(error).split())
-        self.show(f"failed  {task}: {error}", True)
+        self.progress.end(f"failed  {task}: {error}")
 
     def end(self, built: Built, reason: str) -> None:
         self.ran[built.task] = reason
-        self.show(f"ran     {built.task} ({_size(built)}, {built.seconds:.2f} s): {reason}", True)
+        self.progress.end(f"ran     {built.task} ({_size(built)}, {built.seconds:.2f} s): {reason}")
 
     def report(self, *, seconds: float) -> RunReport:
-        return RunReport(
-            ran=self.ran, skipped=self.skipped, failed=self.failed, blocked=self.blocked, seconds=seconds
-        )
+        return RunReport(ran=self.ran, skipped=self.skipped, failed=self.failed, blocked=self.blocked, seconds=seconds)
 
 
 def _run_one(task: str, planned: RunPlan, warehouse: Warehouse, now: dict[str, Evidence], log: _RunLog) -> None:
@@ -248,7 +248,7 @@ def _run_one(task: str, planned: RunPlan, warehouse: Warehouse, now: dict[str, E
         log.block(task, f"task '{task}' waits for task '{broken[0]}', which failed or is blocked")
         return
     reason = planned.freshness[task].reason
-    log.show(f"building {task}", False)
+    log.progress.begin(task)
     try:
         built = build_task(task, plan_catalog=planned.plans, warehouse=warehouse, evidence=now, because=reason)
     except (TaskFailedError, NotReadyError, SourceError, WarehouseError) as error:
@@ -325,7 +325,8 @@ def _publish(plan: PlanArtifact, inputs: Mapping[str, str], warehouse: Warehouse
         fingerprint=plan.fingerprint,
         inputs=read,
         reads={
-            name: {column: str(kind) for column, kind in types.items()} for name, types in plan.deps.required_types.items()
+            name: {column: str(kind) for column, kind in types.items()}
+            for name, types in plan.deps.required_types.items()
         },
         built_at=datetime.now(UTC),
         seconds=time.monotonic() - started,

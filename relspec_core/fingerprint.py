@@ -1,8 +1,8 @@
 """Stable hashes of what a plan computes.
 
-A fingerprint is made from the canonical tree alone: columns by where they come from, not by alias; common table expressions
-by what they hold, not by name. Formatting, comments, quoting and parentheses do not reach it. Only text of our own making is
-hashed, never SQL text or pickles of a dependency.
+A fingerprint is made from the canonical tree alone: columns by where they come from, not by alias; common table
+expressions by what they hold, not by name. Formatting, comments, quoting and parentheses do not reach it. Only text of
+our own making is hashed, never SQL text or pickles of a dependency.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from relspec_core.plan_tree import PlanTree
     from relspec_core.query_scope import Relation
 
-Token: TypeAlias = "str | tuple[Token, ...]"
+Token: TypeAlias = "str | tuple[Token, ...]"  # noqa: S105 - a token of a hash
 DROPPED_ARGS = frozenset({"alias", "with", "with_", "quoted", "comments"})
 
 
@@ -75,12 +75,12 @@ class _Tokens:
         self._bodies = {rows: cte for cte, rows in tree.walk.ctes}
         self._inside: list[int] = []
 
-    def query(self, node: exp.Expression) -> Token:
+    def query(self, node: exp.Expr) -> Token:
         """A query's own clauses and outputs."""
         names = node.named_selects if isinstance(node, exp.Query) else []
         return self._node(node, {name: str(position) for position, name in reversed(list(enumerate(names)))})
 
-    def _node(self, node: exp.Expression, outputs: dict[str, str]) -> Token:
+    def _node(self, node: exp.Expr, outputs: dict[str, str]) -> Token:  # noqa: PLR0911 - one case for each kind
         match node:
             case exp.Select() | exp.SetOperation() if not outputs:
                 return self.query(node)
@@ -105,7 +105,7 @@ class _Tokens:
             case _:
                 return (node.key, *self._args(node, {} if isinstance(node, exp.Query) else outputs))
 
-    def _args(self, node: exp.Expression, outputs: dict[str, str], *, leave: str = "") -> tuple[Token, ...]:
+    def _args(self, node: exp.Expr, outputs: dict[str, str], *, leave: str = "") -> tuple[Token, ...]:
         found: list[Token] = []
         for name in sorted(node.args):
             value = node.args[name]
@@ -115,7 +115,7 @@ class _Tokens:
         return tuple(found)
 
     @staticmethod
-    def _names_below(node: exp.Expression, clause: str, outputs: dict[str, str]) -> dict[str, str]:
+    def _names_below(node: exp.Expr, clause: str, outputs: dict[str, str]) -> dict[str, str]:
         """Output names are visible in the clauses that follow the SELECT list only."""
         if isinstance(node, exp.Query) and clause not in {"order", "distinct", "limit", "offset", "sort"}:
             return {}
@@ -123,7 +123,7 @@ class _Tokens:
 
     def _value(self, value: object, outputs: dict[str, str]) -> Token:
         match value:
-            case exp.Expression():
+            case exp.Expr():
                 return self._node(value, outputs)
             case list() | tuple():
                 return tuple(self._value(item, outputs) for item in value)
@@ -134,7 +134,11 @@ class _Tokens:
         relation = self._walk.relations.get(id(node))
         rest = self._args(node, {}, leave="this")
         if relation is not None and relation.rows in self._bodies and relation.evidence is None:
-            return ("expression", self._body(relation.rows), *(item for item in rest if item[0] not in {"db", "catalog"}))
+            return (
+                "expression",
+                self._body(relation.rows),
+                *(item for item in rest if item[0] not in {"db", "catalog"}),
+            )
         return ("table", self._node(node.this, {}), *rest)
 
     def _body(self, rows: int) -> Token:
@@ -158,20 +162,18 @@ def table_token(table: pa.Table) -> Token:
     columns = (
         tuple("null" if value is None else repr(value) for value in column.to_pylist()) for column in table.columns
     )
-    return tuple(
-        (field.name, str(field.type), column) for field, column in zip(table.schema, columns, strict=True)
-    )
+    return tuple((field.name, str(field.type), column) for field, column in zip(table.schema, columns, strict=True))
 
 
 def function_tokens(expr: ibis.Expr) -> Mapping[str, Token]:
     """For every user-defined function of an expression, by its name in SQL: its own name, types and body."""
     nodes = expr.op().find((ops.ScalarUDF, ops.AggUDF))
-    return {type(node).__name__: _function_token(node) for node in nodes}
+    return {type(node).__name__: _function_token(type(node)) for node in nodes}
 
 
-def _function_token(node: ops.ScalarUDF | ops.AggUDF) -> Token:
-    kind = type(node)
-    return (kind.__func_name__, str(node.dtype), str(kind.__input_type__), _body_of(getattr(kind, "__func__", None)))
+def _function_token(kind: type) -> Token:
+    facts = tuple(str(getattr(kind, name, "")) for name in ("__func_name__", "dtype", "__input_type__"))
+    return (*facts, _body_of(getattr(kind, "__func__", None)))
 
 
 def _body_of(function: object) -> str:

@@ -110,7 +110,9 @@ class EdgeReport:
         if self.broken:
             tasks = listed(dict.fromkeys(reason.task for reason in self.broken))
             raise NotReadyError(
-                f"{len(self.broken)} requirements of {tasks} are not met", at=str(self), hint="bring the evidence, or fix the plans."
+                f"{len(self.broken)} requirements of {tasks} are not met",
+                at=str(self),
+                hint="bring the evidence, or fix the plans.",
             )
 
 
@@ -123,9 +125,7 @@ def check_edge(edge: EdgeRequirement, evidence: Mapping[str, Evidence]) -> tuple
     for column in edge.columns:
         actual = found.type_of(column)
         if actual is None:
-            reasons.append(
-                MissingColumn(task=edge.task, evidence=edge.evidence, column=column, columns=found.columns)
-            )
+            reasons.append(MissingColumn(task=edge.task, evidence=edge.evidence, column=column, columns=found.columns))
         elif not fits(edge.types[column], actual):
             reasons.append(
                 WrongType(

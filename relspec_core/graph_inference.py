@@ -166,7 +166,8 @@ class TaskGraph:
     def to_json(self) -> str:
         """Node-link JSON, the same bytes for the same graph."""
         nodes = [
-            {"id": index, **_node_data(node)} for index, node in zip(self.graph.node_indices(), self.graph.nodes(), strict=True)
+            {"id": index, **_node_data(node)}
+            for index, node in zip(self.graph.node_indices(), self.graph.nodes(), strict=True)
         ]
         links = [
             {"source": source, "target": target, **_edge_data(edge)}

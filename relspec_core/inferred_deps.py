@@ -84,13 +84,13 @@ def infer_deps(tree: PlanTree, *, outputs: Iterable[str], schemas: Mapping[str, 
         },
         lineage=_lineage(tree, tuple(outputs), required),
         row_uses=_uses(tree, tree.root.rows, required),
-        unresolved={evidence: reason for evidence, reason in sorted(tree.walk.unresolved.items()) if evidence in required},
+        unresolved={
+            evidence: reason for evidence, reason in sorted(tree.walk.unresolved.items()) if evidence in required
+        },
     )
 
 
-def _lineage(
-    tree: PlanTree, outputs: tuple[str, ...], evidence: Collection[str]
-) -> dict[str, tuple[ColumnUse, ...]]:
+def _lineage(tree: PlanTree, outputs: tuple[str, ...], evidence: Collection[str]) -> dict[str, tuple[ColumnUse, ...]]:
     root = tree.root
     if root.anything is not None:
         return dict.fromkeys(outputs, _uses(tree, root.anything, evidence))
@@ -116,7 +116,9 @@ def merge_deps(parts: Iterable[InferredDeps]) -> InferredDeps:
     return InferredDeps(
         inputs=tuple(required),
         required_columns=required,
-        required_types={evidence: {column: types[evidence][column] for column in found} for evidence, found in required.items()},
+        required_types={
+            evidence: {column: types[evidence][column] for column in found} for evidence, found in required.items()
+        },
         lineage={},
         row_uses=tuple(sorted(uses)),
         unresolved={evidence: reason for deps in parts for evidence, reason in deps.unresolved.items()},

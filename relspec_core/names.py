@@ -31,9 +31,9 @@ def to_table(name: str) -> exp.Table:
     """The SQLGlot table, quoted, for an evidence name."""
     parts = table_parts(name)
     names = ("this", "db", "catalog")
-    return exp.Table(**{
-        key: exp.to_identifier(part, quoted=True) for key, part in zip(names, reversed(parts), strict=False)
-    })
+    return exp.Table(
+        **{key: exp.to_identifier(part, quoted=True) for key, part in zip(names, reversed(parts), strict=False)}
+    )
 
 
 def from_table(table: exp.Table) -> str:

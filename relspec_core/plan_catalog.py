@@ -10,6 +10,7 @@ import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import sqlglot
+from ibis.backends.sql import SQLBackend
 from ibis.common.exceptions import IbisError
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
@@ -35,7 +36,6 @@ from relspec_core.task_catalog import ExecutionContext, SourceSpec, TaskCatalog,
 
 if TYPE_CHECKING:
     from ibis.backends import BaseBackend
-    from ibis.backends.sql import SQLBackend
 
     from relspec_core.evidence import EvidenceCatalog
 
@@ -138,7 +138,8 @@ def compile_task_catalog(
 
     Args:
         task_catalog: what users declared.
-        backend: whose dialect the plans are written in, and which has the undeclared sources; an embedded DuckDB where left out.
+        backend: whose dialect the plans are written in, and which has the undeclared sources; an embedded DuckDB where
+            left out.
         ctx: more sources, and parameters.
         known: evidence recorded earlier. A task that reads a column which a source has lost since then is compiled
             against the recorded schema, so that it is blocked by name and the others go on.
@@ -146,7 +147,11 @@ def compile_task_catalog(
     Raises:
         RelspecError: RS1xx or RS2xx; a ``CompileError`` holds all where there are several.
     """
-    sqlbackend: SQLBackend = ibis.duckdb.connect() if backend is None else backend  # type: ignore[assignment]
+    sqlbackend = ibis.duckdb.connect() if backend is None else backend
+    if not isinstance(sqlbackend, SQLBackend):
+        raise UnsupportedPlanError(
+            f"the {sqlbackend.name} backend has no SQL", hint="use one that has, such as DuckDB."
+        )
     ctx = ctx or ExecutionContext()
     catalog = TaskCatalog(task_catalog.tasks, (*task_catalog.sources, *ctx.sources))
     plans, errors, schemas = _compile(catalog, sqlbackend, ctx, None)
@@ -206,20 +211,24 @@ def _artifact(building: TaskBuilding, built: BuiltTask, output: str) -> PlanArti
     read = [name for name in read_tables(query) if name not in memory]
     schemas = {name: building.schema_for(name, task) for name in read}
     mapper = backend.compiler.type_mapper
-    typed = {name: {column: mapper.to_string(kind) for column, kind in schema.items()} for name, schema in (
-        *schemas.items(), *((name, table.schema()) for name, table in memory.items())
-    )}
+    typed = {
+        name: {column: mapper.to_string(kind) for column, kind in schema.items()}
+        for name, schema in (*schemas.items(), *((name, table.schema()) for name, table in memory.items()))
+    }
     schema = expr.schema()
     try:
-        tree = plan_tree(query, schemas=typed, dialect=dialect, names=schema.names)
+        tree = plan_tree(query, schemas=typed, dialect=dialect, names=tuple(schema))
     except UnresolvedColumns as error:
         raise _placed(column_error(error.problems[0]), task) from error
     except UnqualifiableQuery as error:
-        raise _placed(SqlError(f"the plan can't be resolved: {error}", hint="check its tables and columns."), task) from error
+        raise _placed(
+            SqlError(f"the plan can't be resolved: {error}", hint="check its tables and columns."), task
+        ) from error
     functions = function_tokens(expr)
     if task.kind == "view" and (memory or functions):
         raise UnsupportedPlanError(
-            f"task '{task.name}' is a view over {'in-memory tables' if memory else 'Python functions'}, which end with this process",
+            f"task '{task.name}' is a view over {'an in-memory table' if memory else 'a Python function'}, "
+            "which ends with this process",
             at=task.where,
             hint="make it a table: kind='table'.",
         )
@@ -230,7 +239,7 @@ def _artifact(building: TaskBuilding, built: BuiltTask, output: str) -> PlanArti
         expr=expr,
         ast=tree.ast,
         sql=tree.ast.sql(dialect, pretty=True),
-        deps=infer_deps(tree, outputs=schema.names, schemas=schemas),
+        deps=infer_deps(tree, outputs=tuple(schema), schemas=schemas),
         fingerprint=digest(token),
         schema=schema,
         memory=memory,
@@ -246,7 +255,7 @@ def _with_stable_names(
         match node:
             case ops.InMemoryTable():
                 name = MEMORY_PREFIX + digest(table_token(node.data.to_pyarrow(node.schema)))
-                memory[name] = ops.InMemoryTable(name=name, schema=node.schema, data=node.data).to_expr()
+                memory[name] = node.copy(name=name).to_expr()
                 return unbound(name, node.schema).op()
             case ops.SQLQueryResult() if node in building.texts:
                 name = f"{TEXT_PREFIX}{len(texts)}"
@@ -278,7 +287,7 @@ def _query(expr: ir.Table, task: TaskSpec, backend: SQLBackend, texts: Mapping[s
     dialect = dialect_of(backend)
     try:
         text = backend.compiler.to_sqlglot(expr).sql(dialect)
-        query = sqlglot.parse_one(text, read=dialect)
+        query = sqlglot.parse_one(text, read=dialect).assert_is(exp.Query)
     except (IbisError, SqlglotError, NotImplementedError) as error:
         raise UnsupportedPlanError(
             f"task '{task.name}' can't be written in {dialect}'s SQL: {str(error).splitlines()[0]}",
@@ -293,7 +302,7 @@ def _query(expr: ir.Table, task: TaskSpec, backend: SQLBackend, texts: Mapping[s
     return query
 
 
-def _rename_expressions(query: exp.Expression) -> None:
+def _rename_expressions(query: exp.Expr) -> None:
     """Give Ibis's common table expressions names that no SQL text can mean by a table of its own."""
     names = {cte.alias: f"{TEXT_PREFIX}{cte.alias}" for cte in query.find_all(exp.CTE)}
     for cte in query.find_all(exp.CTE):

@@ -16,9 +16,11 @@ from sqlglot.optimizer.qualify_columns import qualify_columns, quote_identifiers
 from sqlglot.optimizer.qualify_tables import qualify_tables
 from sqlglot.schema import MappingSchema
 
+from relspec_core.expression_walk import has_aggregate
 from relspec_core.names import NameIndex, from_table, table_parts
-from relspec_core.query_flow import QueryFlow, has_aggregate
+from relspec_core.query_flow import QueryFlow
 from relspec_core.query_scope import part
+from relspec_core.query_walk import walk_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -62,7 +64,7 @@ def ignores_case(dialect: str) -> bool:
     return Dialect.get_or_raise(dialect).normalization_strategy in IGNORE_CASE
 
 
-def read_tables(query: exp.Expression) -> tuple[str, ...]:
+def read_tables(query: exp.Expr) -> tuple[str, ...]:
     """The names of the tables that a query text reads, sorted; names of its own common table expressions left out."""
     names: set[str] = set()
     for table in query.find_all(exp.Table):
@@ -71,7 +73,7 @@ def read_tables(query: exp.Expression) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def rename_tables(query: exp.Expression, find: Callable[[str], str | None]) -> None:
+def rename_tables(query: exp.Expr, find: Callable[[str], str | None]) -> None:
     """Give each table that a query reads its declared spelling, in place; the text's own name stays as its alias."""
     for table in list(query.find_all(exp.Table)):
         if not isinstance(table.this, exp.Identifier) or _is_cte(table):
@@ -94,7 +96,7 @@ def _is_cte(table: exp.Table) -> bool:
     """Whether a table's name is that of a common table expression that it can see."""
     if table.db:
         return False
-    node: exp.Expression | None = table
+    node: exp.Expr | None = table
     while node is not None:
         clause = part(node, "with")
         if clause is not None:
@@ -110,8 +112,8 @@ def _is_cte(table: exp.Table) -> bool:
     return False
 
 
-def _contains(node: exp.Expression, inner: exp.Expression) -> bool:
-    found: exp.Expression | None = inner
+def _contains(node: exp.Expr, inner: exp.Expr) -> bool:
+    found: exp.Expr | None = inner
     while found is not None and found is not node:
         found = found.parent
     return found is node
@@ -137,8 +139,7 @@ def plan_tree(
     query = _qualified(query, schemas, dialect)
     if names is not None:
         _name_outputs(query, names)
-    walk = QueryFlow(schemas={name: tuple(columns) for name, columns in schemas.items()})
-    root = walk.query(query, {}, None)
+    root, walk = walk_query(query, {name: tuple(columns) for name, columns in schemas.items()})
     if walk.problems:
         raise UnresolvedColumns(walk.problems)
     live = walk.flow.live([root.rows, *root.all_nodes])
@@ -146,7 +147,7 @@ def plan_tree(
     return PlanTree(ast=query, root=root, walk=walk, live=live)
 
 
-def _spell(query: exp.Expression, schemas: Mapping[str, Mapping[str, str]], dialect: str) -> None:
+def _spell(query: exp.Expr, schemas: Mapping[str, Mapping[str, str]], dialect: str) -> None:
     """One spelling for each name: the schemas' where the engine ignores case, else the dialect's."""
     if not ignores_case(dialect):
         normalize_identifiers(query, dialect=dialect)
@@ -164,15 +165,17 @@ def _names_table(identifier: exp.Identifier) -> bool:
     return isinstance(identifier.parent, exp.Table) and not _is_cte(identifier.parent)
 
 
-def _identifiers(query: exp.Expression) -> Iterable[str]:
+def _identifiers(query: exp.Expr) -> Iterable[str]:
     return (identifier.name for identifier in query.find_all(exp.Identifier) if not _names_table(identifier))
 
 
-def _forget_values_of_exists(query: exp.Expression) -> None:
+def _forget_values_of_exists(query: exp.Expr) -> None:
     """``EXISTS`` asks for rows only: what the subquery selects is replaced by a constant where that changes nothing."""
     for exists in query.find_all(exp.Exists):
         select = exists.this.unnest() if isinstance(exists.this, exp.Subquery) else exists.this
-        plain = isinstance(select, exp.Select) and not any(select.args.get(key) for key in ("distinct", "group", "having"))
+        plain = isinstance(select, exp.Select) and not any(
+            select.args.get(key) for key in ("distinct", "group", "having")
+        )
         if plain and not any(has_aggregate(projection) for projection in select.expressions):
             select.set("expressions", [exp.alias_(exp.Literal.number(1), "_")])
 
@@ -180,10 +183,17 @@ def _forget_values_of_exists(query: exp.Expression) -> None:
 def _qualified(query: exp.Query, schemas: Mapping[str, Mapping[str, str]], dialect: str) -> exp.Query:
     mapping = MappingSchema(dialect=dialect, normalize=False)
     for name, columns in schemas.items():
-        mapping.add_table(exp.Table(**{
-            key: exp.to_identifier(part_name, quoted=True)
-            for key, part_name in zip(("this", "db", "catalog"), reversed(table_parts(name)), strict=False)
-        }), dict(columns), match_depth=False, normalize=False)
+        mapping.add_table(
+            exp.Table(
+                **{
+                    key: exp.to_identifier(part_name, quoted=True)
+                    for key, part_name in zip(("this", "db", "catalog"), reversed(table_parts(name)), strict=False)
+                }
+            ),
+            dict(columns),
+            match_depth=False,
+            normalize=False,
+        )
     try:
         qualified = qualify_columns(
             qualify_tables(query, dialect=dialect), schema=mapping, allow_partial_qualification=True
@@ -195,7 +205,7 @@ def _qualified(query: exp.Query, schemas: Mapping[str, Mapping[str, str]], diale
 
 def _name_outputs(query: exp.Query, names: Sequence[str]) -> None:
     """Give the outputs of the outermost SELECT these names, where there are as many."""
-    select: exp.Expression = query
+    select: exp.Expr = query
     while isinstance(select, (exp.Subquery, exp.SetOperation)):
         if isinstance(select, exp.SetOperation) and select.args.get("by_name"):
             return
@@ -214,9 +224,7 @@ def _prune(walk: QueryFlow, live: frozenset[int]) -> None:
     for select, rows, outputs in walk.selects:
         if rows not in live:
             continue
-        kept = [
-            projection for projection, output in zip(select.expressions, outputs, strict=True) if output in live
-        ]
+        kept = [projection for projection, output in zip(select.expressions, outputs, strict=True) if output in live]
         if len(kept) == len(outputs):
             continue
         grouped = select.args.get("group") is not None

@@ -3,40 +3,61 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Self, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from types import TracebackType
 
 
-@contextmanager
-def run_progress(total: int, *, quiet: bool = False, stream: TextIO | None = None) -> Iterator[Callable[[str, bool], None]]:
-    """A function that takes each line of the log, and whether it ends a task.
+class RunProgress:
+    """Shows what a run does while it does it; a context manager.
 
     Args:
         total: how many tasks there are to build.
-        quiet: print nothing.
+        quiet: show nothing.
         stream: standard error where left out.
     """
-    out = stream or sys.stderr
-    if quiet:
-        yield lambda _line, _ends: None
-    elif not out.isatty():
-        yield lambda line, _ends: print(line, file=out, flush=True)
-    else:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=Console(file=out), transient=True) as bar:
-            counted = bar.add_task("building", total=total)
 
-            def show(line: str, ends: bool) -> None:  # noqa: FBT001 - called with what the caller has at hand
-                if ends:
-                    bar.console.print(line, markup=False, highlight=False)
-                    bar.advance(counted)
-                else:
-                    bar.update(counted, description=line)
+    __slots__ = ("_bar", "_out", "_task")
 
-            yield show
+    def __init__(self, total: int, *, quiet: bool = False, stream: TextIO | None = None) -> None:
+        self._out = None if quiet else stream or sys.stderr
+        self._bar: Progress | None = None
+        if self._out is not None and self._out.isatty():
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            self._bar = Progress(*columns, console=Console(file=self._out), transient=True)
+            self._task = self._bar.add_task("", total=total)
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def begin(self, task: str) -> None:
+        """A task is being built now."""
+        if self._bar is not None:
+            self._bar.update(self._task, description=f"building {task}")
+        else:
+            self.say(f"building {task}")
+
+    def say(self, line: str) -> None:
+        """One line of the log."""
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        elif self._out is not None:
+            print(line, file=self._out, flush=True)
+
+    def end(self, line: str) -> None:
+        """The line that ends a task's building."""
+        self.say(line)
+        if self._bar is not None:
+            self._bar.advance(self._task)

@@ -64,7 +64,9 @@ class Project:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise
             raise CatalogError(
-                f"there is no module '{error.name}'", at=f"catalog '{self.catalog}', imported from {self.root}", hint=CATALOG_HINT
+                f"there is no module '{error.name}'",
+                at=f"catalog '{self.catalog}', imported from {self.root}",
+                hint=CATALOG_HINT,
             ) from error
 
 

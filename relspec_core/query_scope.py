@@ -120,6 +120,6 @@ class ColumnProblem:
     position: int | None = None
 
 
-def part(node: exp.Expression, name: str) -> exp.Expression | None:
+def part(node: exp.Expr, name: str) -> exp.Expr | None:
     """A clause by SQLGlot's name of it, which in some versions ends in an underscore where it is a Python keyword."""
     return node.args.get(f"{name}_") or node.args.get(name)

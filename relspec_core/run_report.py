@@ -56,7 +56,9 @@ class RunReport:
         """
         if not self.ok:
             reasons = [*self.failed.values(), *self.blocked.values()]
-            raise TaskFailedError(self.total, at="; ".join(reasons), hint="mend these and run again; what was built is kept.")
+            raise TaskFailedError(
+                self.total, at="; ".join(reasons), hint="mend these and run again; what was built is kept."
+            )
 
     def __str__(self) -> str:
         lines = [

@@ -59,8 +59,8 @@ class Schedule:
 def schedule_rules(graph: RuleGraph, *, evidence: EvidenceCatalog, tasks: Iterable[str] | None = None) -> Schedule:
     """Waves of tasks that can run on this evidence, ordered by name only.
 
-    A task is ready when all that it reads exists with the columns that it reads: in ``evidence``, or written by a task of
-    an earlier wave, whose plan then says what the table has.
+    A task is ready when all that it reads exists with the columns that it reads: in ``evidence``, or written by a task
+    of an earlier wave, whose plan then says what the table has.
 
     Args:
         graph: of a ``TaskGraph``.
@@ -117,7 +117,9 @@ def _completed(
 
 def _blocked(view: TaskGraph, now: Mapping[str, Evidence], stuck: frozenset[str]) -> dict[str, tuple[Reason, ...]]:
     """Why each stuck task is blocked; of evidence that a stuck task would write, what keeps that task is the cause."""
-    broken = {task: [reason for edge in view.edges_of(task) for reason in check_edge(edge, now)] for task in sorted(stuck)}
+    broken = {
+        task: [reason for edge in view.edges_of(task) for reason in check_edge(edge, now)] for task in sorted(stuck)
+    }
     causes: dict[str, str] = {}
 
     def waits(reason: Reason) -> str | None:

@@ -123,7 +123,7 @@ def no_files(source: SourceSpec) -> SourceError:
 
 
 def _matches(path: str) -> list[str]:
-    return [path] if Path(path).is_file() else glob.glob(path, recursive=True)
+    return [path] if Path(path).is_file() else glob.glob(path, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
 
 
 def _reader(source: SourceSpec, file: str) -> str:
@@ -136,4 +136,3 @@ def _reader(source: SourceSpec, file: str) -> str:
             hint=f"use one of {', '.join(READERS)}.",
         )
     return reader
-

@@ -8,6 +8,7 @@ import duckdb
 import ibis
 from ibis.backends.duckdb import Backend as DuckDBBackend
 from ibis.common.exceptions import TableNotFound
+from sqlglot.dialects.dialect import Dialect
 
 from relspec_core.names import NameIndex, table_parts
 from relspec_core.plan_tree import ignores_case
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 def dialect_of(backend: SQLBackend) -> str:
     """SQLGlot's name of a backend's dialect."""
-    return backend.dialect.__name__.lower()
+    return type(Dialect.get_or_raise(backend.dialect)).__name__.lower()
 
 
 def live_schema(source: SourceSpec, backend: SQLBackend) -> ibis.Schema | None:
@@ -46,11 +47,14 @@ def _reader(backend: SQLBackend) -> duckdb.DuckDBPyConnection:
 
 def table_schema(name: str, backend: SQLBackend) -> ibis.Schema | None:
     """The schema of a table or view of the backend; None where there is none."""
-    *outer, table = table_parts(name)
     try:
-        return backend.get_schema(
-            table, catalog=outer[0] if len(outer) > 1 else None, database=outer[-1] if outer else None
-        )
+        match table_parts(name):
+            case (catalog, schema, table):
+                return backend.table(table, database=(catalog, schema)).schema()
+            case (schema, table):
+                return backend.table(table, database=schema).schema()
+            case _:
+                return backend.table(name).schema()
     except TableNotFound:
         return None
 
@@ -114,6 +118,6 @@ class SourceSchemas:
     def lost_columns(self, known: EvidenceCatalog) -> bool:
         """Whether a source that was recorded earlier has lost a column since, or is gone altogether."""
         return any(
-            (found := self._found.get(name)) is None or set(item.columns) - set(found[1].names)
+            (found := self._found.get(name)) is None or set(item.columns) - set(found[1])
             for name, item in known.items()
         )

@@ -72,10 +72,14 @@ def _parsed(text: str, dialect: str) -> exp.Query:
     try:
         statements = [statement for statement in parse(text, read=dialect) if statement is not None]
     except SqlglotError as error:
-        raise SqlError(f"the SQL text does not parse: {_parse_message(error)}", at=_excerpt(error), hint=PARSE_HINT) from error
+        raise SqlError(
+            f"the SQL text does not parse: {_parse_message(error)}", at=_excerpt(error), hint=PARSE_HINT
+        ) from error
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         kinds = ", ".join(statement.key.upper() for statement in statements) or "nothing"
-        raise SqlError(f"the SQL text is no single query but {kinds}", hint="write one SELECT; relspec writes the table.")
+        raise SqlError(
+            f"the SQL text is no single query but {kinds}", hint="write one SELECT; relspec writes the table."
+        )
     return statements[0]
 
 
@@ -92,7 +96,9 @@ def _parse_message(error: SqlglotError) -> str:
 def _excerpt(error: SqlglotError) -> str:
     if isinstance(error, ParseError) and error.errors:
         first = error.errors[0]
-        return f"...{first['start_context'][-40:]}>>>{first['highlight']}<<<{first['end_context'][:40]}...".replace("\n", " ")
+        return f"...{first['start_context'][-40:]}>>>{first['highlight']}<<<{first['end_context'][:40]}...".replace(
+            "\n", " "
+        )
     return ""
 
 
@@ -140,7 +146,8 @@ def unknown_column(
 def duckdb_types(schemas: Mapping[str, ibis.Schema]) -> dict[str, dict[str, str]]:
     """Schemas with DuckDB's names of their types."""
     return {
-        name: {column: DuckDBType.to_string(kind) for column, kind in schema.items()} for name, schema in schemas.items()
+        name: {column: DuckDBType.to_string(kind) for column, kind in schema.items()}
+        for name, schema in schemas.items()
     }
 
 

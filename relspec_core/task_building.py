@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from relspec_core.source_schemas import SourceSchemas
 
+NEW_LINE = "\n"
 MISSING_COLUMN = re.compile(r"Column '(?P<column>.+?)' is not found in table\. Existing columns: (?P<columns>.*)\.")
 
 
@@ -73,7 +74,7 @@ class TaskBuilding:
     params: Mapping[str, object]
     built: dict[str, BuiltTask] = field(default_factory=dict)
     errors: dict[str, RelspecError] = field(default_factory=dict)
-    texts: dict[ops.SQLQueryResult, SqlText] = field(default_factory=dict)
+    texts: dict[ops.Node, SqlText] = field(default_factory=dict)
     _scratch: duckdb.DuckDBPyConnection = field(default_factory=duckdb.connect)
     _stack: list[str] = field(default_factory=list)
     _called: set[str] = field(default_factory=set)
@@ -184,9 +185,9 @@ class TaskBuilding:
             return spelled, schema
 
         found = read_sql(text, dialect=dialect or dialect_of(self.backend), schema_of=schema_of, scratch=self._scratch)
-        operation = ops.SQLQueryResult(found.ast.sql(dialect_of(self.backend)), found.schema, self.backend)
-        self.texts[operation] = found
-        return operation.to_expr()
+        table = self.backend.sql(found.ast.sql(dialect_of(self.backend)), schema=found.schema)
+        self.texts[table.op()] = found
+        return table
 
     def _outcome(self, task: TaskSpec, value: object) -> BuiltTask:
         if isinstance(value, ir.Table) and len(task.declared_outputs) == 1:
@@ -238,14 +239,14 @@ class TaskBuilding:
                 missing["column"], evidence=self._evidence_with(task, columns), columns=columns, at=at, task=task.name
             )
         return BuilderError(
-            f"task '{task.name}' raised {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}",
+            f"task '{task.name}' raised {type(error).__name__}: {str(error).strip().partition(NEW_LINE)[0]}",
             at=at,
             hint="mend the builder.",
         )
 
     def _evidence_with(self, task: TaskSpec, columns: tuple[str, ...]) -> str | None:
         """The one evidence that the task asked for and that has exactly these columns."""
-        found = [name for name, schema in self._asked[task.name].items() if tuple(schema.names) == columns]
+        found = [name for name, schema in self._asked[task.name].items() if tuple(schema) == columns]
         return found[0] if len(found) == 1 else None
 
 

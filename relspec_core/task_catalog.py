@@ -300,7 +300,10 @@ def _problem_of_task(spec: TaskSpec) -> tuple[str, str] | None:
     if spec.kind not in KINDS:
         return f"kind '{spec.kind}' is unknown", f"{did_you_mean(spec.kind, KINDS)}There are {' and '.join(KINDS)}."
     if spec.cron is not None and len(spec.cron.split()) != CRON_FIELDS and not spec.cron.startswith("@"):
-        return f"cron '{spec.cron}' does not have five fields", "write minute, hour, day, month and weekday: '0 6 * * *'."
+        return (
+            f"cron '{spec.cron}' does not have five fields",
+            "write minute, hour, day, month and weekday: '0 6 * * *'.",
+        )
     if not callable(spec.build):
         return "its builder can't be called", "give a function of one argument, the build context."
     return None
@@ -322,7 +325,9 @@ def _name_problems(tasks: tuple[TaskSpec, ...], sources: tuple[SourceSpec, ...])
         first = seen.setdefault(spec.name, spec)
         if first is not spec:
             yield CatalogError(
-                f"two tasks are named '{spec.name}'", at=f"{first.location} and {spec.location}", hint="rename one of them."
+                f"two tasks are named '{spec.name}'",
+                at=f"{first.location} and {spec.location}",
+                hint="rename one of them.",
             )
     declared: set[str] = set()
     for source in sources:

@@ -16,7 +16,7 @@ from relspec_core.fingerprint import digest
 from relspec_core.names import quoted_column, quoted_name, quoted_text, table_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable
 
     from ibis.backends import BaseBackend
 
@@ -61,7 +61,7 @@ class Warehouse:
         return self.connection.execute(sql).fetchall()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> Generator[None]:
         """Everything inside happens, or nothing of it."""
         self.execute("BEGIN TRANSACTION")
         try:
@@ -202,4 +202,3 @@ def connect(database: str | Path, *, read_only: bool = False) -> DuckDBBackend:
             at=str(path),
             hint="wait for, or end, the process that holds it; check the path and its permissions.",
         ) from error
-

@@ -1,0 +1,237 @@
+"""Walks the expressions of a query: what each makes its owner need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+from sqlglot import exp
+
+from relspec_core.column_flow import Use
+from relspec_core.query_flow import QueryFlow
+from relspec_core.query_scope import ColumnProblem, Relation, Scope
+
+VALUE_ORDER_AGGREGATES = (exp.PercentileCont, exp.PercentileDisc, exp.Quantile, exp.Mode)
+NAVIGATION = (exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue, exp.NthValue)
+SUBQUERIES = (exp.Select, exp.SetOperation)
+
+QueryVisit: TypeAlias = Callable[[exp.Expr, Mapping[str, Relation], Scope | None], Relation]
+
+
+class ExpressionWalk:
+    """Walks expressions.
+
+    Args:
+        found: what the walk over the query has found so far; added to.
+        query: walks a subquery.
+    """
+
+    __slots__ = ("_found", "_query")
+
+    def __init__(self, found: QueryFlow, *, query: QueryVisit) -> None:
+        self._found = found
+        self._query = query
+
+    def visit(  # noqa: C901, PLR0912, PLR0915 - one case for each kind of expression
+        self,
+        node: exp.Expr | Iterable[exp.Expr] | None,
+        owner: int,
+        use: Use,
+        scope: Scope,
+        aliases: Mapping[str, int] | None = None,
+    ) -> None:
+        """State what an expression makes its owner need.
+
+        Args:
+            node: an expression, several, or none.
+            owner: the flow node that the expression belongs to.
+            use: how the owner uses the expression's value.
+            scope: where the expression stands.
+            aliases: outputs that it may name, as ORDER BY may.
+        """
+
+        def go(inner: exp.Expr | Iterable[exp.Expr] | None, how: Use) -> None:
+            self.visit(inner, owner, how, scope, aliases)
+
+        made = use.through(Use.TRANSFORMATION)
+        match node:
+            case None | exp.Identifier() | exp.Literal():
+                pass
+            case exp.TableColumn():
+                self._whole_row(node.name, owner, made, scope)
+            case exp.Column():
+                self._column(node, owner, use, scope, aliases or {})
+            case exp.Alias() | exp.Paren():
+                go(node.this, use)
+            case exp.Exists():
+                self._subquery(node.this, owner, Use.FILTER, scope, values=False)
+            case exp.In() if node.args.get("query") is not None:
+                go(node.this, made)
+                self._subquery(node.args["query"], owner, Use.FILTER if use.is_direct else use, scope)
+            case exp.Subquery() | exp.Select() | exp.SetOperation():
+                self._subquery(node, owner, use, scope)
+            case exp.Case():
+                subject = node.this
+                go(subject, use.through(Use.CONDITIONAL))
+                for branch in node.args["ifs"]:
+                    go(branch.this, use.through(Use.CONDITIONAL))
+                    go(branch.args.get("true"), made)
+                go(node.args.get("default"), made)
+            case exp.If():
+                go(node.this, use.through(Use.CONDITIONAL))
+                go(node.args.get("true"), made)
+                go(node.args.get("false"), made)
+            case exp.Coalesce():
+                go(node.iter_expressions(), made)
+                go(node.iter_expressions(), use.through(Use.CONDITIONAL))
+            case exp.Window():
+                self._window(node, owner, use, scope)
+            case exp.Filter():
+                go(node.this, use)
+                go(node.expression, use.through(Use.CONDITIONAL))
+            case exp.Order():
+                go(node.this, use)
+                go(node.expressions, use.through(Use.SORT))
+            case exp.WithinGroup():
+                by_value = isinstance(node.this, VALUE_ORDER_AGGREGATES)
+                go(node.this, use)
+                go(node.expression.expressions, use.through(Use.AGGREGATION if by_value else Use.SORT))
+            case exp.Count() if isinstance(node.this, exp.Star):
+                pass
+            case exp.AggFunc() if not isinstance(node, NAVIGATION):
+                go(node.iter_expressions(), use.through(Use.AGGREGATION))
+            case exp.Lambda() | exp.Comprehension():
+                bound = _bound_names(node)
+                hidden = dict.fromkeys(bound, -1)
+                for child in node.iter_expressions():
+                    self.visit(child, owner, made, scope, {**(aliases or {}), **hidden})
+            case exp.Star():
+                for relation in scope.sources.values():
+                    self._found.needs_all(owner, relation, made, "the query selects columns by a pattern")
+            case exp.Expr():
+                go(node.iter_expressions(), made)
+            case _:
+                for inner in node:
+                    go(inner, use)
+
+    def _window(self, node: exp.Window, owner: int, use: Use, scope: Scope) -> None:
+        self.visit(node.this, owner, use, scope)
+        name = node.args.get("alias")
+        named = scope.window(name.name) if isinstance(name, exp.Identifier) else None
+        keys = use.through(Use.WINDOW)
+        for window in (node, named):
+            if window is not None:
+                self.visit(window.args.get("partition_by"), owner, keys, scope)
+                self.visit(window.args.get("order"), owner, keys, scope)
+                self.visit(window.args.get("spec"), owner, keys, scope)
+
+    def _subquery(self, node: exp.Expr, owner: int, use: Use, scope: Scope, *, values: bool = True) -> None:
+        relation = self._query(node, scope.ctes, scope)
+        self._found.flow.needs(owner, relation.rows, use)
+        for inner in relation.all_nodes:
+            if values:
+                self._found.flow.needs(owner, inner, use)
+            else:
+                self._found.flow.keeps(owner, inner)
+
+    def _whole_row(self, alias: str, owner: int, use: Use, scope: Scope) -> None:
+        relation = scope.source(alias)
+        if relation is not None:
+            for inner in relation.all_nodes:
+                self._found.flow.needs(owner, inner, use)
+
+    def _column(self, node: exp.Column, owner: int, use: Use, scope: Scope, aliases: Mapping[str, int]) -> None:
+        if isinstance(node.this, exp.Star):
+            relation = scope.source(node.table)
+            if relation is not None:
+                self._found.needs_all(owner, relation, use, "the query selects columns by a pattern")
+        elif not node.table and node.name in aliases:
+            if aliases[node.name] >= 0:
+                self._found.flow.needs(owner, aliases[node.name], use)
+        elif not node.table and scope.source(node.name) is not None:
+            self._whole_row(node.name, owner, use, scope)
+        else:
+            found = self._resolve(node, scope)
+            if found is not None:
+                self._found.flow.needs(owner, found, use)
+
+    def _resolve(self, node: exp.Column, scope: Scope) -> int | None:
+        if node.table:
+            relation = scope.source(node.table)
+            owners = [relation] if relation else []
+        else:
+            owners = next(
+                (
+                    found
+                    for level in scope.outwards()
+                    if (
+                        found := [
+                            relation for relation in level.sources.values() if relation.find(node.name) is not None
+                        ]
+                    )
+                ),
+                [],
+            )
+        found = owners[0].find(node.name) if len(owners) == 1 else None
+        if found is None:
+            self._found.problems.append(_problem(node, scope, owners))
+            return None
+        relation = owners[0]
+        name = relation.true_names.get(node.name, node.name)
+        if name != node.name:
+            node.this.set("this", name)
+        self._found.columns[id(node)] = (relation, name)
+        return found
+
+
+def has_aggregate(node: exp.Expr) -> bool:
+    """Whether an expression aggregates rows, in itself and not over a window or in a subquery."""
+    return any(
+        isinstance(found, exp.AggFunc) and not _is_windowed(found)
+        for found in node.walk(prune=is_query)
+        if not is_query(found)
+    )
+
+
+def _is_windowed(node: exp.Expr) -> bool:
+    parent = node.parent
+    while isinstance(parent, (exp.Filter, exp.IgnoreNulls, exp.RespectNulls, exp.Order, exp.WithinGroup)):
+        node, parent = parent, parent.parent
+    return isinstance(parent, exp.Window) and parent.this is node
+
+
+def is_query(node: exp.Expr) -> bool:
+    """Whether a node is a query of its own."""
+    return isinstance(node, SUBQUERIES)
+
+
+def is_open_ended(projection: exp.Expr) -> bool:
+    """Whether a projection may yield any number of columns."""
+    inner = projection.unalias()
+    if inner.is_star or isinstance(inner, exp.Columns):
+        return True
+    if any(isinstance(node, exp.Columns) for node in inner.walk(prune=is_query)):
+        return True
+    stars = (node for node in inner.walk(prune=is_query) if isinstance(node, exp.Star))
+    return any(not isinstance(node.parent, exp.Count) for node in stars)
+
+
+def _bound_names(node: exp.Expr) -> list[str]:
+    if isinstance(node, exp.Comprehension):
+        return [node.expression.name]
+    return [parameter.name for parameter in node.expressions]
+
+
+def _problem(node: exp.Column, scope: Scope, owners: Sequence[Relation]) -> ColumnProblem:
+    seen = owners or [relation for level in scope.outwards() for relation in level.sources.values()]
+    tables = tuple(dict.fromkeys(relation.evidence for relation in seen if relation.evidence))
+    candidates = tuple(dict.fromkeys(name for relation in seen for name in relation.names))
+    many = len(owners) > 1
+    return ColumnProblem(
+        column=node.name,
+        evidence=tables[0] if len(tables) == 1 else None,
+        candidates=candidates,
+        owners=tuple(alias for alias, relation in scope.sources.items() if relation in owners) if many else (),
+        line=node.this.meta.get("line"),
+        position=node.this.meta.get("col"),
+    )

@@ -1,0 +1,311 @@
+"""Walks a qualified query once and builds its column flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlglot import exp
+
+from relspec_core.column_flow import InputColumn, InputRows, Use
+from relspec_core.expression_walk import ExpressionWalk, has_aggregate, is_open_ended, is_query
+from relspec_core.names import from_table
+from relspec_core.query_flow import QueryFlow
+from relspec_core.query_scope import Relation, Scope, part
+
+SET_RETURNING = (exp.UDTF, exp.Explode)
+
+
+def walk_query(query: exp.Expr, schemas: Mapping[str, Sequence[str]]) -> tuple[Relation, QueryFlow]:
+    """What a query yields, and its flow.
+
+    Args:
+        query: qualified; base tables' column aliases are replaced by true names in place.
+        schemas: the columns of each input table, in order.
+    """
+    found = QueryFlow(schemas=schemas)
+    return QueryWalk(found).query(query, {}, None), found
+
+
+class QueryWalk:
+    """Walks queries.
+
+    Args:
+        found: what the walk has found so far; added to.
+    """
+
+    __slots__ = ("_expressions", "_found")
+
+    def __init__(self, found: QueryFlow) -> None:
+        self._found = found
+        self._expressions = ExpressionWalk(found, query=self.query)
+
+    def query(self, node: exp.Expr, ctes: Mapping[str, Relation], outer: Scope | None) -> Relation:
+        """What a query yields to whoever reads it."""
+        match node:
+            case exp.Select():
+                return self._select(node, ctes, outer)
+            case exp.SetOperation():
+                return self._set_operation(node, self._with(node, ctes, outer), outer)
+            case exp.Subquery() if not node.args.get("pivots") and not isinstance(node.this, exp.Table):
+                return self._wrapped(node, ctes, outer)
+            case exp.Values():
+                return self._values(node, Scope(ctes=ctes, outer=outer))
+            case _:
+                return self._opaque(node, ctes, f"{node.key.upper()} is not analysed")
+
+    def _select(self, node: exp.Select, ctes: Mapping[str, Relation], outer: Scope | None) -> Relation:
+        scope = Scope(ctes=self._with(node, ctes, outer), outer=outer)
+        rows = self._found.flow.add()
+        self._from(node, scope, rows)
+        scope.windows = {window.name: window for window in node.args.get("windows") or []}
+        outputs = [self._output(projection, scope, rows) for projection in node.expressions]
+        names = [projection.alias_or_name for projection in node.expressions]
+        open_ended = any(is_open_ended(projection) for projection in node.expressions)
+        relation = Relation(
+            names=[] if open_ended else names,
+            nodes=[] if open_ended else outputs,
+            rows=rows,
+            anything=self._joint(outputs, scope) if open_ended else None,
+        )
+        self._rows(node, scope, rows, dict(reversed(list(zip(names, outputs, strict=True)))), outputs)
+        self._found.selects.append((node, rows, outputs))
+        return relation
+
+    def _joint(self, outputs: Iterable[int], scope: Scope) -> int:
+        """A node for any column of an open-ended SELECT, which needs all columns of all that it reads."""
+        node = self._found.flow.add()
+        for output in outputs:
+            self._found.flow.needs(node, output, Use.IDENTITY)
+        for relation in scope.sources.values():
+            self._found.needs_all(node, relation, Use.TRANSFORMATION, "the query selects columns by a pattern")
+        return node
+
+    def _with(self, node: exp.Expr, ctes: Mapping[str, Relation], outer: Scope | None) -> Mapping[str, Relation]:
+        clause = part(node, "with")
+        if clause is None:
+            return ctes
+        seen = dict(ctes)
+        for cte in clause.expressions:
+            names = cte.alias_column_names
+            recursive = clause.args.get("recursive") and any(
+                table.name == cte.alias for table in cte.find_all(exp.Table)
+            )
+            relation = self._recursive(cte, seen, outer) if recursive else self.query(cte.this, seen, outer)
+            seen[cte.alias] = relation.renamed(names) if names else relation
+            self._found.ctes.append((cte, relation.rows))
+        return seen
+
+    def _recursive(self, cte: exp.CTE, ctes: Mapping[str, Relation], outer: Scope | None) -> Relation:
+        """A recursive expression reads itself: a relation stands in for it during the walk; nothing is pruned."""
+        names = cte.alias_column_names or cte.this.named_selects
+        own = Relation(names=names, nodes=[self._found.flow.add() for _ in names], rows=self._found.flow.add())
+        body = self.query(cte.this, {**ctes, cte.alias: own}, outer)
+        for node, inner in zip(own.nodes, body.nodes, strict=False):
+            self._found.flow.needs(node, inner, Use.IDENTITY)
+        self._found.flow.needs(own.rows, body.rows, Use.IDENTITY)
+        for inner in body.all_nodes:
+            self._found.flow.keeps(body.rows, inner)
+        return own
+
+    def _set_operation(self, node: exp.SetOperation, ctes: Mapping[str, Relation], outer: Scope | None) -> Relation:
+        left, right = self.query(node.this, ctes, outer), self.query(node.expression, ctes, outer)
+        rows = self._found.flow.add()
+        self._found.flow.needs(rows, left.rows, Use.IDENTITY)
+        self._found.flow.needs(rows, right.rows, Use.IDENTITY)
+        if left.anything is not None or right.anything is not None:
+            return self._joined_open(rows, left, right)
+        by_name = bool(node.args.get("by_name"))
+        names = list(dict.fromkeys([*left.names, *right.names])) if by_name else list(left.names)
+        outputs = [self._found.flow.add() for _ in names]
+        united = isinstance(node, exp.Union)
+        for position, (name, output) in enumerate(zip(names, outputs, strict=True)):
+            for side in (left, right):
+                inner = side.find(name) if by_name else (side.nodes[position] if position < len(side.nodes) else None)
+                if inner is None:
+                    continue
+                self._found.flow.keeps(output, inner)
+                self._found.flow.keeps(inner, output)
+                if united or side is left:
+                    self._found.flow.needs(output, inner, Use.IDENTITY)
+                if not united and side is right:
+                    self._found.flow.needs(rows, inner, Use.FILTER)
+                if not united or node.args.get("distinct"):
+                    self._found.flow.needs(rows, output, Use.GROUP_BY)
+        relation = Relation(names=names, nodes=outputs, rows=rows)
+        self._tail(node, Scope(ctes=ctes, outer=outer), rows, dict(zip(names, outputs, strict=True)))
+        return relation
+
+    def _joined_open(self, rows: int, *sides: Relation) -> Relation:
+        node = self._found.flow.add()
+        for side in sides:
+            for inner in side.all_nodes:
+                self._found.flow.needs(node, inner, Use.IDENTITY)
+                self._found.flow.keeps(rows, inner)
+        return Relation(names=[], nodes=[], rows=rows, anything=node)
+
+    def _wrapped(self, node: exp.Subquery, ctes: Mapping[str, Relation], outer: Scope | None) -> Relation:
+        inner = self.query(node.this, self._with(node, ctes, outer), outer)
+        if not any(node.args.get(clause) for clause in ("order", "limit", "offset")):
+            return inner
+        rows = self._found.flow.add()
+        self._found.flow.needs(rows, inner.rows, Use.IDENTITY)
+        self._tail(node, Scope(ctes=ctes, outer=outer), rows, dict(zip(inner.names, inner.nodes, strict=True)))
+        return Relation(names=inner.names, nodes=inner.nodes, rows=rows, anything=inner.anything)
+
+    def _values(self, node: exp.Values, scope: Scope) -> Relation:
+        column = self._found.flow.add()
+        self._expressions.visit(node.expressions, column, Use.TRANSFORMATION, scope)
+        return Relation(names=[], nodes=[], rows=self._found.flow.add(), anything=column)
+
+    def _opaque(self, node: exp.Expr, ctes: Mapping[str, Relation], reason: str) -> Relation:
+        """What can't be looked into: everything that it names is needed whole."""
+        rows, column = self._found.flow.add(), self._found.flow.add()
+        self._found.flow.keeps(rows, column)
+        for table in node.find_all(exp.Table):
+            relation = ctes.get(table.name) if not table.db else None
+            relation = relation or self._table(table)
+            self._found.flow.needs(rows, relation.rows, Use.IDENTITY)
+            self._found.needs_all(column, relation, Use.TRANSFORMATION, reason)
+        return Relation(names=[], nodes=[], rows=rows, anything=column)
+
+    def _from(self, node: exp.Expr, scope: Scope, rows: int) -> None:
+        clause = part(node, "from")
+        if clause is not None:
+            self._source(clause.this, scope, rows)
+        for join in node.args.get("joins") or []:
+            self._join(join, scope, rows)
+        for lateral in node.args.get("laterals") or []:
+            self._source(lateral, scope, rows)
+
+    def _join(self, join: exp.Join, scope: Scope, rows: int) -> None:
+        before = list(scope.sources.values())
+        self._source(join.this, scope, rows)
+        use = Use.FILTER if join.kind in ("SEMI", "ANTI") else Use.JOIN
+        self._expressions.visit(join.args.get("on"), rows, use, scope)
+        joined = list(scope.sources.values())[len(before) :]
+        if join.method == "NATURAL":
+            for relation in [*before, *joined]:
+                self._found.needs_all(rows, relation, use, "a NATURAL JOIN could not be resolved")
+        for identifier in join.args.get("using") or []:
+            for relation in [*before, *joined]:
+                found = relation.find(identifier.name)
+                if found is not None:
+                    self._found.flow.needs(rows, found, use)
+
+    def _source(self, node: exp.Expr, scope: Scope, rows: int) -> None:
+        """Take a FROM item into the scope; the scope's rows come from its rows."""
+        if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table) and not node.alias:
+            self._source(node.this, scope, rows)
+        else:
+            pivots = node.args.get("pivots") or []
+            relation = self._relation(node, scope)
+            if pivots:
+                relation = self._pivoted(relation)
+            self._found.flow.needs(rows, relation.rows, Use.IDENTITY)
+            scope.add(pivots[-1].alias if pivots and pivots[-1].alias else node.alias_or_name, relation)
+            self._found.relations[id(node)] = relation
+        for join in node.args.get("joins") or []:
+            self._join(join, scope, rows)
+
+    def _relation(self, node: exp.Expr, scope: Scope) -> Relation:
+        match node:
+            case exp.Table() if isinstance(node.this, exp.Func):
+                return self._table_function(node.this, scope)
+            case exp.Table():
+                found = scope.ctes.get(node.name) if not node.db else None
+                relation = self._copy(found) if found else self._table(node)
+            case exp.Subquery():
+                relation = self._copy(self.query(node, scope.ctes, scope))
+            case exp.Lateral() if isinstance(node.this, exp.Subquery):
+                relation = self.query(node.this, scope.ctes, scope)
+            case exp.Values():
+                relation = self._values(node, scope)
+            case exp.Unnest() | exp.Lateral() | exp.UDTF():
+                return self._table_function(node, scope)
+            case _:
+                relation = self._opaque(node, scope.ctes, f"{node.key.upper()} is not analysed")
+        names = node.alias_column_names
+        return relation.renamed(names) if names else relation
+
+    @staticmethod
+    def _copy(relation: Relation) -> Relation:
+        """The same nodes under a place of their own: two readers of one expression are two FROM items."""
+        return Relation(names=relation.names, nodes=relation.nodes, rows=relation.rows, anything=relation.anything)
+
+    def _table(self, node: exp.Table) -> Relation:
+        name = from_table(node)
+        columns = self._found.schemas.get(name)
+        if columns is None:
+            return self._unknown(name)
+        return Relation(
+            names=columns,
+            nodes=[self._found.flow.input(InputColumn(name, column)) for column in columns],
+            rows=self._found.flow.input(InputRows(name)),
+            evidence=name,
+        )
+
+    def _unknown(self, name: str) -> Relation:
+        """A table that whoever asked for this walk knows nothing of: any column may be in it."""
+        return Relation(
+            names=[], nodes=[], rows=self._found.flow.input(InputRows(name)), anything=self._found.flow.add()
+        )
+
+    def _table_function(self, node: exp.Expr, scope: Scope) -> Relation:
+        column, rows = self._found.flow.add(), self._found.flow.add()
+        for child in node.iter_expressions():
+            if not isinstance(child, exp.TableAlias):
+                self._expressions.visit(child, column, Use.TRANSFORMATION, scope)
+        self._found.flow.needs(rows, column, Use.JOIN)
+        return Relation(names=[], nodes=[], rows=rows, anything=column)
+
+    def _pivoted(self, relation: Relation) -> Relation:
+        node = self._found.flow.add()
+        self._found.needs_all(node, relation, Use.TRANSFORMATION, "the query pivots it")
+        rows = self._found.flow.add()
+        self._found.flow.needs(rows, relation.rows, Use.IDENTITY)
+        for inner in relation.all_nodes:
+            self._found.flow.needs(rows, inner, Use.GROUP_BY)
+        return Relation(names=[], nodes=[], rows=rows, anything=node)
+
+    def _output(self, projection: exp.Expr, scope: Scope, rows: int) -> int:
+        output = self._found.flow.add()
+        self._expressions.visit(projection, output, Use.IDENTITY, scope)
+        if any(isinstance(node, SET_RETURNING) for node in projection.walk(prune=is_query)):
+            self._found.flow.needs(rows, output, Use.JOIN)
+        return output
+
+    def _rows(self, node: exp.Select, scope: Scope, rows: int, aliases: Mapping[str, int], outputs: list[int]) -> None:
+        """What decides which rows a SELECT has, and in which order."""
+        for clause, use in (
+            ("where", Use.FILTER),
+            ("group", Use.GROUP_BY),
+            ("having", Use.FILTER),
+            ("qualify", Use.FILTER),
+        ):
+            self._expressions.visit(node.args.get(clause), rows, use, scope)
+        group = node.args.get("group")
+        if group is not None and group.args.get("all"):
+            for projection, output in zip(node.expressions, outputs, strict=True):
+                if not has_aggregate(projection):
+                    self._found.flow.needs(rows, output, Use.GROUP_BY)
+        distinct = node.args.get("distinct")
+        if distinct is not None and distinct.args.get("on") is not None:
+            self._expressions.visit(distinct.args["on"], rows, Use.GROUP_BY, scope, aliases)
+        elif distinct is not None:
+            for output in outputs:
+                self._found.flow.needs(rows, output, Use.GROUP_BY)
+        if node.args.get("match"):
+            for relation in scope.sources.values():
+                self._found.needs_all(rows, relation, Use.FILTER, "MATCH_RECOGNIZE is not analysed")
+        self._tail(node, scope, rows, aliases)
+
+    def _tail(self, node: exp.Expr, scope: Scope, rows: int, aliases: Mapping[str, int]) -> None:
+        for clause, use in (
+            ("order", Use.SORT),
+            ("sort", Use.SORT),
+            ("cluster", Use.SORT),
+            ("distribute", Use.SORT),
+            ("limit", Use.FILTER),
+            ("offset", Use.FILTER),
+        ):
+            self._expressions.visit(node.args.get(clause), rows, use, scope, aliases)
