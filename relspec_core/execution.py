@@ -204,8 +204,9 @@ def run(
         for task, found in planned.freshness.items():
             if not found.stale:
                 log.skip(task, found.reason)
-        for task in planned.schedule.blocked:
-            log.block(task, planned.blocked(task))
+        for task in planned.freshness:
+            if task in planned.schedule.blocked:
+                log.block(task, planned.blocked(task))
         now = dict(planned.evidence)
         for task in planned.schedule.order:
             _run_one(task, planned, warehouse, now, log)

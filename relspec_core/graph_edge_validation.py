@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from relspec_core.errors import NotReadyError, did_you_mean, listed
+from relspec_core.errors import NotReadyError, listed, nearest
 from relspec_core.schemas import fits
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ class MissingColumn:
     columns: tuple[str, ...]
 
     def __str__(self) -> str:
-        hint = did_you_mean(self.column, self.columns)
+        found = nearest(self.column, self.columns)
         return (
             f"task '{self.task}' reads '{self.evidence}.{self.column}', which '{self.evidence}' lacks; "
-            f"{hint}It has {listed(self.columns)}"
+            f"it has {listed(self.columns)}{f'; did you mean {found!r}?' if found else ''}"
         )
 
 

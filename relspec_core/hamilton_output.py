@@ -10,8 +10,8 @@ import keyword
 import os
 import shutil
 import unicodedata
-import weakref
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
@@ -24,7 +24,7 @@ from relspec_core.evidence import Evidence
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.execution import build_task, edge_versions, observe
 from relspec_core.graph_inference import TaskGraph, task_graph_from_catalog
-from relspec_core.plan_catalog import PlanCatalog, compile_task_catalog
+from relspec_core.plan_catalog import PlanArtifact, PlanCatalog, compile_task_catalog
 from relspec_core.staleness import freshness
 from relspec_core.task_catalog import TaskCatalog
 from relspec_core.warehouse import Warehouse, connect
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from hamilton.driver import Driver
     from ibis.backends import BaseBackend
 
-    from relspec_core.inferred_deps import InferredDeps
     from relspec_core.task_catalog import ExecutionContext
 
 __all__ = [
@@ -85,50 +84,41 @@ class HamiltonRun:
     may serve several executions of a driver. Not for drivers that execute functions in several threads.
 
     Args:
-        task_catalog: what users declared.
-        backend: of DuckDB; left open. A database in memory where left out.
+        task_catalog: what users declared, or where it is: ``package.module:attribute``.
+        database: path of a DuckDB file, which is open only while a task needs it; or a backend of DuckDB, which is left
+            open. None: a database in memory, gone with the run.
         ctx: more sources, and parameters.
 
     Raises:
-        RelspecError: RS1xx or RS2xx, for a catalog that does not compile.
+        RelspecError: RS1xx or RS2xx, for a catalog that can't be found or does not compile. WarehouseError: RS402.
     """
 
-    __slots__ = ("__weakref__", "_plans", "_warehouse")
+    __slots__ = ("_database", "_plans")
 
     def __init__(
-        self, task_catalog: TaskCatalog, *, backend: BaseBackend | None = None, ctx: ExecutionContext | None = None
+        self,
+        task_catalog: TaskCatalog | str,
+        database: str | Path | BaseBackend | None = None,
+        *,
+        ctx: ExecutionContext | None = None,
     ) -> None:
-        self._warehouse = Warehouse(ibis.duckdb.connect() if backend is None else backend)
-        self._plans = compile_task_catalog(
-            task_catalog,
-            backend=self._warehouse.backend,
-            ctx=ctx,
-            known=EvidenceStore(self._warehouse).known_sources(),
-        )
+        catalog = catalog_at(task_catalog) if isinstance(task_catalog, str) else task_catalog
+        self._database = ibis.duckdb.connect() if database is None else database
+        with self._warehouse() as warehouse:
+            known = EvidenceStore(warehouse).known_sources()
+            self._plans = compile_task_catalog(catalog, backend=warehouse.backend, ctx=ctx, known=known)
 
-    @classmethod
-    def open(
-        cls, catalog: str, database: str | Path | None = None, *, ctx: ExecutionContext | None = None
-    ) -> HamiltonRun:
-        """A run over a catalog and a DuckDB file, which is closed when the run is no longer referred to.
-
-        Args:
-            catalog: ``package.module:attribute``.
-            database: path of the file, from the working folder; None: in memory, gone with the run.
-            ctx: more sources, and parameters.
-
-        Raises:
-            CatalogError: RS100, where no catalog can be imported. WarehouseError: RS402.
-        """
-        task_catalog = catalog_at(catalog)
-        backend = ibis.duckdb.connect() if database is None else connect(database)
+    @contextmanager
+    def _warehouse(self) -> Iterator[Warehouse]:
+        """The warehouse. A driver does not say when it is done, and an open file keeps other processes out."""
+        if not isinstance(self._database, str | Path):
+            yield Warehouse(self._database)
+            return
+        backend = connect(self._database)
         try:
-            opened = cls(task_catalog, backend=backend, ctx=ctx)
-        except BaseException:
+            yield Warehouse(backend)
+        finally:
             backend.disconnect()
-            raise
-        weakref.finalize(opened, backend.disconnect)
-        return opened
 
     def __repr__(self) -> str:
         return f"HamiltonRun({len(self._plans.tasks)} tasks)"
@@ -145,24 +135,9 @@ class HamiltonRun:
             ProjectionError: RS501, where the catalog is no longer the one that the module was written for.
         """
         plans = self._plans_of(task, read)
-        evidence = observe(plans, self._warehouse).with_evidence(
-            *(found for found in read.values() if isinstance(found, Evidence))
-        )
-        version = edge_versions(evidence, self._warehouse)
-        # With this one task as the whole graph, all that it reads counts as sources, whose versions are known by now.
-        graph = task_graph_from_catalog(plans)
-        fresh = freshness(graph, plans, evidence=evidence, edge_version=version)[task]
-        if fresh.stale is None:
-            return {plan.name: evidence[plan.name] for plan in plans}
-        versioned = [replace(evidence[name], version=found) for name, found in fresh.inputs.items()]
-        built = build_task(
-            task,
-            plan_catalog=plans,
-            warehouse=self._warehouse,
-            evidence=evidence.with_evidence(*versioned),
-            because=fresh.reason,
-        )
-        return {output.name: output for output in built.outputs}
+        given = [found for found in read.values() if isinstance(found, Evidence)]
+        with self._warehouse() as warehouse:
+            return _brought_up_to_date(task, plans, given, warehouse)
 
     def _plans_of(self, task: str, read: Mapping[str, Evidence | SourceInput]) -> PlanCatalog:
         """The plans of one task, its sources where the driver says that they are."""
@@ -183,6 +158,21 @@ class HamiltonRun:
             schemas={**schemas, **{name: self._plans[name].schema for name in inputs if name not in sources}},
             dialect=self._plans.dialect,
         )
+
+
+def _brought_up_to_date(
+    task: str, plans: PlanCatalog, given: Iterable[Evidence], warehouse: Warehouse
+) -> dict[str, Evidence]:
+    """The outputs of the one task of these plans; what it reads counts as sources, with versions that are known by now."""
+    evidence = observe(plans, warehouse).with_evidence(*given)
+    version = edge_versions(evidence, warehouse)
+    fresh = freshness(task_graph_from_catalog(plans), plans, evidence=evidence, edge_version=version)[task]
+    if fresh.stale is None:
+        return {plan.name: evidence[plan.name] for plan in plans}
+    versioned = [replace(evidence[name], version=found) for name, found in fresh.inputs.items()]
+    now = evidence.with_evidence(*versioned)
+    built = build_task(task, plan_catalog=plans, warehouse=warehouse, evidence=now, because=fresh.reason)
+    return {output.name: output for output in built.outputs}
 
 
 def catalog_at(import_path: str) -> TaskCatalog:
@@ -329,8 +319,8 @@ def hamilton_module(
 
 
 RELSPEC_RUN = '''def relspec_run() -> HamiltonRun:
-    """The compiled catalog and the open warehouse; give another in a driver's config."""
-    return HamiltonRun.open(CATALOG, DATABASE)'''
+    """The compiled catalog and its warehouse; give another in a driver's config."""
+    return HamiltonRun(CATALOG, DATABASE)'''
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -376,14 +366,14 @@ def _identifier(name: str) -> str:
 def _about(graph: TaskGraph, names: _Names, catalog: str | None) -> str:
     outputs = [output for task in graph.tasks for output in graph.outputs_of(task) if not graph.readers(output)]
     target = names.evidence[outputs[0]] if outputs else "..."
-    run = "" if catalog else '.with_config({"relspec_run": HamiltonRun(catalog, backend=backend)})'
+    run = "" if catalog else '.with_config({"relspec_run": HamiltonRun(catalog, backend)})'
     lines = [
         f"The task graph of {catalog or 'a relspec catalog'}, for Apache Hamilton.",
         "",
         f"Written by relspec from inferred dependencies; set {OUTPUT_VARIABLE} to write it again.",
         "Each function brings one task's tables up to date in the warehouse and gives their evidence.",
         "",
-        f"    dr = driver.Builder().with_modules(hamilton_dag){run}.build()",
+        f"    dr = driver.Builder().with_modules(module){run}.build()",
         f'    dr.execute(["{target}"])  # this, what it needs, and nothing else',
     ]
     if graph.sources:
@@ -392,111 +382,113 @@ def _about(graph: TaskGraph, names: _Names, catalog: str | None) -> str:
         lines += [f'    dr.execute(["{target}"], inputs={path})']
     if catalog:
         lines += ["", "Another warehouse, or parameters:", ""]
-        lines += ['    .with_config({"relspec_run": HamiltonRun.open(CATALOG, "other.duckdb")})']
+        lines += ['    .with_config({"relspec_run": HamiltonRun(CATALOG, "other.duckdb")})']
     return "\n".join(lines)
 
 
 def _imports(graph: TaskGraph, names: _Names, catalog: str | None) -> Iterator[str]:
-    modifiers = [*(["extract_fields"] if names.tasks else []), "tag", *(["tag_outputs"] if names.tasks else [])]
     if graph.tasks:
-        yield from ("", f"from hamilton.function_modifiers import {', '.join(modifiers)}")
-    used = {
-        "Evidence": bool(graph.tasks),
-        "HamiltonRun": bool(graph.tasks or catalog),
-        "SourceInput": bool(graph.sources),
-    }
-    if any(used.values()):
-        imported = ", ".join(name for name, wanted in used.items() if wanted)
+        modifiers = "extract_fields, tag" if names.tasks else "tag"
+        yield from ("", f"from hamilton.function_modifiers import {modifiers}")
+    wanted = {"Evidence": graph.tasks, "HamiltonRun": graph.tasks or catalog, "SourceInput": graph.sources}
+    if any(wanted.values()):
+        imported = ", ".join(name for name, users in wanted.items() if users)
         yield from ("", f"from relspec_core.hamilton_output import {imported}")
 
 
 def _function(task: str, graph: TaskGraph, plans: PlanCatalog, names: _Names) -> str:
-    """The decorated function of one task."""
-    deps, outputs = plans.deps_of(task), plans.of_task(task)
-    reads = [(name, names.evidence[name]) for name in deps.inputs]
-    built = [edge for edge in graph.edges_of(task) if graph.producer(edge.evidence) is not None]
-    made = {edge.evidence for edge in built}
+    """The decorated function of one task; Hamilton takes the outputs apart where they are not simply the task's own."""
+    outputs = plans.of_task(task)
+    made = [edge.evidence for edge in graph.edges_of(task) if graph.producer(edge.evidence) is not None]
+    reads = {edge.evidence: names.evidence[edge.evidence] for edge in graph.edges_of(task)}
     parameters = [
         "relspec_run: HamiltonRun",
-        *(f"{identifier}: Evidence" for name, identifier in reads if name in made),
-        *(f"{identifier}: SourceInput = None" for name, identifier in reads if name not in made),
+        *(f"{reads[name]}: Evidence" for name in made),
+        *(f"{reads[name]}: SourceInput = None" for name in reads if name not in made),
     ]
-    several = task in names.tasks
-    function = names.tasks[task] if several else names.evidence[task]
-    needs = [f"    {edge.evidence}: {edge.needs}" for edge in graph.edges_of(task)]
-    about = [outputs[0].task.description or f"Task '{task}'.", *(["", "Reads:", *needs] if needs else [])]
-    if several:
-        fields = [(names.evidence[plan.name], plan) for plan in outputs]
-        tagged = [f"{field}={_output_tags(plan.name, field, plan.fingerprint)}" for field, plan in fields]
-        lines = [
-            *_wrapped("@tag(", [f"target_={_text(function)}", *_tags(task, function, deps)], ")"),
-            *_wrapped("@tag_outputs(", tagged, ")"),
-            *_wrapped("@extract_fields({", [f"{_text(field)}: Evidence" for field, _ in fields], "})"),
-        ]
-        result = [(field, f"relspec_built[{_text(plan.name)}]") for field, plan in fields]
+    if task in names.tasks:
+        function, gives = names.tasks[task], "dict[str, Evidence]"
+        fields = {plan.name: names.evidence[plan.name] for plan in outputs}
+        lines = _wrapped("@tag(", [f"target_={_text(function)}", *_named(task, function, key="task")], ")")
+        for plan in outputs:
+            lines += _wrapped("@tag(", [f"target_={_text(fields[plan.name])}", *_tags(plan, fields[plan.name])], ")")
+        lines += _wrapped("@extract_fields({", [f"{_text(field)}: Evidence" for field in fields.values()], "})")
     else:
-        fingerprint = f"fingerprint={_text(outputs[0].fingerprint)}"
-        lines = [*_wrapped("@tag(", [*_tags(task, function, deps), fingerprint], ")")]
-        result = None
-    lines += _wrapped(f"def {function}(", parameters, f") -> {'dict[str, Evidence]' if several else 'Evidence'}:")
-    lines += [_docstring("\n".join(about), INDENT), *_body(task, reads, result)]
-    return "\n".join(lines)
+        function, gives, fields = names.evidence[task], "Evidence", {}
+        lines = _wrapped("@tag(", _tags(outputs[0], function), ")")
+    lines += _wrapped(f"def {function}(", parameters, f") -> {gives}:")
+    lines.append(_docstring(outputs[0].task.description or f"Task '{task}'.", INDENT))
+    return "\n".join([*lines, *_body(task, reads, fields)])
 
 
-def _body(task: str, reads: list[tuple[str, str]], result: list[tuple[str, str]] | None) -> Iterator[str]:
-    items = [f"{_text(name)}: {identifier}" for name, identifier in reads]
-    read = f"{{{', '.join(items)}}}"
-    call = f"relspec_run.build({_text(task)}, {read})"
-    start = f"{INDENT}relspec_built = " if result else f"{INDENT}return "
-    end = "" if result else f"[{_text(task)}]"
-    if len(f"{start}{call}{end}") > WIDTH:
-        yield from _wrapped(f"{INDENT}relspec_read = {{", items, "}")
-        call = f"relspec_run.build({_text(task)}, relspec_read)"
-    yield f"{start}{call}{end}"
-    if result:
-        yield from _wrapped(f"{INDENT}return {{", [f"{_text(field)}: {value}" for field, value in result], "}")
+def _body(task: str, reads: Mapping[str, str], fields: Mapping[str, str]) -> Iterator[str]:
+    """What the function does: build, and give the one output, or the outputs by field."""
+    name = _text(task)
+    read = [f"{_text(evidence)}: {parameter}" for evidence, parameter in reads.items()]
+    before, after = ("relspec_built = ", "") if fields else ("return ", f"[{name}]")
+    line = f"{INDENT}{before}relspec_run.build({name}, {{{', '.join(read)}}}){after}"
+    if len(line) > WIDTH:
+        yield from _wrapped(f"{INDENT}relspec_read = {{", read, "}")
+        line = f"{INDENT}{before}relspec_run.build({name}, relspec_read){after}"
+    yield line
+    if fields:
+        given = [f"{_text(field)}: relspec_built[{_text(output)}]" for output, field in fields.items()]
+        yield from _wrapped(f"{INDENT}return {{", given, "}")
 
 
-def _tags(task: str, function: str, deps: InferredDeps) -> Iterator[str]:
-    """The arguments of a function's ``@tag``: the task, and what it must be able to read."""
-    yield f"task={_text(task)}"
-    if function != task:
-        yield f"display_name={_text(task)}"
-    columns = [f"{name}.{column}" for name, found in deps.required_columns.items() for column in found]
-    rows = [name for name, found in deps.required_columns.items() if not found]
-    for key, found in (("required_columns", columns), ("required_rows", rows)):
-        if found:  # Hamilton takes no empty list
-            yield "\n".join(_wrapped(f"{key}=[", [_text(name) for name in found], "]", outer=INDENT))
+def _tags(plan: PlanArtifact, identifier: str) -> list[str]:
+    """The arguments of ``@tag`` for one output: what it is, what it must be able to read, and its fingerprint."""
+    found = plan.deps.required_columns
+    lists = {
+        "required_columns": [f"{name}.{column}" for name, columns in found.items() for column in columns],
+        "required_rows": [name for name, columns in found.items() if not columns],
+        "unresolved": [f"{name}: {reason}" for name, reason in plan.deps.unresolved.items()],
+    }
+    return [
+        f"task={_text(plan.task.name)}",
+        *_named(plan.name, identifier, key="evidence"),
+        *(
+            "\n".join(_wrapped(f"{INDENT}{key}=[", map(_text, texts), "]")).lstrip()
+            for key, texts in lists.items()
+            if texts  # Hamilton takes no empty list
+        ),
+        f"fingerprint={_text(plan.fingerprint)}",
+    ]
 
 
-def _output_tags(name: str, field: str, fingerprint: str) -> str:
-    tags = {"evidence": name, **({"display_name": name} if field != name else {}), "fingerprint": fingerprint}
-    items = [f"{_text(key)}: {_text(value)}" for key, value in tags.items()]
-    return "\n".join(_wrapped("{", items, "}", outer=INDENT, always=True))
+def _named(name: str, identifier: str, *, key: str) -> list[str]:
+    """A name as a tag; where it can't be a node's name, Hamilton's drawings show it instead of the node's."""
+    shown = [f"display_name={_text(name)}"] if identifier != name else []
+    return [f"{key}={_text(name)}", *shown]
 
 
-def _wrapped(start: str, items: Iterable[str], end: str, *, outer: str = "", always: bool = False) -> list[str]:
+def _wrapped(start: str, items: Iterable[str], end: str) -> list[str]:
     """Items between start and end, the way ruff lays them out: on one line where they fit, else one a line."""
     items = list(items)
     line = f"{start}{', '.join(items)}{end}"
-    if not always and "\n" not in line and len(f"{outer}{line},") <= WIDTH:
+    if "\n" not in line and len(line) < WIDTH:  # one less: a comma may follow
         return [line]
-    indent = outer + start[: len(start) - len(start.lstrip())]
+    indent = start[: len(start) - len(start.lstrip())]
     return [start, *(f"{indent}{INDENT}{item}," for item in items), f"{indent}{end}"]
 
 
 def _docstring(text: str, indent: str) -> str:
-    lines = _escaped(text.strip()).split("\n")
+    lines = [_escaped(line).rstrip() for line in text.strip().split("\n")]
+    last = lines[-1]
+    if last.endswith('"'):
+        lines[-1] = f'{last[:-1]}\\"'
+    lines = "\n".join(lines).replace('"""', '\\"\\"\\"').split("\n")
     if len(lines) == 1:
         return f'{indent}"""{lines[0]}"""'
     return "\n".join([f'{indent}"""{lines[0]}', *(f"{indent}{line}".rstrip() for line in lines[1:]), f'{indent}"""'])
 
 
 def _text(value: str) -> str:
-    return '"' + _escaped(value).replace("\n", "\\n") + '"'
+    quoted = _escaped(value).replace('"', '\\"')
+    return f'"{quoted}"'
 
 
 def _escaped(value: str) -> str:
-    """The text as it stands between double quotes, with line ends and indentation as they are."""
-    quoted = value.replace("\\", "\\\\").replace('"', '\\"')
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in quoted)
+    """The text as it stands in a string literal, but for quotes."""
+    quoted = value.replace("\\", "\\\\")
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in quoted)
