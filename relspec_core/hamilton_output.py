@@ -10,7 +10,7 @@ import keyword
 import os
 import shutil
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -109,7 +109,7 @@ class HamiltonRun:
             self._plans = compile_task_catalog(catalog, backend=warehouse.backend, ctx=ctx, known=known)
 
     @contextmanager
-    def _warehouse(self) -> Iterator[Warehouse]:
+    def _warehouse(self) -> Generator[Warehouse]:
         """The warehouse. A driver does not say when it is done, and an open file keeps other processes out."""
         if not isinstance(self._database, str | Path):
             yield Warehouse(self._database)
@@ -163,7 +163,7 @@ class HamiltonRun:
 def _brought_up_to_date(
     task: str, plans: PlanCatalog, given: Iterable[Evidence], warehouse: Warehouse
 ) -> dict[str, Evidence]:
-    """The outputs of the one task of these plans; what it reads counts as sources, with versions that are known by now."""
+    """The outputs of the one task of these plans; all that it reads counts as sources, whose versions are known."""
     evidence = observe(plans, warehouse).with_evidence(*given)
     version = edge_versions(evidence, warehouse)
     fresh = freshness(task_graph_from_catalog(plans), plans, evidence=evidence, edge_version=version)[task]

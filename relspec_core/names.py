@@ -80,7 +80,11 @@ class NameIndex:
         self._ignore_case = ignore_case
         self._spelling: dict[str, str] = {}
         for name in names:
-            self._spelling.setdefault(self._key(name), name)
+            self.add(name)
+
+    def add(self, name: str) -> None:
+        """One more declared name."""
+        self._spelling.setdefault(self._key(name), name)
 
     def _key(self, name: str) -> str:
         return name.casefold() if self._ignore_case else name

@@ -29,7 +29,7 @@ from relspec_core.fingerprint import Token, digest, function_tokens, plan_token,
 from relspec_core.inferred_deps import InferredDeps, infer_deps, merge_deps
 from relspec_core.names import from_table
 from relspec_core.plan_tree import UnqualifiableQuery, UnresolvedColumns, plan_tree, read_tables
-from relspec_core.source_schemas import SourceSchemas, dialect_of
+from relspec_core.source_schemas import SourceSchemas, current_place, dialect_of
 from relspec_core.sql_text import SqlText, column_error
 from relspec_core.task_building import BrokenUpstream, BuiltTask, TaskBuilding, unbound
 from relspec_core.task_catalog import ExecutionContext, SourceSpec, TaskCatalog, TaskSpec
@@ -271,12 +271,9 @@ def _with_stable_names(
 
 def _evidence_name(table: ops.DatabaseTable, backend: SQLBackend) -> str:
     """A backend's table under the name that relspec knows it by: what is current is left out."""
-    space = table.namespace
-    current = getattr(backend, "current_catalog", None), getattr(backend, "current_database", None)
-    outer = [part for part in (space.catalog, space.database) if part is not None]
-    if tuple(outer) in (current, current[1:]):
-        outer = []
-    return ".".join([*outer, table.name])
+    outer = tuple(part for part in (table.namespace.catalog, table.namespace.database) if part is not None)
+    current = current_place(backend)
+    return ".".join([*(() if outer in (current, current[1:]) else outer), table.name])
 
 
 def _query(expr: ir.Table, task: TaskSpec, backend: SQLBackend, texts: Mapping[str, SqlText]) -> exp.Query:

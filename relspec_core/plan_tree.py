@@ -23,7 +23,7 @@ from relspec_core.query_scope import part
 from relspec_core.query_walk import walk_query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from relspec_core.query_scope import ColumnProblem, Relation
 
@@ -134,12 +134,13 @@ def plan_tree(
         UnresolvedColumns: with every column that is unknown or ambiguous.
         UnqualifiableQuery: where SQLGlot gives up.
     """
-    _spell(query, schemas, dialect)
+    columns = _spell(query, schemas, dialect)
     _forget_values_of_exists(query)
-    query = _qualified(query, schemas, dialect)
+    spelled = {name: {column: schemas[name][true] for column, true in found.items()} for name, found in columns.items()}
+    query = _qualified(query, spelled, dialect)
     if names is not None:
         _name_outputs(query, names)
-    root, walk = walk_query(query, {name: tuple(columns) for name, columns in schemas.items()})
+    root, walk = walk_query(query, columns)
     if walk.problems:
         raise UnresolvedColumns(walk.problems)
     live = walk.flow.live([root.rows, *root.all_nodes])
@@ -147,26 +148,45 @@ def plan_tree(
     return PlanTree(ast=query, root=root, walk=walk, live=live)
 
 
-def _spell(query: exp.Expr, schemas: Mapping[str, Mapping[str, str]], dialect: str) -> None:
-    """One spelling for each name: the schemas' where the engine ignores case, else the dialect's."""
+def _spell(query: exp.Expr, schemas: Mapping[str, Mapping[str, str]], dialect: str) -> dict[str, dict[str, str]]:
+    """Give each name one spelling, in place, and each table an alias.
+
+    Returns:
+        For each table its columns as the query spells them, to their true names.
+    """
     if not ignores_case(dialect):
         normalize_identifiers(query, dialect=dialect)
-        return
+        return {name: {column: column for column in columns} for name, columns in schemas.items()}
+    declared = [column for table in sorted(schemas) for column in schemas[table]]
     spelling = NameIndex(
-        [*(column for table in sorted(schemas) for column in schemas[table]), *_identifiers(query)], ignore_case=True
+        [*declared, *(identifier.name for identifier in query.find_all(exp.Identifier))], ignore_case=True
     )
+    _alias_tables(query)
     for identifier in query.find_all(exp.Identifier):
         if not _names_table(identifier):
             identifier.set("this", spelling.find(identifier.name))
+    return {name: {spelling.find(column) or column: column for column in columns} for name, columns in schemas.items()}
+
+
+def _alias_tables(query: exp.Expr) -> None:
+    """Give each input table the alias by which its columns go, and take its schema's name off those columns."""
+    places = set()
+    for table in query.find_all(exp.Table):
+        if isinstance(table.this, exp.Identifier) and not _is_cte(table):
+            places.add((table.db.casefold(), table.name.casefold()))
+            if not table.alias:
+                alias = table.args.get("alias") or exp.TableAlias()
+                alias.set("this", exp.to_identifier(table.name, quoted=True))
+                table.set("alias", alias)
+    for column in query.find_all(exp.Column):
+        if column.db and (column.db.casefold(), column.table.casefold()) in places:
+            column.set("db", None)
+            column.set("catalog", None)
 
 
 def _names_table(identifier: exp.Identifier) -> bool:
     """Whether an identifier is a part of an input table's name, which is spelled as declared already."""
     return isinstance(identifier.parent, exp.Table) and not _is_cte(identifier.parent)
-
-
-def _identifiers(query: exp.Expr) -> Iterable[str]:
-    return (identifier.name for identifier in query.find_all(exp.Identifier) if not _names_table(identifier))
 
 
 def _forget_values_of_exists(query: exp.Expr) -> None:

@@ -11,7 +11,7 @@ from relspec_core.column_flow import ColumnFlow, Use
 from relspec_core.query_scope import ColumnProblem, Relation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 
 @dataclass(slots=True, kw_only=True)
@@ -19,7 +19,8 @@ class QueryFlow:
     """The flow of a query, and what the walk learned on its way.
 
     Attributes:
-        schemas: the columns of each input table, in order; a table that is not here may have any column.
+        schemas: the columns of each input table, in order: as the query spells them, to their true names; a table that
+            is not here may have any column.
         flow: the graph.
         selects: every SELECT with its row set and its outputs, for pruning.
         ctes: every common table expression with its row set.
@@ -29,7 +30,7 @@ class QueryFlow:
         unresolved: evidence whose columns are all needed, and why.
     """
 
-    schemas: Mapping[str, Sequence[str]]
+    schemas: Mapping[str, Mapping[str, str]]
     flow: ColumnFlow = field(default_factory=ColumnFlow)
     selects: list[tuple[exp.Select, int, list[int]]] = field(default_factory=list)
     ctes: list[tuple[exp.CTE, int]] = field(default_factory=list)

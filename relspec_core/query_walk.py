@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from sqlglot import exp
 
@@ -15,12 +15,12 @@ from relspec_core.query_scope import Relation, Scope, part
 SET_RETURNING = (exp.UDTF, exp.Explode)
 
 
-def walk_query(query: exp.Expr, schemas: Mapping[str, Sequence[str]]) -> tuple[Relation, QueryFlow]:
+def walk_query(query: exp.Expr, schemas: Mapping[str, Mapping[str, str]]) -> tuple[Relation, QueryFlow]:
     """What a query yields, and its flow.
 
     Args:
         query: qualified; base tables' column aliases are replaced by true names in place.
-        schemas: the columns of each input table, in order.
+        schemas: the columns of each input table, in order: as the query spells them, to their true names.
     """
     found = QueryFlow(schemas=schemas)
     return QueryWalk(found).query(query, {}, None), found
@@ -238,8 +238,8 @@ class QueryWalk:
         if columns is None:
             return self._unknown(name)
         return Relation(
-            names=columns,
-            nodes=[self._found.flow.input(InputColumn(name, column)) for column in columns],
+            names=tuple(columns),
+            nodes=[self._found.flow.input(InputColumn(name, column)) for column in columns.values()],
             rows=self._found.flow.input(InputRows(name)),
             evidence=name,
         )

@@ -59,6 +59,27 @@ def table_schema(name: str, backend: SQLBackend) -> ibis.Schema | None:
         return None
 
 
+def current_place(backend: SQLBackend) -> tuple[str, ...]:
+    """The catalog and schema, outermost first, that a backend means where a name has none."""
+    names = (getattr(backend, "current_catalog", None), getattr(backend, "current_database", None))
+    return tuple(name for name in names if name is not None)
+
+
+def _schemas_in(backend: SQLBackend, catalog: str | None = None) -> list[str]:
+    listing = getattr(backend, "list_databases", None)
+    return listing(catalog=catalog) if listing is not None else []
+
+
+def _tables_in(backend: SQLBackend, place: tuple[str, ...]) -> list[str]:
+    match place:
+        case (catalog, schema):
+            return backend.list_tables(database=(catalog, schema))
+        case (schema,):
+            return backend.list_tables(database=schema)
+        case _:
+            return backend.list_tables()
+
+
 class SourceSchemas:
     """Sources by name with the schemas that plans are compiled against.
 
@@ -75,6 +96,8 @@ class SourceSchemas:
         self._backend = backend
         self._known = known
         self._found: dict[str, tuple[SourceSpec, ibis.Schema] | None] = {}
+        self._tables: dict[tuple[str, ...], NameIndex] = {}
+        self._current = current_place(backend)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -86,10 +109,24 @@ class SourceSchemas:
         """Whether a source of that name is declared."""
         return name in self._declared
 
-    def spelled(self, name: str, names: Iterable[str]) -> str | None:
-        """The spelling of a name among the declared sources and these names; None where there is none."""
-        index = NameIndex([*names, *self._declared], ignore_case=ignores_case(dialect_of(self._backend)))
-        return index.find(name)
+    def plain(self, name: str) -> str:
+        """A name without the catalog and schema that the backend uses anyway."""
+        *outer, table = table_parts(name)
+        current = self._current
+        return table if outer and tuple(outer) in (current, current[1:]) else name
+
+    def live_spelling(self, name: str) -> str:
+        """A name as the backend spells it, where it has a table that the engine takes for the same."""
+        if not ignores_case(dialect_of(self._backend)):
+            return name
+        *outer, table = table_parts(name)
+        if outer:
+            schemas = NameIndex(_schemas_in(self._backend, *outer[:-1]), ignore_case=True)
+            outer[-1] = schemas.find(outer[-1]) or outer[-1]
+        place = tuple(outer)
+        if place not in self._tables:
+            self._tables[place] = NameIndex(_tables_in(self._backend, place), ignore_case=True)
+        return ".".join([*outer, self._tables[place].find(table) or table])
 
     def find(self, name: str) -> tuple[SourceSpec, ibis.Schema] | None:
         """A source and its schema: as declared, else as it is live; None where neither exists.

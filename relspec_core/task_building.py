@@ -23,7 +23,8 @@ from relspec_core.errors import (
     did_you_mean,
     listed,
 )
-from relspec_core.names import table_parts
+from relspec_core.names import NameIndex, table_parts
+from relspec_core.plan_tree import ignores_case
 from relspec_core.source_schemas import dialect_of
 from relspec_core.sql_text import SqlText, read_sql, unknown_column
 from relspec_core.task_catalog import SourceLocation, TaskBuildContext, TaskCatalog, TaskSpec, second_writer
@@ -80,10 +81,13 @@ class TaskBuilding:
     _called: set[str] = field(default_factory=set)
     _asked: dict[str, dict[str, ibis.Schema]] = field(default_factory=dict)
     _writers: dict[str, str] = field(default_factory=dict)
+    _spelling: NameIndex = field(default_factory=lambda: NameIndex((), ignore_case=False))
 
     def build_all(self) -> None:
         """Build every task; problems are kept in ``errors``."""
         self._writers = {output: task.name for task in self.catalog for output in task.declared_outputs}
+        ignore_case = ignores_case(dialect_of(self.backend))
+        self._spelling = NameIndex([*self._writers, *self.schemas.names], ignore_case=ignore_case)
         for task in self.catalog:
             self._build(task)
 
@@ -93,7 +97,8 @@ class TaskBuilding:
         Raises:
             UnknownTableError: RS101. CycleError: RS201. BrokenUpstream: where the writer has no plan.
         """
-        found = self.schemas.spelled(name, self._writers) or name
+        plain = self.schemas.plain(name)
+        found = self._spelling.find(plain) or self.schemas.live_spelling(plain)
         writer = self._writers.get(found)
         if writer is not None:
             return found, self._written(writer, found)
@@ -215,6 +220,7 @@ class TaskBuilding:
             del self._writers[task.name]
         for output in outputs:
             writer = self._writers.setdefault(output, task.name)
+            self._spelling.add(output)
             if writer != task.name:
                 raise second_writer(output, self.catalog[writer], task)
             if self.schemas.is_declared(output):
