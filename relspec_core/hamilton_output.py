@@ -387,13 +387,15 @@ def _about(graph: TaskGraph, names: _Names, catalog: str | None) -> str:
 
 
 def _imports(graph: TaskGraph, names: _Names, catalog: str | None) -> Iterator[str]:
+    if graph.tasks or catalog:
+        yield ""
     if graph.tasks:
         modifiers = "extract_fields, tag" if names.tasks else "tag"
-        yield from ("", f"from hamilton.function_modifiers import {modifiers}")
+        yield f"from hamilton.function_modifiers import {modifiers}"
     wanted = {"Evidence": graph.tasks, "HamiltonRun": graph.tasks or catalog, "SourceInput": graph.sources}
     if any(wanted.values()):
         imported = ", ".join(name for name, users in wanted.items() if users)
-        yield from ("", f"from relspec_core.hamilton_output import {imported}")
+        yield f"from relspec_core.hamilton_output import {imported}"
 
 
 def _function(task: str, graph: TaskGraph, plans: PlanCatalog, names: _Names) -> str:

@@ -10,8 +10,8 @@ from ibis.backends.duckdb import Backend as DuckDBBackend
 from ibis.common.exceptions import TableNotFound
 from sqlglot.dialects.dialect import Dialect
 
-from relspec_core.names import NameIndex, table_parts
-from relspec_core.plan_tree import ignores_case
+from relspec_core.live_tables import LiveTable, LiveTables
+from relspec_core.names import table_parts
 from relspec_core.source_files import no_files, source_files
 from relspec_core.task_catalog import SourceSpec
 
@@ -28,56 +28,47 @@ def dialect_of(backend: SQLBackend) -> str:
     return type(Dialect.get_or_raise(backend.dialect)).__name__.lower()
 
 
-def live_schema(source: SourceSpec, backend: SQLBackend) -> ibis.Schema | None:
-    """The schema that a source has now, in its files or in the backend; None where it is not there.
+class BackendTables:
+    """The tables of a backend, as they are at one moment."""
 
-    Raises:
-        SourceError: RS106, where its files can't be read.
-    """
-    files = source_files(source)
-    if files is not None:
-        return files.schema(_reader(backend))
-    return None if source.paths else table_schema(source.name, backend)
+    __slots__ = ("_backend", "_current", "_live")
 
+    def __init__(self, backend: SQLBackend) -> None:
+        self._backend = backend
+        self._current = current_place(backend)
+        self._live = LiveTables(backend.con) if isinstance(backend, DuckDBBackend) else None
 
-def _reader(backend: SQLBackend) -> duckdb.DuckDBPyConnection:
-    """A connection that can read files: the backend's own where that is DuckDB."""
-    return backend.con if isinstance(backend, DuckDBBackend) else duckdb.connect()
+    def plain(self, name: str) -> str:
+        """A name without the catalog and schema that the backend uses anyway."""
+        *outer, table = table_parts(name)
+        return table if outer and tuple(outer) in (self._current, self._current[1:]) else name
 
+    def find(self, name: str) -> LiveTable | None:
+        """The table of that name, in the backend's spelling, with its schema."""
+        if self._live is not None:
+            return self._live.find(name)
+        try:
+            match table_parts(name):
+                case (catalog, schema, table):
+                    found = self._backend.table(table, database=(catalog, schema))
+                case (schema, table):
+                    found = self._backend.table(table, database=schema)
+                case _:
+                    found = self._backend.table(name)
+        except TableNotFound:
+            return None
+        return LiveTable(name=name, schema=found.schema())
 
-def table_schema(name: str, backend: SQLBackend) -> ibis.Schema | None:
-    """The schema of a table or view of the backend; None where there is none."""
-    try:
-        match table_parts(name):
-            case (catalog, schema, table):
-                return backend.table(table, database=(catalog, schema)).schema()
-            case (schema, table):
-                return backend.table(table, database=schema).schema()
-            case _:
-                return backend.table(name).schema()
-    except TableNotFound:
-        return None
+    @property
+    def names(self) -> list[str]:
+        """Every table, for suggestions."""
+        return self._live.names if self._live is not None else self._backend.list_tables()
 
 
 def current_place(backend: SQLBackend) -> tuple[str, ...]:
     """The catalog and schema, outermost first, that a backend means where a name has none."""
     names = (getattr(backend, "current_catalog", None), getattr(backend, "current_database", None))
     return tuple(name for name in names if name is not None)
-
-
-def _schemas_in(backend: SQLBackend, catalog: str | None = None) -> list[str]:
-    listing = getattr(backend, "list_databases", None)
-    return listing(catalog=catalog) if listing is not None else []
-
-
-def _tables_in(backend: SQLBackend, place: tuple[str, ...]) -> list[str]:
-    match place:
-        case (catalog, schema):
-            return backend.list_tables(database=(catalog, schema))
-        case (schema,):
-            return backend.list_tables(database=schema)
-        case _:
-            return backend.list_tables()
 
 
 class SourceSchemas:
@@ -94,39 +85,28 @@ class SourceSchemas:
     ) -> None:
         self._declared: Mapping[str, SourceSpec] = {source.name: source for source in sources}
         self._backend = backend
+        self._tables = BackendTables(backend)
         self._known = known
         self._found: dict[str, tuple[SourceSpec, ibis.Schema] | None] = {}
-        self._tables: dict[tuple[str, ...], NameIndex] = {}
-        self._current = current_place(backend)
+
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """The names of the declared sources, sorted."""
+        return tuple(sorted(self._declared))
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Declared sources, and those found in the backend so far."""
-        found = (source[0].name for source in self._found.values() if source)
-        return tuple(sorted({*self._declared, *found}))
-
-    def is_declared(self, name: str) -> bool:
-        """Whether a source of that name is declared."""
-        return name in self._declared
+        """Every source that there is, declared or in the backend, sorted."""
+        return tuple(sorted({*self._declared, *self._tables.names}))
 
     def plain(self, name: str) -> str:
         """A name without the catalog and schema that the backend uses anyway."""
-        *outer, table = table_parts(name)
-        current = self._current
-        return table if outer and tuple(outer) in (current, current[1:]) else name
+        return self._tables.plain(name)
 
     def live_spelling(self, name: str) -> str:
         """A name as the backend spells it, where it has a table that the engine takes for the same."""
-        if not ignores_case(dialect_of(self._backend)):
-            return name
-        *outer, table = table_parts(name)
-        if outer:
-            schemas = NameIndex(_schemas_in(self._backend, *outer[:-1]), ignore_case=True)
-            outer[-1] = schemas.find(outer[-1]) or outer[-1]
-        place = tuple(outer)
-        if place not in self._tables:
-            self._tables[place] = NameIndex(_tables_in(self._backend, place), ignore_case=True)
-        return ".".join([*outer, self._tables[place].find(table) or table])
+        found = self._tables.find(name)
+        return found.name if found is not None else name
 
     def find(self, name: str) -> tuple[SourceSpec, ibis.Schema] | None:
         """A source and its schema: as declared, else as it is live; None where neither exists.
@@ -142,7 +122,7 @@ class SourceSchemas:
         source = self._declared.get(name) or SourceSpec(name)
         if source.schema is not None:
             return source, source.schema
-        live = live_schema(source, self._backend)
+        live = self._live(source)
         lost = self._known.get(name) if self._known is not None else None
         if live is None and lost is None and source.paths:
             raise no_files(source)
@@ -151,6 +131,15 @@ class SourceSchemas:
         if lost is not None:
             live = ibis.schema({**dict(lost.schema.items()), **dict(live.items())})
         return source, live
+
+    def _live(self, source: SourceSpec) -> ibis.Schema | None:
+        """The schema that a source has now, in its files or in the backend; None where it is not there."""
+        files = source_files(source)
+        if files is not None:
+            own = self._backend.con if isinstance(self._backend, DuckDBBackend) else duckdb.connect()
+            return files.schema(own)
+        found = None if source.paths else self._tables.find(source.name)
+        return found.schema if found is not None else None
 
     def lost_columns(self, known: EvidenceCatalog) -> bool:
         """Whether a source that was recorded earlier has lost a column since, or is gone altogether."""

@@ -12,7 +12,6 @@ import duckdb
 import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
-from ibis.common.exceptions import IbisError
 
 from relspec_core.errors import (
     BuilderError,
@@ -87,7 +86,7 @@ class TaskBuilding:
         """Build every task; problems are kept in ``errors``."""
         self._writers = {output: task.name for task in self.catalog for output in task.declared_outputs}
         ignore_case = ignores_case(dialect_of(self.backend))
-        self._spelling = NameIndex([*self._writers, *self.schemas.names], ignore_case=ignore_case)
+        self._spelling = NameIndex([*self._writers, *self.schemas.declared], ignore_case=ignore_case)
         for task in self.catalog:
             self._build(task)
 
@@ -107,7 +106,7 @@ class TaskBuilding:
             return found, source[1]
         if self._build_undeclared():
             return self.schema_of(name)
-        names = sorted({*self._writers, *self.schemas.names, *self._backend_tables()})
+        names = sorted({*self._writers, *self.schemas.names})
         raise UnknownTableError(
             f"task '{self._stack[-1]}' reads table '{name}', which no task writes and no source declares",
             hint=f"{did_you_mean(name, names)}There are {listed(names)}. Fix the name, or declare it as a source.",
@@ -127,12 +126,6 @@ class TaskBuilding:
             raise
         finally:
             self._stack.pop()
-
-    def _backend_tables(self) -> list[str]:
-        try:
-            return self.backend.list_tables()
-        except IbisError:
-            return []
 
     def _written(self, writer: str, output: str) -> ibis.Schema:
         if writer in self._stack:
@@ -223,7 +216,7 @@ class TaskBuilding:
             self._spelling.add(output)
             if writer != task.name:
                 raise second_writer(output, self.catalog[writer], task)
-            if self.schemas.is_declared(output):
+            if output in self.schemas.declared:
                 raise CatalogError(
                     f"task '{task.name}' writes '{output}', which is declared as a source",
                     at=task.where,

@@ -97,7 +97,7 @@ class TaskSpec:
         tags: free labels.
         group: for showing and selecting together.
         cron: five fields; when the task is due by itself.
-        location: where the builder stands.
+        location: where the builder stands; found, not given.
     """
 
     name: str
@@ -109,11 +109,10 @@ class TaskSpec:
     tags: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     group: str | None = field(default=None, kw_only=True)
     cron: str | None = field(default=None, kw_only=True)
-    location: SourceLocation | None = field(default=None, kw_only=True)
+    location: SourceLocation | None = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.location is None:
-            object.__setattr__(self, "location", _location_of(self.build))
+        object.__setattr__(self, "location", _location_of(self.build))
         if self.outputs is not None:
             object.__setattr__(self, "outputs", tuple(self.outputs))
         object.__setattr__(self, "owners", tuple(self.owners))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from ibis.backends.sql.datatypes import DuckDBType
 
 from relspec_core.errors import WarehouseError
 from relspec_core.fingerprint import digest
+from relspec_core.live_tables import LiveTables
 from relspec_core.names import quoted_column, quoted_name, quoted_text, table_parts
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 DIALECT = "duckdb"
 RELATION_KINDS = ("table", "view")
 SOURCE_MARK = "relspec source"
+INTERRUPTED = re.compile(r"^Query interrupted|executing the UDF: KeyboardInterrupt")
 
 
 class Warehouse:
@@ -54,11 +57,21 @@ class Warehouse:
 
     def execute(self, sql: str) -> None:
         """Run one statement. Values stand in its text: DuckDB imports pandas to bind even a string (0.6 s)."""
-        self.connection.execute(sql)
+        self._run(sql)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows that a query gives."""
-        return self.connection.execute(sql).fetchall()
+        return self._run(sql).fetchall()
+
+    def _run(self, sql: str) -> duckdb.DuckDBPyConnection:
+        try:
+            return self.connection.execute(sql)
+        except (RuntimeError, duckdb.Error) as error:
+            # DuckDB turns Ctrl-C into other errors, and its threads go on with the statement: a rollback would wait.
+            if not INTERRUPTED.search(str(error)):
+                raise
+            self.connection.interrupt()
+            raise KeyboardInterrupt from error
 
     @contextmanager
     def transaction(self) -> Generator[None]:
@@ -73,21 +86,15 @@ class Warehouse:
 
     def schemas(self, names: Iterable[str]) -> dict[str, ibis.Schema]:
         """The live schema of each of these tables and views that exists."""
-        found: dict[tuple[str, ...], dict[str, Any]] = {}
-        query = (
-            "SELECT database_name, schema_name, table_name, column_name, data_type FROM duckdb_columns() "
-            "WHERE NOT internal ORDER BY database_name, schema_name, table_name, column_index"
-        )
-        for database, schema, table, column, kind in self.rows(query):
-            key = (database.casefold(), schema.casefold(), table.casefold())
-            found.setdefault(key, {})[column] = DuckDBType.from_string(kind)
-        current = self._current()
-        live = {name: found.get(_full_name(name, current)) for name in names}
-        return {name: ibis.schema(columns) for name, columns in live.items() if columns is not None}
+        live = LiveTables(self.connection)
+        return {name: found.schema for name in names if (found := live.find(name)) is not None}
 
-    def _current(self) -> tuple[str, str]:
+    def _full_name(self, name: str) -> tuple[str, str, str]:
+        """Database, schema and table of an evidence name, folded as DuckDB compares them."""
         ((database, schema),) = self.rows("SELECT current_database(), current_schema()")
-        return database, schema
+        parts = table_parts(name)
+        place = (*(database, schema)[: 3 - len(parts)], *parts)
+        return place[0].casefold(), place[1].casefold(), place[2].casefold()
 
     def relation_kind(self, name: str) -> str | None:
         """``table``, ``view`` or, where there is neither, None."""
@@ -98,7 +105,7 @@ class Warehouse:
 
     def _catalog(self, kind: str, name: str) -> list[tuple[Any, ...]]:
         """The comment of the table or view of that name, in one row; no row where there is none."""
-        database, schema, table = (quoted_text(part) for part in _full_name(name, self._current()))
+        database, schema, table = (quoted_text(part) for part in self._full_name(name))
         return self.rows(
             f"SELECT comment FROM duckdb_{kind}s() WHERE lower(database_name) = {database} "  # noqa: S608 - quoted
             f"AND lower(schema_name) = {schema} AND lower({kind}_name) = {table}"
@@ -175,13 +182,6 @@ class Warehouse:
         query = f"SELECT count(*), {total} FROM {quoted_name(name, dialect=DIALECT)}"  # noqa: S608 - names are quoted
         ((rows, found),) = self.rows(query)
         return f"{rows}:{found}"
-
-
-def _full_name(name: str, current: tuple[str, str]) -> tuple[str, str, str]:
-    """Database, schema and table of an evidence name, folded as DuckDB compares them."""
-    parts = table_parts(name)
-    database, schema, table = (*current[: 3 - len(parts)], *parts)
-    return database.casefold(), schema.casefold(), table.casefold()
 
 
 def connect(database: str | Path, *, read_only: bool = False) -> DuckDBBackend:

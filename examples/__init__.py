@@ -1,0 +1,1 @@
+"""Example pipelines, run from a checkout."""

@@ -1,0 +1,1 @@
+"""The Jaffle Shop: seven raw CSV files, seventeen tasks, and not one declared dependency."""

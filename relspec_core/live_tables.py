@@ -1,0 +1,72 @@
+"""The tables and views of a DuckDB database, as they are at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import ibis
+from ibis.backends.sql.datatypes import DuckDBType
+
+from relspec_core.names import table_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import duckdb
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveTable:
+    """A table or view: its evidence name in the catalog's spelling, and its columns."""
+
+    name: str
+    schema: ibis.Schema
+
+
+class LiveTables:
+    """Finds tables by name, whatever the case; reads the whole catalog once, in one query.
+
+    Args:
+        connection: whose current catalog and schema need not be named.
+    """
+
+    __slots__ = ("_current", "_tables")
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._current: tuple[str, str] = connection.execute("SELECT current_database(), current_schema()").fetchall()[0]
+        rows = connection.execute(
+            "SELECT database_name, schema_name, table_name, column_name, data_type FROM duckdb_columns() "
+            "WHERE NOT internal ORDER BY database_name, schema_name, table_name, column_index"
+        ).fetchall()
+        columns: dict[tuple[str, str, str], dict[str, str]] = {}
+        for *place, column, kind in rows:
+            columns.setdefault(tuple(place), {})[column] = kind
+        self._tables = {self._key(place): (self.plain(place), found) for place, found in columns.items()}
+
+    def plain(self, place: Iterable[str]) -> str:
+        """The evidence name of a catalog, schema and table, without what is current anyway."""
+        catalog, schema, table = place
+        if (catalog, schema) == self._current:
+            return table
+        return f"{schema}.{table}" if catalog == self._current[0] else f"{catalog}.{schema}.{table}"
+
+    @staticmethod
+    def _key(place: Iterable[str]) -> tuple[str, ...]:
+        return tuple(part.casefold() for part in place)
+
+    def find(self, name: str) -> LiveTable | None:
+        """The table of that name, or None."""
+        parts = table_parts(name)
+        found = self._tables.get(self._key((*self._current[: 3 - len(parts)], *parts)))
+        if found is None:
+            return None
+        own, columns = found
+        return LiveTable(
+            name=own, schema=ibis.schema({column: DuckDBType.from_string(kind) for column, kind in columns.items()})
+        )
+
+    @property
+    def names(self) -> list[str]:
+        """Every table and view, sorted; relspec's own records left out."""
+        return sorted(name for name, _ in self._tables.values() if not name.startswith("relspec."))
