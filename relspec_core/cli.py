@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 a task failed or is blocked; 2 bad usage, or a catalog tha
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -19,7 +20,8 @@ from relspec_core import __version__
 from relspec_core.errors import NotReadyError, RelspecError, TaskFailedError
 from relspec_core.execution import RunPlan, plan_run, run
 from relspec_core.graph_inference import TaskGraph, task_graph_from_catalog
-from relspec_core.plan_catalog import compile_task_catalog
+from relspec_core.hamilton_output import write_if_asked
+from relspec_core.plan_catalog import PlanCatalog, compile_task_catalog
 from relspec_core.project import Project, find_project
 from relspec_core.warehouse import connect
 
@@ -50,6 +52,10 @@ class Session:
             yield backend
         finally:
             backend.disconnect()
+
+    def write_hamilton_module(self, graph: TaskGraph, plans: PlanCatalog) -> None:
+        """The graph as a Hamilton module, where the environment asks for it."""
+        write_if_asked(graph, plans, os.environ, catalog=self.project.catalog, database=self.project.database)
 
 
 def command(function: Callable[Concatenate[Session, P], int]) -> Callable[..., None]:
@@ -88,6 +94,7 @@ def plan_command(session: Session, targets: tuple[str, ...]) -> int:
     """Show what each task reads, the waves, and what would run and why. Nothing is written."""
     with session.backend(read_only=True) as backend:
         planned = plan_run(session.catalog, backend=backend, targets=targets or None)
+    session.write_hamilton_module(planned.graph, planned.plans)
     click.echo(_plan_text(planned))
     return FAILED if planned.schedule.blocked else DONE
 
@@ -120,7 +127,9 @@ GRAPH_FORMATS: dict[str, Callable[[TaskGraph], str]] = {
 def graph_command(session: Session, form: str) -> int:
     """Print the inferred graph: evidence, tasks, and the columns on each edge."""
     with session.backend(read_only=True) as backend:
-        graph = task_graph_from_catalog(compile_task_catalog(session.catalog, backend=backend))
+        plans = compile_task_catalog(session.catalog, backend=backend)
+    graph = task_graph_from_catalog(plans)
+    session.write_hamilton_module(graph, plans)
     click.echo(GRAPH_FORMATS[form](graph).rstrip("\n"))
     return DONE
 

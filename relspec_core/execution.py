@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import ibis
 
+from relspec_core.catalog_reference import reference_of
 from relspec_core.errors import (
     NotReadyError,
     RelspecError,
@@ -26,6 +28,7 @@ from relspec_core.evidence_store import EvidenceStore
 from relspec_core.fingerprint import digest
 from relspec_core.graph_edge_validation import validate_edges
 from relspec_core.graph_inference import EdgeRequirement, TaskGraph, requirements, task_graph_from_catalog
+from relspec_core.hamilton_module import write_if_asked
 from relspec_core.plan_catalog import PlanArtifact, PlanCatalog, compile_task_catalog
 from relspec_core.progress import RunProgress
 from relspec_core.run_report import RunReport
@@ -182,6 +185,8 @@ def run(
 ) -> RunReport:
     """Build what is stale and ready, upstream first; every table appears together with its record or not at all.
 
+    With ``HAMILTON_DAG_OUTPUT`` set, the graph is written as a Hamilton module first.
+
     Args:
         task_catalog: what users declared.
         backend: of DuckDB; a database in memory where left out.
@@ -199,6 +204,9 @@ def run(
     connection = ibis.duckdb.connect() if backend is None else backend
     planned = plan_run(task_catalog, backend=connection, ctx=ctx, targets=targets)
     warehouse = Warehouse(connection)
+    write_if_asked(
+        planned.graph, planned.plans, os.environ, catalog=reference_of(task_catalog), database=warehouse.path
+    )
     with RunProgress(len(planned.schedule.order), quiet=quiet) as progress:
         log = _RunLog(progress=progress)
         for task, found in planned.freshness.items():

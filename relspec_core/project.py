@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from relspec_core.catalog_reference import catalog_at
 from relspec_core.errors import CatalogError, did_you_mean, listed
 from relspec_core.task_catalog import TaskCatalog
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 DEFAULT_DATABASE = "relspec.duckdb"
 SETTINGS = ("catalog", "database")
@@ -42,32 +38,7 @@ class Project:
         """
         if str(self.root) not in sys.path:
             sys.path.insert(0, str(self.root))
-        name, _, attribute = self.catalog.partition(":")
-        module = self._module(name)
-        if not attribute:
-            return TaskCatalog.from_modules(module)
-        found = getattr(module, attribute, None)
-        if isinstance(found, TaskCatalog):
-            return found
-        what = "does not exist" if found is None else f"is a {type(found).__name__}, not a TaskCatalog"
-        catalogs = [key for key, value in vars(module).items() if isinstance(value, TaskCatalog)]
-        raise CatalogError(
-            f"'{self.catalog}' {what}",
-            at=str(getattr(module, "__file__", name)),
-            hint=f"{did_you_mean(attribute, catalogs)}The module has these catalogs: {listed(catalogs)}.",
-        )
-
-    def _module(self, name: str) -> ModuleType:
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-                raise
-            raise CatalogError(
-                f"there is no module '{error.name}'",
-                at=f"catalog '{self.catalog}', imported from {self.root}",
-                hint=CATALOG_HINT,
-            ) from error
+        return catalog_at(self.catalog)
 
 
 def find_project(start: Path, *, catalog: str | None = None, database: Path | None = None) -> Project:

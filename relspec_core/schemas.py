@@ -34,6 +34,8 @@ def schema_of(value: object, *, name: str) -> ibis.Schema:
 
 
 def _schema_of(value: Any) -> ibis.Schema:  # noqa: ANN401 - takes whatever carries a schema
+    if value is None:
+        raise TypeError("there is none")
     if isinstance(value, ibis.Schema):
         return value
     if isinstance(value, pa.Schema):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -206,7 +206,7 @@ class TaskBuilding:
                 hint="let the declared outputs and the keys of what it returns agree.",
             )
         self._claim(task, outputs)
-        return BuiltTask(task=task, exprs={output: exprs[output] for output in outputs})
+        return BuiltTask(task=replace(task, outputs=outputs), exprs={output: exprs[output] for output in outputs})
 
     def _claim(self, task: TaskSpec, outputs: tuple[str, ...]) -> None:
         if task.outputs is None and self._writers.get(task.name) == task.name and task.name not in outputs:

@@ -55,6 +55,12 @@ class Warehouse:
         """DuckDB's own connection."""
         return self.backend.con
 
+    @property
+    def path(self) -> str | None:
+        """The database's file; None where it is in memory."""
+        ((path,),) = self.rows("SELECT path FROM duckdb_databases() WHERE database_name = current_database()")
+        return path
+
     def execute(self, sql: str) -> None:
         """Run one statement. Values stand in its text: DuckDB imports pandas to bind even a string (0.6 s)."""
         self._run(sql)

@@ -1,0 +1,63 @@
+"""Catalogs by reference: ``package.module:attribute``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING
+
+from relspec_core.errors import CatalogError, did_you_mean, listed
+from relspec_core.task_catalog import TaskCatalog
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+def catalog_at(reference: str) -> TaskCatalog:
+    """The catalog that ``package.module:attribute`` names, or the tasks and sources of a plain ``package.module``.
+
+    Raises:
+        CatalogError: RS100, where it can't be imported or is no catalog.
+    """
+    name, _, attribute = reference.partition(":")
+    module = _module(name, reference)
+    if not attribute:
+        return TaskCatalog.from_modules(module)
+    found = getattr(module, attribute, None)
+    if isinstance(found, TaskCatalog):
+        return found
+    what = "does not exist" if found is None else f"is a {type(found).__name__}, not a TaskCatalog"
+    catalogs = [key for key, value in vars(module).items() if isinstance(value, TaskCatalog)]
+    raise CatalogError(
+        f"'{reference}' {what}",
+        at=str(getattr(module, "__file__", name)),
+        hint=f"{did_you_mean(attribute, catalogs)}The module has these catalogs: {listed(catalogs)}.",
+    )
+
+
+def _module(name: str, reference: str) -> ModuleType:
+    hint = "write it as package.module:attribute, and start where the package can be imported."
+    if not name:
+        raise CatalogError(f"'{reference}' names no module", at=f"catalog '{reference}'", hint=hint)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        raise CatalogError(
+            f"there is no module '{error.name}'", at=f"catalog '{reference}'", hint=hint
+        ) from error
+
+
+def reference_of(catalog: TaskCatalog) -> str | None:
+    """Where an imported module holds this very catalog, by the first such name; None where none does."""
+    return next(
+        (
+            f"{name}:{attribute}"
+            for name, module in sorted(sys.modules.items())
+            if name != "__main__"
+            for attribute, value in list(vars(module).items())
+            if value is catalog
+        ),
+        None,
+    )
