@@ -44,9 +44,7 @@ def _module(name: str, reference: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
-        raise CatalogError(
-            f"there is no module '{error.name}'", at=f"catalog '{reference}'", hint=hint
-        ) from error
+        raise CatalogError(f"there is no module '{error.name}'", at=f"catalog '{reference}'", hint=hint) from error
 
 
 def reference_of(catalog: TaskCatalog) -> str | None:

@@ -94,8 +94,8 @@ class _Tokens:
                 return node.name
             case exp.Table():
                 return self._table(node)
-            case exp.Anonymous() if node.name in self._functions:
-                return ("function", self._functions[node.name], *self._args(node, outputs, leave="this"))
+            case exp.Anonymous() if node.name.casefold() in self._functions:
+                return ("function", self._functions[node.name.casefold()], *self._args(node, outputs, leave="this"))
             case exp.Column() if id(node) in self._walk.columns:
                 return self._column(*self._walk.columns[id(node)])
             case exp.Column() if not node.table and node.name in outputs:
@@ -166,14 +166,15 @@ def table_token(table: pa.Table) -> Token:
 
 
 def function_tokens(expr: ibis.Expr) -> Mapping[str, Token]:
-    """For every user-defined function of an expression, by its name in SQL: its own name, types and body."""
+    """For every user-defined function of an expression, by its name in SQL in lower case: its own name, types and body."""
     nodes = expr.op().find((ops.ScalarUDF, ops.AggUDF))
-    return {type(node).__name__: _function_token(type(node)) for node in nodes}
+    return {type(node).__name__.casefold(): _function_token(node) for node in nodes}
 
 
-def _function_token(kind: type) -> Token:
-    facts = tuple(str(getattr(kind, name, "")) for name in ("__func_name__", "dtype", "__input_type__"))
-    return (*facts, _body_of(getattr(kind, "__func__", None)))
+def _function_token(node: ops.Node) -> Token:
+    # Ibis keeps the function behind a property of the node's class, so that only the node itself gives it.
+    facts = tuple(str(getattr(node, name, "")) for name in ("__func_name__", "dtype", "__input_type__"))
+    return (*facts, _body_of(getattr(node, "__func__", None)))
 
 
 def _body_of(function: object) -> str:

@@ -94,7 +94,9 @@ def _lineage(tree: PlanTree, outputs: tuple[str, ...], evidence: Collection[str]
     root = tree.root
     if root.anything is not None:
         return dict.fromkeys(outputs, _uses(tree, root.anything, evidence))
-    return {name: _uses(tree, node, evidence) for name, node in zip(outputs, root.nodes, strict=True)}
+    # Of outputs that share a name the first counts, as it does for whoever reads the name.
+    nodes = dict(reversed(list(zip(outputs, root.nodes, strict=True))))
+    return {name: _uses(tree, nodes[name], evidence) for name in outputs}
 
 
 def _uses(tree: PlanTree, node: int, evidence: Collection[str]) -> tuple[ColumnUse, ...]:

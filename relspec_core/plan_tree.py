@@ -21,6 +21,7 @@ from relspec_core.names import NameIndex, from_table, table_parts
 from relspec_core.query_flow import QueryFlow
 from relspec_core.query_scope import part
 from relspec_core.query_walk import walk_query
+from relspec_core.using_joins import mark_using_joins, settle_using_joins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -137,7 +138,9 @@ def plan_tree(
     columns = _spell(query, schemas, dialect)
     _forget_values_of_exists(query)
     spelled = {name: {column: schemas[name][true] for column, true in found.items()} for name, found in columns.items()}
+    mark_using_joins(query)
     query = _qualified(query, spelled, dialect)
+    settle_using_joins(query)
     if names is not None:
         _name_outputs(query, names)
     root, walk = walk_query(query, columns)
