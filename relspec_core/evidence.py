@@ -29,7 +29,7 @@ class Evidence:
         kind: ``table`` or ``view``.
         fingerprint: of the plan that wrote it.
         inputs: the version of each evidence that it was built from.
-        reads: the columns that its plan needed of each, with the names of their types.
+        reads: the columns that its plan needed of each, with DuckDB's names of their types.
         built_at: when it was published, in UTC.
         seconds: how long the build took.
         because: the reason of the build.

@@ -7,11 +7,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import ibis
+from ibis.backends.sql.datatypes import DuckDBType
 
 from relspec_core.evidence import Evidence, EvidenceCatalog
 from relspec_core.names import quoted_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from relspec_core.warehouse import Warehouse
 
 SCHEMA = "relspec"
@@ -60,7 +63,7 @@ class EvidenceStore:
             for name, read in record.reads.items():
                 if name not in records:
                     columns.setdefault(name, {}).update(read)
-        return EvidenceCatalog.from_sources(columns)
+        return EvidenceCatalog(Evidence(name=name, schema=_schema(found)) for name, found in columns.items())
 
     def record(self, evidence: Evidence) -> None:
         """Put one record in place of its predecessor; goes into the running transaction."""
@@ -68,6 +71,10 @@ class EvidenceStore:
         self._warehouse.execute(f"CREATE TABLE IF NOT EXISTS {TABLE} ({', '.join(COLUMNS)})")
         values = ", ".join("NULL" if value is None else quoted_text(str(value)) for value in _to_row(evidence))
         self._warehouse.execute(f"INSERT OR REPLACE INTO {TABLE} VALUES ({values})")  # noqa: S608 - values are quoted
+
+
+def _schema(columns: Mapping[str, str]) -> ibis.Schema:
+    return ibis.schema({column: DuckDBType.from_string(kind) for column, kind in columns.items()})
 
 
 def _to_row(evidence: Evidence) -> list[object]:
@@ -78,7 +85,7 @@ def _to_row(evidence: Evidence) -> list[object]:
         evidence.kind,
         evidence.fingerprint,
         evidence.version,
-        json.dumps([[column, str(kind)] for column, kind in evidence.schema.items()]),
+        json.dumps([[column, DuckDBType.to_string(kind)] for column, kind in evidence.schema.items()]),
         json.dumps(dict(sorted(evidence.inputs.items()))),
         json.dumps({name: dict(columns) for name, columns in sorted(evidence.reads.items())}),
         evidence.rows,
@@ -91,7 +98,7 @@ def _to_row(evidence: Evidence) -> list[object]:
 def _from_row(row: dict) -> Evidence:
     return Evidence(
         name=row["name"],
-        schema=ibis.schema(dict(json.loads(row["columns"]))),
+        schema=_schema(dict(json.loads(row["columns"]))),
         rows=row["row_count"],
         version=row["version"],
         task=row["task"],

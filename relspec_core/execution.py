@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import ibis
+from ibis.backends.sql.datatypes import DuckDBType
 
 from relspec_core.catalog_reference import reference_of
 from relspec_core.errors import (
@@ -334,7 +335,7 @@ def _publish(plan: PlanArtifact, inputs: Mapping[str, str], warehouse: Warehouse
         fingerprint=plan.fingerprint,
         inputs=read,
         reads={
-            name: {column: str(kind) for column, kind in types.items()}
+            name: {column: DuckDBType.to_string(kind) for column, kind in types.items()}
             for name, types in plan.deps.required_types.items()
         },
         built_at=datetime.now(UTC),

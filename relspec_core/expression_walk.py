@@ -98,6 +98,8 @@ class ExpressionWalk:
                 go(node.expression.expressions, use.through(Use.AGGREGATION if by_value else Use.SORT))
             case exp.Count() if isinstance(node.this, exp.Star):
                 pass
+            case exp.Dot() if isinstance(node.expression, exp.Star):
+                go(node.this, made)
             case exp.AggFunc() if not isinstance(node, NAVIGATION):
                 go(node.iter_expressions(), use.through(Use.AGGREGATION))
             case exp.Lambda() | exp.Comprehension():
@@ -205,15 +207,19 @@ def is_query(node: exp.Expr) -> bool:
     return isinstance(node, SUBQUERIES)
 
 
-def is_open_ended(projection: exp.Expr) -> bool:
-    """Whether a projection may yield any number of columns."""
+def is_pattern(projection: exp.Expr) -> bool:
+    """Whether a projection stands for any of the columns that its SELECT reads."""
+    return any(
+        isinstance(node, exp.Columns)
+        or (isinstance(node, exp.Star) and not isinstance(node.parent, (exp.Count, exp.Dot)))
+        for node in projection.walk(prune=is_query)
+    )
+
+
+def spreads(projection: exp.Expr) -> bool:
+    """Whether a projection may yield several columns of its own: the fields of a struct."""
     inner = projection.unalias()
-    if inner.is_star or isinstance(inner, exp.Columns):
-        return True
-    if any(isinstance(node, exp.Columns) for node in inner.walk(prune=is_query)):
-        return True
-    stars = (node for node in inner.walk(prune=is_query) if isinstance(node, exp.Star))
-    return any(not isinstance(node.parent, exp.Count) for node in stars)
+    return (isinstance(inner, exp.Dot) and inner.is_star) or isinstance(inner, (exp.Unnest, exp.Explode))
 
 
 def _bound_names(node: exp.Expr) -> list[str]:

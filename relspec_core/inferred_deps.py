@@ -92,10 +92,13 @@ def infer_deps(tree: PlanTree, *, outputs: Iterable[str], schemas: Mapping[str, 
 
 def _lineage(tree: PlanTree, outputs: tuple[str, ...], evidence: Collection[str]) -> dict[str, tuple[ColumnUse, ...]]:
     root = tree.root
-    if root.anything is not None:
+    if root.anything is not None and root.spread is None:
         return dict.fromkeys(outputs, _uses(tree, root.anything, evidence))
+    found = list(root.nodes)
+    if root.spread is not None:
+        found[root.spread : root.spread + 1] = [found[root.spread]] * (len(outputs) - len(found) + 1)
     # Of outputs that share a name the first counts, as it does for whoever reads the name.
-    nodes = dict(reversed(list(zip(outputs, root.nodes, strict=True))))
+    nodes = dict(reversed(list(zip(outputs, found, strict=True))))
     return {name: _uses(tree, nodes[name], evidence) for name in outputs}
 
 

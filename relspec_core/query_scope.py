@@ -21,6 +21,7 @@ class Relation:
         rows: the flow node of its row set.
         evidence: the table's evidence name, for a table.
         anything: the flow node that any other column name stands for, where the columns can't be listed.
+        spread: which of the columns stands for any number of columns, where one does.
         true_names: for a table with column aliases, each alias's own column.
         place: depth and position in its scope; set when a scope takes it in.
     """
@@ -30,6 +31,7 @@ class Relation:
     rows: int
     evidence: str | None = None
     anything: int | None = None
+    spread: int | None = None
     true_names: Mapping[str, str] = field(default_factory=dict)
     place: tuple[int, int] = (0, 0)
 
@@ -53,6 +55,7 @@ class Relation:
             rows=self.rows,
             evidence=self.evidence,
             anything=self.anything,
+            spread=self.spread,
             true_names=dict(zip(names, self.names, strict=False)) if self.evidence else {},
         )
 

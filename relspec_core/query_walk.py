@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from sqlglot import exp
 
 from relspec_core.column_flow import InputColumn, InputRows, Use
-from relspec_core.expression_walk import ExpressionWalk, has_aggregate, is_open_ended, is_query
+from relspec_core.expression_walk import ExpressionWalk, has_aggregate, is_pattern, is_query, spreads
 from relspec_core.names import from_table
 from relspec_core.query_flow import QueryFlow
 from relspec_core.query_scope import Relation, Scope, part
+from relspec_core.star_patterns import spelled_out
+from relspec_core.using_joins import MARK
 
 SET_RETURNING = (exp.UDTF, exp.Explode)
 
@@ -58,27 +60,29 @@ class QueryWalk:
         rows = self._found.flow.add()
         self._from(node, scope, rows)
         scope.windows = {window.name: window for window in node.args.get("windows") or []}
+        if not any(join.meta.get(MARK) for join in node.args.get("joins") or []):
+            node.set("expressions", [out for item in node.expressions for out in spelled_out(item, scope.sources)])
         outputs = [self._output(projection, scope, rows) for projection in node.expressions]
         names = [projection.alias_or_name for projection in node.expressions]
-        open_ended = any(is_open_ended(projection) for projection in node.expressions)
-        relation = Relation(
-            names=[] if open_ended else names,
-            nodes=[] if open_ended else outputs,
-            rows=rows,
-            anything=self._joint(outputs, scope) if open_ended else None,
-        )
+        relation = self._yield(node, names, outputs, scope, rows)
         self._rows(node, scope, rows, dict(reversed(list(zip(names, outputs, strict=True)))), outputs)
         self._found.selects.append((node, rows, outputs))
         return relation
 
-    def _joint(self, outputs: Iterable[int], scope: Scope) -> int:
-        """A node for any column of an open-ended SELECT, which needs all columns of all that it reads."""
-        node = self._found.flow.add()
+    def _yield(self, node: exp.Select, names: list[str], outputs: list[int], scope: Scope, rows: int) -> Relation:
+        """What a SELECT gives to whoever reads it; column by column, as far as they can be told apart."""
+        spread = [position for position, projection in enumerate(node.expressions) if spreads(projection)]
+        if not any(is_pattern(projection) for projection in node.expressions) and len(spread) <= 1:
+            at = spread[0] if spread else None
+            anything = None if at is None else outputs[at]
+            return Relation(names=names, nodes=outputs, rows=rows, anything=anything, spread=at)
+        joint = self._found.flow.add()
         for output in outputs:
-            self._found.flow.needs(node, output, Use.IDENTITY)
-        for relation in scope.sources.values():
-            self._found.needs_all(node, relation, Use.TRANSFORMATION, "the query selects columns by a pattern")
-        return node
+            self._found.flow.needs(joint, output, Use.IDENTITY)
+        if any(is_pattern(projection) for projection in node.expressions):
+            for relation in scope.sources.values():
+                self._found.needs_all(joint, relation, Use.TRANSFORMATION, "the query selects columns by a pattern")
+        return Relation(names=[], nodes=[], rows=rows, anything=joint)
 
     def _with(self, node: exp.Expr, ctes: Mapping[str, Relation], outer: Scope | None) -> Mapping[str, Relation]:
         clause = part(node, "with")

@@ -1,0 +1,11 @@
+"""relspec in Dagster: the inferred graph as assets, checks and schedules, none of them declared by hand."""
+
+from dagster_shared.libraries import DagsterLibraryRegistry
+
+from relspec_core import __version__
+from relspec_dagster.definitions import build_definitions
+from relspec_dagster.translator import RelspecTranslator, Source, TaskOutput
+
+DagsterLibraryRegistry.register("relspec", __version__, is_dagster_package=False)
+
+__all__ = ["RelspecTranslator", "Source", "TaskOutput", "__version__", "build_definitions"]

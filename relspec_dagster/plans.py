@@ -1,0 +1,149 @@
+"""The plans behind a code location: compiled once, when it is loaded, and the same ones in every run that it starts.
+
+Dagster loads the user's code again in the process of each run. By then a source may have lost the column that a check
+is to name, or the database may be locked. So what the sources looked like when the code location was loaded goes to its
+runs as Dagster's reconstruction metadata, and there plans are compiled against that, without a look at a file or table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import ibis
+
+# Dagster's own integrations use these; there is no public name for them yet.
+from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext, DefinitionsLoadType
+from ibis.common.annotations import ValidationError
+
+from relspec_core.errors import RelspecError, WarehouseError
+from relspec_core.evidence_store import EvidenceStore
+from relspec_core.plan_catalog import PlanCatalog, compile_task_catalog
+from relspec_core.task_catalog import ExecutionContext, SourceSpec, TaskCatalog
+from relspec_core.warehouse import Warehouse
+from relspec_dagster.database import DatabaseBusy, look
+
+# An op holds the file while it builds its tables; most take less than this.
+LOOK_SECONDS = 3.0
+
+
+def load_plans(task_catalog: TaskCatalog, *, database: Path, ctx: ExecutionContext | None) -> PlanCatalog:
+    """The plans of a catalog, for the code location that is being loaded.
+
+    Args:
+        task_catalog: what users declared.
+        database: the DuckDB file; it is looked at for a moment, read-only, and need not exist.
+        ctx: more sources, and parameters.
+
+    Raises:
+        RelspecError: RS1xx or RS2xx, as ``compile_task_catalog`` does.
+        WarehouseError: RS402, where a run is writing to the database, and it alone knows a source.
+    """
+    context = ctx or ExecutionContext()
+    key = _state_key(task_catalog, database)
+    loaded = _schemas_at_load(key)
+    plans = None if loaded is None else _compile_as(task_catalog, context, loaded)
+    if plans is None:
+        plans = _compile_live(task_catalog, database, context)
+    DefinitionsLoadContext.get().add_to_pending_reconstruction_metadata(key, _to_json(plans.schemas))
+    return plans
+
+
+def restricted(plan_catalog: PlanCatalog, outputs: Iterable[str]) -> PlanCatalog:
+    """What concerns these outputs alone: their plans, those of the tables they read, and the sources they read.
+
+    With it a run looks at a task's own inputs only, and builds just the outputs of a task that were asked for.
+    """
+    wanted = [plan_catalog[name] for name in outputs]
+    read = {name for plan in wanted for name in plan.deps.inputs}
+    sources = {name: source for name, source in plan_catalog.sources.items() if name in read}
+    return PlanCatalog(
+        (*wanted, *(plan_catalog[name] for name in sorted(read) if name in plan_catalog)),
+        sources=sources,
+        schemas={name: plan_catalog.schemas[name] for name in sources},
+        dialect=plan_catalog.dialect,
+    )
+
+
+def _compile_live(task_catalog: TaskCatalog, database: Path, context: ExecutionContext) -> PlanCatalog:
+    """The plans against what there is now; waits for a writer only where the catalog can't do without the database."""
+    try:
+        return _compile_on(task_catalog, database, context, seconds=0)
+    except DatabaseBusy:
+        pass
+    try:
+        return compile_task_catalog(task_catalog, ctx=context)
+    except RelspecError as error:
+        try:
+            return _compile_on(task_catalog, database, context, seconds=LOOK_SECONDS)
+        except DatabaseBusy:
+            raise WarehouseError(
+                f"'{database}' is being written to, and what it alone knows is missing: {error.what}",
+                at=error.at,
+                hint="load the code location again when the run is over, or declare the schemas of its sources.",
+            ) from error
+
+
+def _compile_on(task_catalog: TaskCatalog, database: Path, context: ExecutionContext, *, seconds: float) -> PlanCatalog:
+    with look(database, seconds=seconds) as backend:
+        known = None if backend is None else EvidenceStore(Warehouse(backend)).known_sources()
+        return compile_task_catalog(task_catalog, backend=backend, ctx=context, known=known)
+
+
+def _compile_as(
+    task_catalog: TaskCatalog, context: ExecutionContext, schemas: Mapping[str, ibis.Schema]
+) -> PlanCatalog | None:
+    """The plans against these schemas of sources, as if users had declared them; nothing is looked at.
+
+    None where they do not compile so: the code has changed since it was loaded.
+    """
+    declared = {source.name: source for source in (*task_catalog.sources, *context.sources)}
+    seen = [replace(declared.get(name, SourceSpec(name)), schema=schema) for name, schema in schemas.items()]
+    assumed = [*seen, *(source for name, source in declared.items() if name not in schemas)]
+    try:
+        plans = compile_task_catalog(
+            TaskCatalog(task_catalog.tasks, assumed), ctx=ExecutionContext(params=context.params)
+        )
+    except RelspecError:
+        return None
+    return PlanCatalog(
+        tuple(plans),
+        sources={name: declared.get(name, SourceSpec(name)) for name in plans.sources},
+        schemas=plans.schemas,
+        dialect=plans.dialect,
+    )
+
+
+def _schemas_at_load(key: str) -> Mapping[str, ibis.Schema] | None:
+    """What the process that loaded the code location found; None in that process itself."""
+    context = DefinitionsLoadContext.get()
+    if context.load_type is DefinitionsLoadType.INITIALIZATION:
+        return None
+    text = context.reconstruction_metadata.get(key)
+    return None if text is None else _from_json(text)
+
+
+def _state_key(task_catalog: TaskCatalog, database: Path) -> str:
+    """The same for the same catalog and database, as one code location may have several of them."""
+    names = json.dumps([str(database), *task_catalog.names])
+    return f"relspec/{hashlib.sha256(names.encode()).hexdigest()[:16]}"
+
+
+def _to_json(schemas: Mapping[str, ibis.Schema]) -> str:
+    """The schemas as text; without those that Ibis can't read back, which runs then look up for themselves."""
+    texts = {name: {column: str(kind) for column, kind in schema.items()} for name, schema in schemas.items()}
+    return json.dumps({name: columns for name, columns in texts.items() if _reads_back(columns, schemas[name])})
+
+
+def _reads_back(columns: Mapping[str, str], schema: ibis.Schema) -> bool:
+    try:
+        return ibis.schema(columns) == schema
+    except ValidationError:
+        return False
+
+
+def _from_json(text: str) -> Mapping[str, ibis.Schema]:
+    return {name: ibis.schema(columns) for name, columns in json.loads(text).items()}
