@@ -8,6 +8,7 @@ from typing import TypeAlias
 from sqlglot import exp
 
 from relspec_core.column_flow import Use
+from relspec_core.pivots import CATEGORY_MARK
 from relspec_core.query_flow import QueryFlow
 from relspec_core.query_scope import ColumnProblem, Relation, Scope
 
@@ -89,6 +90,8 @@ class ExpressionWalk:
             case exp.Filter():
                 go(node.this, use)
                 go(node.expression, use.through(Use.CONDITIONAL))
+                if node.meta.get(CATEGORY_MARK):
+                    go(node.expression, made)
             case exp.Order():
                 go(node.this, use)
                 go(node.expressions, use.through(Use.SORT))
@@ -219,7 +222,9 @@ def is_pattern(projection: exp.Expr) -> bool:
 def spreads(projection: exp.Expr) -> bool:
     """Whether a projection may yield several columns of its own: the fields of a struct."""
     inner = projection.unalias()
-    return (isinstance(inner, exp.Dot) and inner.is_star) or isinstance(inner, (exp.Unnest, exp.Explode))
+    if isinstance(inner, (exp.Unnest, exp.Explode)):
+        return not isinstance(inner.this, exp.Array) or bool(inner.expressions)
+    return isinstance(inner, exp.Dot) and inner.is_star
 
 
 def _bound_names(node: exp.Expr) -> list[str]:

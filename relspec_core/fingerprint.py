@@ -166,7 +166,7 @@ def table_token(table: pa.Table) -> Token:
 
 
 def function_tokens(expr: ibis.Expr) -> Mapping[str, Token]:
-    """For every user-defined function of an expression, by its name in SQL in lower case: its own name, types and body."""
+    """For every user-defined function, by its name in SQL in lower case: its own name, types and body."""
     nodes = expr.op().find((ops.ScalarUDF, ops.AggUDF))
     return {type(node).__name__.casefold(): _function_token(node) for node in nodes}
 

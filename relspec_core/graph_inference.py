@@ -249,11 +249,11 @@ def requirements(task: str, deps: InferredDeps) -> tuple[EdgeRequirement, ...]:
 
 
 def _refuse_cycle(graph: RuleGraph) -> None:
-    """A circle of tasks, told from the task whose name comes first."""
+    """A circle of tasks, each before what it reads, told from the task whose name comes first."""
     if rx.is_directed_acyclic_graph(graph):
         return
     found = rx.digraph_find_cycle(graph)
-    names = [graph[source].name for source, _ in found if isinstance(graph[source], TaskNode)]
+    names = [graph[source].name for source, _ in reversed(found) if isinstance(graph[source], TaskNode)]
     start = names.index(min(names))
     raise CycleError([*names[start:], *names[:start], names[start]])
 

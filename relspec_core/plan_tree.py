@@ -18,6 +18,7 @@ from sqlglot.schema import MappingSchema
 
 from relspec_core.expression_walk import has_aggregate
 from relspec_core.names import NameIndex, from_table, table_parts
+from relspec_core.pivots import rewrite_pivots
 from relspec_core.query_flow import QueryFlow
 from relspec_core.query_scope import part
 from relspec_core.query_walk import walk_query
@@ -135,6 +136,7 @@ def plan_tree(
         UnresolvedColumns: with every column that is unknown or ambiguous.
         UnqualifiableQuery: where SQLGlot gives up.
     """
+    rewrite_pivots(query)
     columns = _spell(query, schemas, dialect)
     _forget_values_of_exists(query)
     spelled = {name: {column: schemas[name][true] for column, true in found.items()} for name, found in columns.items()}

@@ -66,6 +66,8 @@ def fits(required: dt.DataType, actual: dt.DataType) -> bool:
     wanted, found = required.copy(nullable=True), actual.copy(nullable=True)
     if wanted == found or wanted.is_null():
         return True
+    if isinstance(wanted, dt.Timestamp) and isinstance(found, dt.Timestamp) and wanted.timezone != found.timezone:
+        return False  # castable, but another moment in time
     same_family = any(
         getattr(wanted, test)() and getattr(found, test)()
         for test in ("is_integer", "is_floating", "is_decimal", "is_string", "is_timestamp", "is_binary")

@@ -31,7 +31,8 @@ def revenue(ctx):
 def notes(ctx):
     return ctx.table("stg_orders").select("order_id", "note")
 
-catalog = TaskCatalog([stg_orders, revenue, notes], [SourceSpec("raw_orders", path=Path(__file__).with_name("raw.csv"))])
+raw_orders = SourceSpec("raw_orders", path=Path(__file__).with_name("raw.csv"))
+catalog = TaskCatalog([stg_orders, revenue, notes], [raw_orders])
 '''
 ORDERS = "order_id,customer_id,amount,note\n1,10,5,a\n2,10,7,b\n3,11,1,c\n"
 
@@ -179,7 +180,7 @@ def test_a_wrong_attribute_names_the_catalogs_there_are(project: Project) -> Non
 
 def test_a_module_without_attribute_is_a_catalog_of_its_tasks_and_sources(project: Project) -> None:
     project.write(
-        CATALOG.split("catalog = ")[0] + 'raw = SourceSpec("raw_orders", path=Path(__file__).with_name("raw.csv"))\n'
+        CATALOG.split("catalog = ", maxsplit=1)[0] + 'raw = SourceSpec("raw_orders", path=Path(__file__).with_name("raw.csv"))\n'
     )
     result = project.relspec("plan", "--catalog", project.module)
     assert result.exit_code == 0, result.output
@@ -189,7 +190,11 @@ def test_a_module_without_attribute_is_a_catalog_of_its_tasks_and_sources(projec
 def test_a_database_that_another_process_holds_is_an_error_that_names_the_file(project: Project) -> None:
     project.database.parent.mkdir()
     holder = subprocess.Popen(
-        [sys.executable, "-c", f"import duckdb; c = duckdb.connect({str(project.database)!r}); print('held', flush=True); input()"],
+        [
+            sys.executable,
+            "-c",
+            f"import duckdb; c = duckdb.connect({str(project.database)!r}); print('held', flush=True); input()",
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
