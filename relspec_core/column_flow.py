@@ -110,6 +110,11 @@ class ColumnFlow:
         """The inputs among live nodes."""
         return frozenset(source for node, source in self._inputs.items() if node in live)
 
+    def readers(self, source: Input, live: frozenset[int]) -> list[int]:
+        """The live nodes that need an input directly."""
+        wanted = self._node_of.get(source)
+        return [node for node in sorted(live) if any(other == wanted for other, _ in self._edges[node])]
+
     def uses(self, root: int) -> frozenset[tuple[InputColumn, Use]]:
         """Each input column that a node is made from or decided by, and how; row sets pass their own uses on."""
         found: set[tuple[InputColumn, Use]] = set()

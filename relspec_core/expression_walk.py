@@ -159,6 +159,7 @@ class ExpressionWalk:
             found = self._resolve(node, scope)
             if found is not None:
                 self._found.flow.needs(owner, found, use)
+                self._found.fields.setdefault((owner, found), set()).add(_field_path(node))
 
     def _resolve(self, node: exp.Column, scope: Scope) -> int | None:
         if node.table:
@@ -187,6 +188,16 @@ class ExpressionWalk:
             node.this.set("this", name)
         self._found.columns[id(node)] = (relation, name)
         return found
+
+
+def _field_path(node: exp.Column) -> tuple[str, ...]:
+    """The struct fields that are taken of a column, outermost first; ``*`` for all; none for the whole column."""
+    path: list[str] = []
+    inner: exp.Expr = node
+    while isinstance(inner.parent, exp.Dot) and inner.parent.this is inner:
+        inner = inner.parent
+        path.append("*" if isinstance(inner.expression, exp.Star) else inner.expression.name)
+    return tuple(path)
 
 
 def has_aggregate(node: exp.Expr) -> bool:

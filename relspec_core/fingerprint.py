@@ -171,7 +171,7 @@ def function_tokens(expr: ibis.Expr) -> Mapping[str, Token]:
     return {type(node).__name__.casefold(): _function_token(node) for node in nodes}
 
 
-def _function_token(node: ops.Node) -> Token:
+def _function_token(node: object) -> Token:
     # Ibis keeps the function behind a property of the node's class, so that only the node itself gives it.
     facts = tuple(str(getattr(node, name, "")) for name in ("__func_name__", "dtype", "__input_type__"))
     return (*facts, _body_of(getattr(node, "__func__", None)))

@@ -6,13 +6,14 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import ibis.expr.datatypes as dt
+
 from relspec_core.column_flow import InputColumn, Use
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     import ibis
-    import ibis.expr.datatypes as dt
 
     from relspec_core.plan_tree import PlanTree
 
@@ -39,6 +40,8 @@ class InferredDeps:
         inputs: the evidence read, sorted; also where no column but only rows are read.
         required_columns: for each input the columns that the plan must be able to read, sorted; empty: rows only.
         required_types: the type of each required column.
+        required_fields: for each input with struct columns of which only fields are read, those fields' paths, sorted:
+            ``address.city``.
         lineage: for each output column, in order, where its value comes from, and what decides this output alone.
         row_uses: what decides which rows there are, and their order: one list for the whole plan.
         unresolved: inputs of which all columns are required because the truth can't be known, and why.
@@ -50,6 +53,7 @@ class InferredDeps:
     lineage: Mapping[str, tuple[ColumnUse, ...]]
     row_uses: tuple[ColumnUse, ...] = ()
     unresolved: Mapping[str, str] = field(default_factory=dict)
+    required_fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def uses_of(self, evidence: str) -> Mapping[str, tuple[Use, ...]]:
         """For each required column of an input, all the ways in which the plan uses it, sorted."""
@@ -87,7 +91,35 @@ def infer_deps(tree: PlanTree, *, outputs: Iterable[str], schemas: Mapping[str, 
         unresolved={
             evidence: reason for evidence, reason in sorted(tree.walk.unresolved.items()) if evidence in required
         },
+        required_fields=_required_fields(tree, required, schemas),
     )
+
+
+def _required_fields(
+    tree: PlanTree, required: Mapping[str, tuple[str, ...]], schemas: Mapping[str, ibis.Schema]
+) -> dict[str, tuple[str, ...]]:
+    """The struct fields that are read, of columns that nothing reads whole."""
+    paths: dict[str, list[str]] = {}
+    for evidence, columns in required.items():
+        for column in columns:
+            kind = schemas[evidence][column]
+            if isinstance(kind, dt.Struct):
+                paths.setdefault(evidence, []).extend(_fields_of(tree, InputColumn(evidence, column), kind))
+    return {evidence: tuple(sorted(found)) for evidence, found in paths.items() if found}
+
+
+def _fields_of(tree: PlanTree, source: InputColumn, kind: dt.Struct) -> set[str]:
+    flow = tree.walk.flow
+    node = flow.input(source)
+    taken = [tree.walk.fields.get((reader, node), {()}) for reader in flow.readers(source, tree.live)]
+    paths = {path for found in taken for path in found}
+    if () in paths:
+        return set()
+    return {
+        ".".join((source.column, *whole))
+        for path in paths
+        for whole in ([(*path[:-1], name) for name in kind] if path == ("*",) else [path])
+    }
 
 
 def _lineage(tree: PlanTree, outputs: tuple[str, ...], evidence: Collection[str]) -> dict[str, tuple[ColumnUse, ...]]:

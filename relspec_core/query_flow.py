@@ -26,6 +26,7 @@ class QueryFlow:
         ctes: every common table expression with its row set.
         columns: what each column node of the tree stands for: its relation and the column's name there.
         relations: the relation behind each FROM item of the tree.
+        fields: for a flow node and a column's node that it needs, the struct fields that it takes of it.
         problems: columns that can't be resolved.
         unresolved: evidence whose columns are all needed, and why.
     """
@@ -36,6 +37,7 @@ class QueryFlow:
     ctes: list[tuple[exp.CTE, int]] = field(default_factory=list)
     columns: dict[int, tuple[Relation, str]] = field(default_factory=dict)
     relations: dict[int, Relation] = field(default_factory=dict)
+    fields: dict[tuple[int, int], set[tuple[str, ...]]] = field(default_factory=dict)
     problems: list[ColumnProblem] = field(default_factory=list)
     unresolved: dict[str, str] = field(default_factory=dict)
 

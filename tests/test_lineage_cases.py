@@ -26,7 +26,10 @@ def deps_of(case: Mapping[str, Any]) -> InferredDeps:
     query = sqlglot.parse_one(case["sql"], read=case["dialect"])
     tree = plan_tree(query, schemas=case["schema"], dialect=case["dialect"])  # ty: ignore[invalid-argument-type]
     outputs = tree.root.names if tree.root.spread is None else case["expected"]["output"]
-    schemas = {name: ibis.schema(dict.fromkeys(columns, "int64")) for name, columns in case["schema"].items()}
+    schemas = {
+        name: ibis.schema({column: DuckDBType.from_string(kind) for column, kind in columns.items()})
+        for name, columns in case["schema"].items()
+    }
     return infer_deps(tree, outputs=outputs, schemas=schemas)
 
 
@@ -55,6 +58,14 @@ def assert_exact(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in CASES if name not in REFUSED])
 def test_required_columns_and_lineage_are_exact(name: str) -> None:
     assert_exact(name)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in CASES if any(CASES[name]["expected"].get("required_fields", {}).values())]
+)
+def test_struct_fields_that_are_read_are_told_by_their_path(name: str) -> None:
+    wanted = {table: paths for table, paths in CASES[name]["expected"]["required_fields"].items() if paths != [""]}
+    assert {table: list(paths) for table, paths in deps_of(CASES[name]).required_fields.items()} == wanted
 
 
 @pytest.mark.parametrize("name", REFUSED)
