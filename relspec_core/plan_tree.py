@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from relspec_core.query_scope import ColumnProblem, Relation
 
+GROUPINGS = (exp.Rollup, exp.Cube, exp.GroupingSets, exp.Tuple, exp.Paren)
 IGNORE_CASE = (NormalizationStrategy.CASE_INSENSITIVE, NormalizationStrategy.CASE_INSENSITIVE_UPPERCASE)
 
 
@@ -140,7 +141,7 @@ def plan_tree(
     columns = _spell(query, schemas, dialect)
     _forget_values_of_exists(query)
     spelled = {name: {column: schemas[name][true] for column, true in found.items()} for name, found in columns.items()}
-    mark_using_joins(query)
+    mark_using_joins(query, columns)
     query = _qualified(query, spelled, dialect)
     settle_using_joins(query)
     if names is not None:
@@ -225,7 +226,17 @@ def _qualified(query: exp.Query, schemas: Mapping[str, Mapping[str, str]], diale
         )
     except SqlglotError as error:
         raise UnqualifiableQuery(str(error)) from error
+    _spell_out_grouping_sets(qualified)
     return quote_identifiers(qualified, dialect=dialect)
+
+
+def _spell_out_grouping_sets(query: exp.Expr) -> None:
+    """Numbers in ROLLUP, CUBE and GROUPING SETS stand for outputs, which SQLGlot leaves and pruning would renumber."""
+    for sets in query.find_all(exp.Rollup, exp.Cube, exp.GroupingSets):
+        select = sets.find_ancestor(exp.Select)
+        for number in list(sets.find_all(exp.Literal)):
+            if select is not None and number.is_int and isinstance(number.parent, GROUPINGS):
+                number.replace(select.expressions[int(number.this) - 1].unalias().copy())
 
 
 def _name_outputs(query: exp.Query, names: Sequence[str]) -> None:

@@ -136,7 +136,7 @@ class QueryWalk:
                 if not united or node.args.get("distinct"):
                     self._found.flow.needs(rows, output, Use.GROUP_BY)
         relation = Relation(names=names, nodes=outputs, rows=rows)
-        self._tail(node, Scope(ctes=ctes, outer=outer), rows, dict(zip(names, outputs, strict=True)))
+        self._tail(node, Scope(ctes=ctes, outer=outer), rows, dict(zip(names, outputs, strict=True)), outputs)
         return relation
 
     def _joined_open(self, rows: int, *sides: Relation) -> Relation:
@@ -153,7 +153,8 @@ class QueryWalk:
             return inner
         rows = self._found.flow.add()
         self._found.flow.needs(rows, inner.rows, Use.IDENTITY)
-        self._tail(node, Scope(ctes=ctes, outer=outer), rows, dict(zip(inner.names, inner.nodes, strict=True)))
+        named = dict(zip(inner.names, inner.nodes, strict=True))
+        self._tail(node, Scope(ctes=ctes, outer=outer), rows, named, inner.nodes)
         return Relation(names=inner.names, nodes=inner.nodes, rows=rows, anything=inner.anything)
 
     def _values(self, node: exp.Values, scope: Scope) -> Relation:
@@ -229,6 +230,8 @@ class QueryWalk:
             case _:
                 relation = self._opaque(node, scope.ctes, f"{node.key.upper()} is not analysed")
         names = node.alias_column_names
+        if names and relation.evidence is not None:
+            node.args["alias"].set("columns", None)  # its columns go by their own names in the canonical tree
         return relation.renamed(names) if names else relation
 
     @staticmethod
@@ -301,9 +304,15 @@ class QueryWalk:
         if node.args.get("match"):
             for relation in scope.sources.values():
                 self._found.needs_all(rows, relation, Use.FILTER, "MATCH_RECOGNIZE is not analysed")
-        self._tail(node, scope, rows, aliases)
+        self._tail(node, scope, rows, aliases, outputs)
 
-    def _tail(self, node: exp.Expr, scope: Scope, rows: int, aliases: Mapping[str, int]) -> None:
+    def _tail(
+        self, node: exp.Expr, scope: Scope, rows: int, aliases: Mapping[str, int], outputs: Sequence[int]
+    ) -> None:
+        order = node.args.get("order")
+        if order is not None and any(isinstance(ordered.this, exp.Var) for ordered in order.expressions):  # BY ALL
+            for output in outputs:
+                self._found.flow.needs(rows, output, Use.SORT)
         for clause, use in (
             ("order", Use.SORT),
             ("sort", Use.SORT),

@@ -6,17 +6,45 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from relspec_core.names import from_table
+from relspec_core.query_scope import part
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 MARK = "relspec_using"
 
 
-def mark_using_joins(query: exp.Expr) -> None:
-    """Remember, in place, which joins are by common columns: qualifying a query turns them into conditions."""
+def mark_using_joins(query: exp.Expr, schemas: Mapping[str, Iterable[str]]) -> None:
+    """Remember, in place, which joins are by common columns: qualifying a query turns them into conditions.
+
+    Natural joins of tables are written with ``USING`` first, as older releases of SQLGlot leave them alone.
+
+    Args:
+        query: before it is qualified.
+        schemas: the columns of each table, as the query spells them.
+    """
+    for select in query.find_all(exp.Select):
+        _name_natural_keys(select, schemas)
     for join in query.find_all(exp.Join):
         if join.args.get("using") or join.method == "NATURAL":
             join.meta[MARK] = True
+
+
+def _name_natural_keys(select: exp.Select, schemas: Mapping[str, Iterable[str]]) -> None:
+    clause = part(select, "from")
+    joins = select.args.get("joins") or []
+    items = [clause.this if clause is not None else None, *(join.this for join in joins)]
+    known = [schemas.get(from_table(item)) if isinstance(item, exp.Table) else None for item in items]
+    for position, join in enumerate(joins, start=1):
+        right, left = known[position], known[:position]
+        if join.method != "NATURAL" or right is None or any(columns is None for columns in left):
+            continue
+        present = set(right)
+        shared = [name for name in dict.fromkeys(name for columns in left for name in columns or ()) if name in present]
+        if shared:
+            join.set("method", None)
+            join.set("using", [exp.to_identifier(name, quoted=True) for name in shared])
 
 
 def settle_using_joins(query: exp.Expr) -> None:
