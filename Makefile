@@ -20,10 +20,10 @@ DAGSTER_HOME_DIR := $(CURDIR)/build/dagster_home
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup data demo test dev clean
+.PHONY: help setup data demo test dev bench-inference clean
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "Each sets up $(VENV) first if need be. Another Python: make PYTHON=python3.12 demo"
 
@@ -76,6 +76,9 @@ dev: data ## Open the example in Dagster on http://localhost:3000 (another port:
 	@mkdir -p $(DAGSTER_HOME_DIR)
 	@cp examples/dagster_home/dagster.yaml $(DAGSTER_HOME_DIR)/dagster.yaml
 	@DAGSTER_HOME='$(DAGSTER_HOME_DIR)' exec $(PY) -W 'ignore:Function `dev_command` is superseded' -m dagster dev -w workspace.yaml -p $(PORT)
+
+bench-inference: $(READY) ## Time the inference on TPC-DS beside SQLGlot's (RIVALS=1: beside SQLMesh, SQLLineage and DataHub too)
+	@$(PY) -m benchmarks.inference $(if $(RIVALS),--rivals)
 
 clean: ## Remove .venv, the databases, the generated data and all caches
 	rm -rf $(VENV) build dist examples/jaffle_shop/data hamilton_dag.py

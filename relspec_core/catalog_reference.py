@@ -1,8 +1,9 @@
-"""Catalogs by reference: ``package.module:attribute``."""
+"""Catalogs by reference: ``package.module:attribute``, or a folder of ``.sql`` files."""
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,13 @@ if TYPE_CHECKING:
 def catalog_at(reference: str) -> TaskCatalog:
     """The catalog that ``package.module:attribute`` names, or the tasks and sources of a plain ``package.module``.
 
+    What has a slash in it, as ``./sql``, is a folder of ``.sql`` files, relative to the working folder.
+
     Raises:
         CatalogError: RS100, where it can't be imported or is no catalog.
     """
+    if names_folder(reference):
+        return TaskCatalog.from_folder(reference)
     name, _, attribute = reference.partition(":")
     module = _module(name, reference)
     if not attribute:
@@ -33,6 +38,11 @@ def catalog_at(reference: str) -> TaskCatalog:
         at=str(getattr(module, "__file__", name)),
         hint=f"{did_you_mean(attribute, catalogs)}The module has these catalogs: {listed(catalogs)}.",
     )
+
+
+def names_folder(reference: str) -> bool:
+    """Whether a reference is a path, which no module's name can be."""
+    return "/" in reference or os.sep in reference
 
 
 def _module(name: str, reference: str) -> ModuleType:

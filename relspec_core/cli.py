@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,10 +18,12 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec
 import click
 
 from relspec_core import __version__
+from relspec_core.compiled_sqlglot import CompiledSqlglotWarning, is_compiled, notice
 from relspec_core.errors import NotReadyError, RelspecError, TaskFailedError
 from relspec_core.execution import RunPlan, plan_run, run
 from relspec_core.graph_inference import TaskGraph, task_graph_from_catalog
 from relspec_core.hamilton_output import write_if_asked
+from relspec_core.openlineage import to_openlineage_json
 from relspec_core.plan_catalog import PlanCatalog, compile_task_catalog
 from relspec_core.project import Project, find_project
 from relspec_core.warehouse import connect
@@ -61,10 +64,13 @@ class Session:
 def command(function: Callable[Concatenate[Session, P], int]) -> Callable[..., None]:
     """A command that finds its project, and turns outcomes and errors into exit codes."""
 
-    @click.option("--catalog", metavar="MODULE:ATTRIBUTE", help="The catalog, instead of the project file's.")
+    @click.option("--catalog", metavar="MODULE:ATTRIBUTE|FOLDER", help="The catalog, instead of the project file's.")
     @click.option("--database", type=click.Path(path_type=Path), help="The DuckDB file, instead of the project file's.")
     @wraps(function)
     def wrapped(catalog: str | None, database: Path | None, *args: P.args, **kwargs: P.kwargs) -> None:
+        if is_compiled():
+            click.echo(f"warning: {notice()}", err=True)
+            warnings.simplefilter("ignore", CompiledSqlglotWarning)
         try:
             project = find_project(Path.cwd(), catalog=catalog, database=database)
             sys.exit(function(Session(project=project, catalog=project.load()), *args, **kwargs))
@@ -119,18 +125,28 @@ GRAPH_FORMATS: dict[str, Callable[[TaskGraph], str]] = {
     "dot": TaskGraph.to_dot,
     "json": TaskGraph.to_json,
 }
+OPENLINEAGE = "openlineage"
 
 
 @main.command("graph")
-@click.option("--format", "form", type=click.Choice(sorted(GRAPH_FORMATS)), default="mermaid", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(sorted([*GRAPH_FORMATS, OPENLINEAGE])), default="mermaid", show_default=True
+)
+@click.option("--namespace", help="Of OpenLineage datasets.  [default: duckdb:// and the database's file name]")
 @command
-def graph_command(session: Session, form: str) -> int:
-    """Print the inferred graph: evidence, tasks, and the columns on each edge."""
+def graph_command(session: Session, form: str, namespace: str | None) -> int:
+    """Print the inferred graph: evidence, tasks, and the columns on each edge.
+
+    As openlineage: for each table, by task, the column lineage facet.
+    """
     with session.backend(read_only=True) as backend:
         plans = compile_task_catalog(session.catalog, backend=backend)
     graph = task_graph_from_catalog(plans)
     session.write_hamilton_module(graph, plans)
-    click.echo(GRAPH_FORMATS[form](graph).rstrip("\n"))
+    if form == OPENLINEAGE:
+        click.echo(to_openlineage_json(plans, namespace=namespace or f"duckdb://{session.project.database.name}"))
+    else:
+        click.echo(GRAPH_FORMATS[form](graph).rstrip("\n"))
     return DONE
 
 

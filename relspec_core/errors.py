@@ -7,11 +7,23 @@ Codes: RS1xx plan, RS2xx graph, RS3xx readiness, RS4xx execution, RS5xx projecti
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class TextPlace:
+    """A place in a SQL text; lines and columns count from 1."""
+
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"line {self.line}, column {self.column} of the SQL text"
 
 
 class RelspecError(Exception):
@@ -21,14 +33,16 @@ class RelspecError(Exception):
         what: one sentence, without a full stop; names the task, the evidence and the column.
         at: where it is: a task with its file and line, a table, a file.
         hint: what to do next.
+        place: where in a SQL text it is; whoever knows the task and its file writes it into ``at``.
     """
 
     code: ClassVar[str] = "RS000"
 
-    def __init__(self, what: str, *, at: str = "", hint: str = "") -> None:
+    def __init__(self, what: str, *, at: str = "", hint: str = "", place: TextPlace | None = None) -> None:
         self.what = what
         self.at = at
         self.hint = hint
+        self.place = place
         super().__init__(what, at, hint)
 
     def __str__(self) -> str:
@@ -138,11 +152,16 @@ class CompileError(RelspecError):
     code = "RS199"
 
     def __init__(self, errors: Iterable[RelspecError]) -> None:
-        self.errors = tuple(errors)
+        self.errors = tuple(single for error in errors for single in all_of(error))
         super().__init__(f"{len(self.errors)} problems in the catalog")
 
     def __str__(self) -> str:
         return "\n".join([super().__str__(), *(str(error) for error in self.errors)])
+
+
+def all_of(error: RelspecError) -> tuple[RelspecError, ...]:
+    """The problems that an error tells: those of a ``CompileError``, else the error itself."""
+    return error.errors if isinstance(error, CompileError) else (error,)
 
 
 def raise_all(errors: Sequence[RelspecError]) -> None:

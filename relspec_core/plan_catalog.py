@@ -15,6 +15,7 @@ from ibis.common.exceptions import IbisError
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from relspec_core.compiled_sqlglot import warn_if_compiled
 from relspec_core.errors import (
     RelspecError,
     SourceError,
@@ -22,6 +23,7 @@ from relspec_core.errors import (
     UnknownColumnError,
     UnknownTableError,
     UnsupportedPlanError,
+    all_of,
     did_you_mean,
     raise_all,
 )
@@ -31,7 +33,7 @@ from relspec_core.names import from_table
 from relspec_core.plan_tree import UnqualifiableQuery, UnresolvedColumns, plan_tree, read_tables
 from relspec_core.source_schemas import SourceSchemas, current_place, dialect_of
 from relspec_core.sql_text import SqlText, column_error
-from relspec_core.task_building import BrokenUpstream, BuiltTask, TaskBuilding, unbound
+from relspec_core.task_building import BrokenUpstream, BuiltTask, TaskBuilding, complete, unbound
 from relspec_core.task_catalog import ExecutionContext, SourceSpec, TaskCatalog, TaskSpec
 
 if TYPE_CHECKING:
@@ -147,6 +149,7 @@ def compile_task_catalog(
     Raises:
         RelspecError: RS1xx or RS2xx; a ``CompileError`` holds all where there are several.
     """
+    warn_if_compiled()
     sqlbackend = ibis.duckdb.connect() if backend is None else backend
     if not isinstance(sqlbackend, SQLBackend):
         raise UnsupportedPlanError(
@@ -155,11 +158,15 @@ def compile_task_catalog(
     ctx = ctx or ExecutionContext()
     catalog = TaskCatalog(task_catalog.tasks, (*task_catalog.sources, *ctx.sources))
     plans, errors, schemas = _compile(catalog, sqlbackend, ctx, None)
-    lost = any(isinstance(error, UnknownColumnError | UnknownTableError | SourceError) for error in errors.values())
+    lost = any(
+        isinstance(problem, UnknownColumnError | UnknownTableError | SourceError)
+        for error in errors.values()
+        for problem in all_of(error)
+    )
     if lost and known is not None and schemas.lost_columns(known):
         remembered, errors, schemas = _compile(catalog, sqlbackend, ctx, known)
         plans = {**remembered, **plans}
-    raise_all([errors[name] for name in sorted(errors)])
+    raise_all([problem for name in sorted(errors) for problem in all_of(errors[name])])
     return PlanCatalog(
         tuple(plan for name in sorted(plans) for plan in plans[name]),
         **_sources_read(plans, schemas),
@@ -219,10 +226,15 @@ def _artifact(building: TaskBuilding, built: BuiltTask, output: str) -> PlanArti
     try:
         tree = plan_tree(query, schemas=typed, dialect=dialect, names=tuple(schema))
     except UnresolvedColumns as error:
-        raise _placed(column_error(error.problems[0]), task) from error
+        problems = [column_error(problem) for problem in dict.fromkeys(error.problems)]
+        for problem in problems:
+            complete(problem, task, at=task.where)
+        raise_all(problems)
     except UnqualifiableQuery as error:
-        raise _placed(
-            SqlError(f"the plan can't be resolved: {error}", hint="check its tables and columns."), task
+        raise SqlError(
+            f"the plan of task '{task.name}' can't be resolved: {error}",
+            at=task.where,
+            hint="check its tables and columns.",
         ) from error
     functions = function_tokens(expr)
     if task.kind == "view" and (memory or functions):
@@ -307,9 +319,3 @@ def _rename_expressions(query: exp.Expr) -> None:
     for table in query.find_all(exp.Table):
         if not table.db and table.name in names:
             table.set("this", exp.to_identifier(names[table.name], quoted=True))
-
-
-def _placed(error: RelspecError, task: TaskSpec) -> RelspecError:
-    error.at = "; ".join(filter(None, [task.where, error.at]))
-    error.what = error.what.replace("the query", f"task '{task.name}'", 1)
-    return error

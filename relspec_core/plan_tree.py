@@ -140,6 +140,7 @@ def plan_tree(
     rewrite_pivots(query)
     columns = _spell(query, schemas, dialect)
     _forget_values_of_exists(query)
+    _drop_doubled_parentheses(query)
     spelled = {name: {column: schemas[name][true] for column, true in found.items()} for name, found in columns.items()}
     mark_using_joins(query, columns)
     query = _qualified(query, spelled, dialect)
@@ -193,6 +194,14 @@ def _alias_tables(query: exp.Expr) -> None:
 def _names_table(identifier: exp.Identifier) -> bool:
     """Whether an identifier is a part of an input table's name, which is spelled as declared already."""
     return isinstance(identifier.parent, exp.Table) and not _is_cte(identifier.parent)
+
+
+def _drop_doubled_parentheses(query: exp.Expr) -> None:
+    """``FROM ((SELECT ...))`` with one pair: SQLGlot would name the inner one, which is no SQL."""
+    for subquery in list(query.find_all(exp.Subquery)):
+        inner = subquery.this
+        if isinstance(inner, exp.Subquery) and not any(inner.args[key] for key in inner.args if key != "this"):
+            inner.replace(inner.this)
 
 
 def _forget_values_of_exists(query: exp.Expr) -> None:

@@ -7,13 +7,16 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from relspec_core.catalog_reference import catalog_at
+from relspec_core.catalog_reference import catalog_at, names_folder
 from relspec_core.errors import CatalogError, did_you_mean, listed
 from relspec_core.task_catalog import TaskCatalog
 
 DEFAULT_DATABASE = "relspec.duckdb"
 SETTINGS = ("catalog", "database")
-CATALOG_HINT = "write catalog = 'package.module:attribute' under [tool.relspec] in pyproject.toml, or give --catalog."
+CATALOG_HINT = (
+    "write catalog = 'package.module:attribute' (or a folder of .sql files: './sql') under [tool.relspec] in "
+    "pyproject.toml, or give --catalog."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +25,8 @@ class Project:
 
     Attributes:
         root: the folder that modules are imported from.
-        catalog: ``package.module:attribute``, or a module whose tasks and sources make the catalog.
+        catalog: ``package.module:attribute``, a module whose tasks and sources make the catalog, or the path of a
+            folder of ``.sql`` files.
         database: the DuckDB file.
     """
 
@@ -46,7 +50,7 @@ def find_project(start: Path, *, catalog: str | None = None, database: Path | No
 
     Args:
         start: where to begin; ``pyproject.toml`` is looked for here and in the folders around.
-        catalog: instead of the file's.
+        catalog: instead of the file's; a folder in the file is relative to it.
         database: instead of the file's; the file's own is relative to it.
 
     Raises:
@@ -56,6 +60,8 @@ def find_project(start: Path, *, catalog: str | None = None, database: Path | No
     settings = _settings(file) if file is not None else {}
     root = file.parent if file is not None else start
     named = catalog or settings.get("catalog")
+    if catalog is None and named is not None and names_folder(named):
+        named = str(root / named)
     if named is None:
         raise CatalogError("no catalog is named", at=str(file or start), hint=CATALOG_HINT)
     return Project(root=root, catalog=named, database=database or root / settings.get("database", DEFAULT_DATABASE))

@@ -1,23 +1,36 @@
-"""SQL texts of tasks: parsed once, bound against empty tables to learn their schema."""
+"""SQL texts of tasks: parsed once, in any dialect, and bound to learn their schema."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import duckdb
-import ibis
-from ibis.backends.sql.datatypes import DuckDBType
 from sqlglot import exp, parse
 from sqlglot.dialects.dialect import Dialect, Dialects
 from sqlglot.errors import ParseError, SqlglotError
 
-from relspec_core.errors import SqlError, UnknownColumnError, did_you_mean, listed
-from relspec_core.names import quoted_column, quoted_name, table_parts
+from relspec_core.errors import (
+    RelspecError,
+    SqlError,
+    TextPlace,
+    UnknownColumnError,
+    UnknownTableError,
+    did_you_mean,
+    listed,
+    raise_all,
+)
+from relspec_core.names import from_table
 from relspec_core.plan_tree import UnqualifiableQuery, UnresolvedColumns, plan_tree, read_tables, rename_tables
+from relspec_core.sql_binding import bind, duckdb_types
+from relspec_core.sql_places import TextPlaces
+from relspec_core.sql_transpiling import is_foreign, transpile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import duckdb
+    import ibis
 
     from relspec_core.query_scope import ColumnProblem
 
@@ -27,7 +40,7 @@ class SqlText:
     """A query that was written as text.
 
     Attributes:
-        ast: as parsed, tables spelled as declared.
+        ast: in the backend's dialect, tables spelled as declared.
         schema: of what it yields.
     """
 
@@ -39,6 +52,7 @@ def read_sql(
     text: str,
     *,
     dialect: str,
+    target: str,
     schema_of: Callable[[str], tuple[str, ibis.Schema]],
     scratch: duckdb.DuckDBPyConnection,
 ) -> SqlText:
@@ -47,21 +61,25 @@ def read_sql(
     Args:
         text: of the query.
         dialect: SQLGlot's name of its dialect.
+        target: SQLGlot's name of the backend's dialect.
         schema_of: the declared spelling and the schema of a table that the text names; raises where there is none.
-        scratch: an empty database in memory, left empty.
+        scratch: as ``scratch_database`` gives it; left empty.
 
     Raises:
-        SqlError: RS103, with line and column. UnknownColumnError: RS102. UnknownTableError: RS101, by ``schema_of``.
+        SqlError: RS103. UnknownColumnError: RS102. UnknownTableError: RS101, by ``schema_of``. Each has its place in
+            the text. A ``CompileError`` holds several of them.
     """
-    query = _parsed(text, dialect)
-    found = {name: schema_of(name) for name in read_tables(query)}
-    rename_tables(query, lambda name: found[name][0] if name in found else None)
-    schemas = dict(found.values())
-    check_columns(query, schemas)
-    return SqlText(ast=query, schema=_bound(query, schemas, scratch))
+    _check_dialect(dialect)
+    places = TextPlaces(text, dialect=dialect)
+    query = _parsed(text, dialect, places)
+    schemas = _spelled_tables(query, schema_of, places)
+    if is_foreign(dialect, target):
+        query, places = transpile(query, types=duckdb_types(schemas), dialect=dialect, target=target, places=places)
+    _check_columns(query, schemas, places)
+    return SqlText(ast=query, schema=bind(query, schemas=schemas, scratch=scratch, places=places))
 
 
-def _parsed(text: str, dialect: str) -> exp.Query:
+def _check_dialect(dialect: str) -> None:
     try:
         Dialect.get_or_raise(dialect)
     except ValueError as error:
@@ -69,68 +87,116 @@ def _parsed(text: str, dialect: str) -> exp.Query:
         raise SqlError(
             f"there is no SQL dialect '{dialect}'", hint=f"{did_you_mean(dialect, known)}There are {', '.join(known)}."
         ) from error
+
+
+def _parsed(text: str, dialect: str, places: TextPlaces) -> exp.Query:
     try:
         statements = [statement for statement in parse(text, read=dialect) if statement is not None]
     except SqlglotError as error:
-        raise SqlError(
-            f"the SQL text does not parse: {_parse_message(error)}", at=_excerpt(error), hint=PARSE_HINT
-        ) from error
+        raise _parse_error(error, text, places) from error
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         kinds = ", ".join(statement.key.upper() for statement in statements) or "nothing"
         raise SqlError(
-            f"the SQL text is no single query but {kinds}", hint="write one SELECT; relspec writes the table."
+            f"the SQL text is no single query but {kinds}",
+            hint="write one SELECT; relspec writes the table.",
+            place=places.second_statement(),
         )
+    for hint in list(statements[0].find_all(exp.Hint)):
+        hint.pop()  # for the optimizer of another engine; the names in it would pass for tables
     return statements[0]
 
 
 PARSE_HINT = "mend the text, or name its dialect: ctx.sql(text, dialect=...)."
+UNCLOSED = re.compile(r"Missing (?P<delimiter>.+) from \d+:(?P<offset>\d+)")
+TOKEN = re.compile(r"<Token .*?text: (?P<text>.*), line: .*>")
+MISSING = re.compile(r"Required keyword: '\w+' missing for <class '[\w.]*?(?P<kind>\w+)'>")
 
 
-def _parse_message(error: SqlglotError) -> str:
+def _parse_error(error: SqlglotError, text: str, places: TextPlaces) -> SqlError:
     if isinstance(error, ParseError) and error.errors:
         first = error.errors[0]
-        return f"{first['description']} (line {first['line']}, column {first['col']})"
-    return str(error).splitlines()[0]
+        said = TOKEN.sub(r"'\g<text>'", MISSING.sub(r"something is missing in \g<kind>", first["description"]))
+        message, at, place = said, _excerpt(first), places.ending(first["line"], first["col"])
+    else:
+        message, at, place = _unclosed(error, text)
+    return SqlError(f"the SQL text does not parse: {message}", at=at, hint=PARSE_HINT, place=place)
 
 
-def _excerpt(error: SqlglotError) -> str:
-    if isinstance(error, ParseError) and error.errors:
-        first = error.errors[0]
-        return f"...{first['start_context'][-40:]}>>>{first['highlight']}<<<{first['end_context'][:40]}...".replace(
-            "\n", " "
-        )
-    return ""
+def _unclosed(error: SqlglotError, text: str) -> tuple[str, str, TextPlace]:
+    """For a text that can't be cut into words, as something opens in it and never ends."""
+    found = UNCLOSED.search(str(error.__context__))
+    offset = int(found["offset"]) if found else text.rfind("/*")
+    if offset < 0:
+        return str(error).splitlines()[0], "", TextPlace(1, 1)
+    opened = found["delimiter"] if found else "/*"
+    return f"{opened} opens here and is never closed", "", TextPlaces(text, dialect="").offset(offset)
 
 
-def check_columns(query: exp.Query, schemas: Mapping[str, ibis.Schema]) -> None:
-    """Raise for every column of a query that is unknown or ambiguous; the query itself is left as it is.
+def _excerpt(first: Mapping[str, str]) -> str:
+    found = f"...{first['start_context'][-40:]}>>>{first['highlight']}<<<{first['end_context'][:40]}..."
+    return " ".join(found.split())
 
-    Raises:
-        UnknownColumnError: RS102. SqlError: RS103.
-    """
-    types = duckdb_types(schemas)
+
+def _spelled_tables(
+    query: exp.Query, schema_of: Callable[[str], tuple[str, ibis.Schema]], places: TextPlaces
+) -> dict[str, ibis.Schema]:
+    """The schemas of the query's tables, which are given their declared spelling in place."""
+    found: dict[str, tuple[str, ibis.Schema]] = {}
+    problems: list[RelspecError] = []
+    for name in read_tables(query):
+        try:
+            found[name] = schema_of(name)
+        except UnknownTableError as error:
+            first = next(table for table in query.find_all(exp.Table) if from_table(table) == name)
+            error.place = places.ending(first.this.meta.get("line"), first.this.meta.get("col"))
+            problems.append(error)
+    raise_all(problems)
+    rename_tables(query, lambda name: found[name][0] if name in found else None)
+    return dict(found.values())
+
+
+def _check_columns(query: exp.Query, schemas: Mapping[str, ibis.Schema], places: TextPlaces) -> None:
+    """Raise for every column of a query that is unknown or ambiguous; the query itself is left as it is."""
     try:
-        plan_tree(query.copy(), schemas=types, dialect="duckdb")
+        plan_tree(query.copy(), schemas=duckdb_types(schemas), dialect="duckdb")
     except UnresolvedColumns as error:
-        raise column_error(error.problems[0]) from error
+        problems = {(problem, places.ending(problem.line, problem.position)): None for problem in error.problems}
+        raise_all([column_error(problem, place=place) for problem, place in problems])
     except UnqualifiableQuery as error:
-        raise SqlError(f"the SQL text can't be resolved: {error}", hint="check its tables and columns.") from error
+        message = str(error)
+        place = places.named(message.rpartition(": ")[2], time=2 if "already used" in message else 1)
+        raise SqlError(
+            f"the SQL text can't be resolved: {message}", hint="check its tables and columns.", place=place
+        ) from error
 
 
-def column_error(problem: ColumnProblem) -> UnknownColumnError | SqlError:
+def column_error(problem: ColumnProblem, *, place: TextPlace | None = None) -> UnknownColumnError | SqlError:
     """The error for a column that can't be resolved; whoever knows the task completes it."""
-    place = f"line {problem.line}, column {problem.position} of the SQL text" if problem.line else ""
     if problem.owners:
         return SqlError(
             f"column '{problem.column}' is ambiguous: {listed(problem.owners)} all have it",
-            at=place,
             hint=f"write {problem.owners[0]}.{problem.column}, or whichever is meant.",
+            place=place,
         )
-    return unknown_column(problem.column, evidence=problem.evidence, columns=problem.candidates, at=place)
+    if problem.column in problem.candidates:
+        return SqlError(
+            f"column '{problem.column}' is asked of a table that its FROM clause does not have",
+            hint=f"'{problem.column}' is a column of '{problem.evidence}'."
+            if problem.evidence
+            else "correct its table.",
+            place=place,
+        )
+    return unknown_column(problem.column, evidence=problem.evidence, columns=problem.candidates, place=place)
 
 
 def unknown_column(
-    column: str, *, evidence: str | None, columns: tuple[str, ...], at: str = "", task: str | None = None
+    column: str,
+    *,
+    evidence: str | None,
+    columns: tuple[str, ...],
+    at: str = "",
+    task: str | None = None,
+    place: TextPlace | None = None,
 ) -> UnknownColumnError:
     """RS102 with the nearest name and the columns there are."""
     who = f"task '{task}'" if task else "the query"
@@ -140,43 +206,5 @@ def unknown_column(
         f"{what}, which does not exist",
         at="; ".join(filter(None, [at, where])),
         hint=f"{did_you_mean(column, columns)}Fix the plan, or add the column to what writes it.",
+        place=place,
     )
-
-
-def duckdb_types(schemas: Mapping[str, ibis.Schema]) -> dict[str, dict[str, str]]:
-    """Schemas with DuckDB's names of their types."""
-    return {
-        name: {column: DuckDBType.to_string(kind) for column, kind in schema.items()}
-        for name, schema in schemas.items()
-    }
-
-
-def _bound(query: exp.Query, schemas: Mapping[str, ibis.Schema], scratch: duckdb.DuckDBPyConnection) -> ibis.Schema:
-    """The schema of a query's result, learned from DuckDB over empty tables."""
-    text = query.sql("duckdb")
-    scratch.begin()
-    try:
-        for name, columns in duckdb_types(schemas).items():
-            create_empty_table(scratch, name, columns)
-        rows = scratch.execute(f"DESCRIBE {text}").fetchall()
-    except duckdb.Error as error:
-        message = str(error).splitlines()[0]
-        raise SqlError(f"the SQL text does not bind: {message}", at=text[:200], hint="mend the text.") from error
-    finally:
-        scratch.rollback()
-    names = [row[0] for row in rows]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise SqlError(f"the SQL text yields two columns named {listed(twice)}", hint="give one of them an alias.")
-    return ibis.schema({row[0]: DuckDBType.from_string(row[1]) for row in rows})
-
-
-def create_empty_table(connection: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, str]) -> None:
-    """Create an empty table, and the schema and database that its name asks for."""
-    *outer, _ = table_parts(name)
-    if len(outer) > 1:
-        connection.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {quoted_name(outer[0], dialect='duckdb')}")
-    if outer:
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted_name('.'.join(outer), dialect='duckdb')}")
-    listing = ", ".join(f"{quoted_column(column, dialect='duckdb')} {kind}" for column, kind in columns.items())
-    connection.execute(f"CREATE TABLE {quoted_name(name, dialect='duckdb')} ({listing})")

@@ -18,15 +18,20 @@ from relspec_core.errors import (
     CatalogError,
     CycleError,
     RelspecError,
+    TextPlace,
     UnknownTableError,
+    all_of,
     did_you_mean,
     listed,
 )
 from relspec_core.names import NameIndex, table_parts
 from relspec_core.plan_tree import ignores_case
+from relspec_core.source_location import SourceLocation
 from relspec_core.source_schemas import dialect_of
+from relspec_core.sql_binding import scratch_database
+from relspec_core.sql_files import SqlFile
 from relspec_core.sql_text import SqlText, read_sql, unknown_column
-from relspec_core.task_catalog import SourceLocation, TaskBuildContext, TaskCatalog, TaskSpec, second_writer
+from relspec_core.task_catalog import TaskBuildContext, TaskCatalog, TaskSpec, second_writer
 
 if TYPE_CHECKING:
     from ibis.backends.sql import SQLBackend
@@ -75,7 +80,7 @@ class TaskBuilding:
     built: dict[str, BuiltTask] = field(default_factory=dict)
     errors: dict[str, RelspecError] = field(default_factory=dict)
     texts: dict[ops.Node, SqlText] = field(default_factory=dict)
-    _scratch: duckdb.DuckDBPyConnection = field(default_factory=duckdb.connect)
+    _scratch: duckdb.DuckDBPyConnection = field(default_factory=scratch_database)
     _stack: list[str] = field(default_factory=list)
     _called: set[str] = field(default_factory=set)
     _asked: dict[str, dict[str, ibis.Schema]] = field(default_factory=dict)
@@ -165,8 +170,9 @@ class TaskBuilding:
         except BrokenUpstream:
             raise
         except RelspecError as error:
-            error.at = "; ".join(filter(None, [_at(task, error), error.at]))
-            error.what = error.what.replace("the query", f"task '{task.name}'", 1)
+            at = _at(task, error)
+            for problem in all_of(error):
+                complete(problem, task, at=at)
             raise
         except Exception as error:
             raise self._builder_error(task, error) from error
@@ -182,8 +188,9 @@ class TaskBuilding:
             self._asked[self._stack[-1]][spelled] = schema
             return spelled, schema
 
-        found = read_sql(text, dialect=dialect or dialect_of(self.backend), schema_of=schema_of, scratch=self._scratch)
-        table = self.backend.sql(found.ast.sql(dialect_of(self.backend)), schema=found.schema)
+        target = dialect_of(self.backend)
+        found = read_sql(text, dialect=dialect or target, target=target, schema_of=schema_of, scratch=self._scratch)
+        table = self.backend.sql(found.ast.sql(target), schema=found.schema)
         self.texts[table.op()] = found
         return table
 
@@ -255,6 +262,25 @@ def unbound(name: str, schema: ibis.Schema) -> ir.Table:
     return ibis.table(
         schema, name=table, catalog=outer[0] if len(outer) > 1 else None, database=outer[-1] if outer else None
     )
+
+
+def complete(error: RelspecError, task: TaskSpec, *, at: str) -> None:
+    """Name the task in a problem of its plan, and where that is.
+
+    Args:
+        error: changed in place.
+        task: whose plan has the problem.
+        at: the task with its line; where its SQL text is a file, the place in that goes before it.
+    """
+    match task.build, error.place:
+        case SqlFile() as file, TextPlace() as place:
+            found = [f"task '{task.name}' at {SourceLocation(file.location.file, place.line, place.column)}"]
+        case _, TextPlace() as place:
+            found = [at, str(place)]
+        case _:
+            found = [at]
+    error.at = "; ".join(filter(None, [*found, error.at]))
+    error.what = error.what.replace("the query", f"task '{task.name}'", 1)
 
 
 def _at(task: TaskSpec, error: BaseException) -> str:

@@ -11,9 +11,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
+from relspec_core.build_context import TaskBuildContext
 from relspec_core.errors import CatalogError, RelspecError, SecondWriterError, did_you_mean, raise_all
 from relspec_core.names import is_evidence_name
 from relspec_core.schemas import schema_of
+from relspec_core.source_location import SourceLocation
+from relspec_core.sql_files import SqlFile, sql_file, sql_paths
 
 if TYPE_CHECKING:
     import ibis
@@ -21,66 +24,6 @@ if TYPE_CHECKING:
 Kind: TypeAlias = Literal["table", "view"]
 KINDS: tuple[Kind, ...] = ("table", "view")
 Built: TypeAlias = "ibis.Table | Mapping[str, ibis.Table]"
-
-
-@dataclass(frozen=True, slots=True)
-class SourceLocation:
-    """A line of a file; printed relative to the working folder where it lies below it."""
-
-    file: str
-    line: int
-
-    def __str__(self) -> str:
-        path = Path(self.file)
-        shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-        return f"{shown}:{self.line}"
-
-
-class TaskBuildContext:
-    """What a builder is given: every evidence as an Ibis table, SQL texts as Ibis tables, and parameters.
-
-    Asking for a table is no dependency: only what the final plan reads is.
-
-    Args:
-        table: gives an Ibis table for an evidence name.
-        sql: gives an Ibis table for a SQL text and its dialect (None: the backend's).
-        params: what the caller of the compilation hands to all builders.
-    """
-
-    __slots__ = ("_sql", "_table", "params")
-
-    def __init__(
-        self,
-        *,
-        table: Callable[[str], ibis.Table],
-        sql: Callable[[str, str | None], ibis.Table],
-        params: Mapping[str, Any],
-    ) -> None:
-        self._table = table
-        self._sql = sql
-        self.params = params
-
-    def table(self, name: str) -> ibis.Table:
-        """The evidence of that name, as a table with its true schema; it need not exist yet.
-
-        Raises:
-            UnknownTableError: RS101, with the nearest names.
-            CycleError: RS201, if it can only be built from the task that asks.
-        """
-        return self._table(name)
-
-    def sql(self, text: str, *, dialect: str | None = None) -> ibis.Table:
-        """A SQL query over evidence, as an Ibis table.
-
-        Args:
-            text: one query; evidence goes by its name.
-            dialect: SQLGlot's name of the dialect; the backend's where it is left out.
-
-        Raises:
-            SqlError: RS103, where the text does not parse or bind.
-            UnknownTableError: RS101. UnknownColumnError: RS102.
-        """
-        return self._sql(text, dialect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +154,43 @@ class TaskCatalog:
             [value for value in values if isinstance(value, SourceSpec)],
         )
 
+    @classmethod
+    def from_folder(cls, folder: str | Path, *, sources: Iterable[SourceSpec] = ()) -> TaskCatalog:
+        """A task for every ``.sql`` file in a folder and the folders in it.
+
+        The file's name is the task's and its table's: ``revenue.sql``, or ``staging.orders.sql`` for the table
+        ``orders`` in the schema ``staging``. Folders are for people and name nothing. A header in YAML may declare
+        ``kind``, ``description``, ``owners``, ``tags``, ``group``, ``cron``, and the SQLGlot ``dialect`` of the text::
+
+            /* ---
+            kind: view
+            cron: "0 6 * * *"
+            --- */
+            SELECT ...
+
+        Args:
+            folder: relative to the working folder.
+            sources: that the tasks read, where they have to be declared.
+
+        Raises:
+            CatalogError: RS100, for a folder without any such file, and for a header that can't be used; a
+                ``CompileError`` holds several.
+        """
+        tasks: list[TaskSpec] = []
+        problems: list[RelspecError] = []
+        for path in sql_paths(folder):
+            try:
+                file = sql_file(path)
+                tasks.append(TaskSpec(file.name, file, **file.declared))
+            except RelspecError as error:
+                problems.append(error)
+        raise_all(problems)
+        return cls(tasks, sources)
+
+    def __add__(self, other: TaskCatalog) -> TaskCatalog:
+        """The tasks and sources of both."""
+        return TaskCatalog((*self.tasks, *other.tasks), (*self.sources, *other.sources))
+
     def __getitem__(self, name: str) -> TaskSpec:
         for task in self.tasks:
             if task.name == name:
@@ -309,6 +289,8 @@ def _problem_of_task(spec: TaskSpec) -> tuple[str, str] | None:
 
 
 def _location_of(build: Builder) -> SourceLocation | None:
+    if isinstance(build, SqlFile):
+        return build.location
     code = getattr(inspect.unwrap(build), "__code__", None)
     return SourceLocation(code.co_filename, code.co_firstlineno) if code else None
 

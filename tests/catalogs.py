@@ -7,7 +7,11 @@ from functools import cache
 from typing import Any
 
 import ibis
+import ibis.expr.datatypes as dt
+import sqlglot
 from ibis.backends.duckdb import Backend as DuckDBBackend
+from ibis.backends.sql.datatypes import DuckDBType
+from sqlglot import exp
 
 from relspec_core import (
     ExecutionContext,
@@ -21,6 +25,8 @@ from relspec_core import (
     compile_task_catalog,
     run,
 )
+from relspec_core.inferred_deps import InferredDeps, infer_deps
+from relspec_core.plan_tree import plan_tree, read_tables
 from relspec_core.task_catalog import Builder
 
 ORDERS = SourceSpec(
@@ -54,6 +60,28 @@ def compiled(*tasks: TaskSpec, sources: Iterable[SourceSpec] = SHOP) -> PlanCata
 def plan_of(plan: Builder | str, sources: Iterable[SourceSpec] = SHOP) -> PlanArtifact:
     """The plan of one task, given by its builder or its SQL text."""
     return compiled(sql_task(plan) if isinstance(plan, str) else task_of(plan), sources=sources)["plan"]
+
+
+def deps_of_text(text: str, tables: Mapping[str, Mapping[str, str]], outputs: Iterable[str]) -> InferredDeps:
+    """What a DuckDB text reads, without a task or a database.
+
+    Args:
+        text: of a query.
+        tables: column to DuckDB's name of its type, in order, by table; the query may read few of them.
+        outputs: the names of the query's columns.
+    """
+    query = sqlglot.parse_one(text, read="duckdb").assert_is(exp.Query)
+    read = {name: tables[name] for name in read_tables(query) if name in tables}
+    schemas = {
+        name: ibis.schema({c: duckdb_type(kind) for c, kind in columns.items()}) for name, columns in read.items()
+    }
+    return infer_deps(plan_tree(query, schemas=read, dialect="duckdb"), outputs=outputs, schemas=schemas)
+
+
+@cache
+def duckdb_type(name: str) -> dt.DataType:
+    """The type that DuckDB calls so."""
+    return DuckDBType.from_string(name)
 
 
 def text_block(text: str) -> str:

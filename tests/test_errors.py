@@ -17,7 +17,9 @@ def test_every_code_has_one_class_and_one_page() -> None:
 
 
 def test_a_message_says_what_where_and_what_next() -> None:
-    error = UnknownColumnError("task 'totals' reads 'orders.amout'", at="tasks/totals.py:12", hint="did you mean 'amount'?")
+    error = UnknownColumnError(
+        "task 'totals' reads 'orders.amout'", at="tasks/totals.py:12", hint="did you mean 'amount'?"
+    )
     assert str(error).splitlines() == [
         "[RS102] task 'totals' reads 'orders.amout'",
         "  at:   tasks/totals.py:12",

@@ -240,7 +240,7 @@ def test_editing_a_filter_rebuilds_that_task_and_its_descendants_only(shop: Shop
 
 
 @pytest.mark.parametrize(
-    "text, wrong, nearest",
+    ("text", "wrong", "nearest"),
     [
         ("SELECT order_totl FROM orders", "order_totl", "'order_total'"),
         ("SELECT order_total FROM oders", "'oders'", "'orders'"),

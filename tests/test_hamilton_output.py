@@ -301,7 +301,7 @@ def test_any_description_survives_as_a_docstring(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name, identifier",
+    ("name", "identifier"),
     [
         ("staging.orders", "staging_orders"),
         ("2024-sales", "table_2024_sales"),
@@ -396,7 +396,7 @@ def test_a_run_with_parameters_and_a_backend_of_ones_own_serves_many_executions(
 
 
 @pytest.mark.parametrize(
-    "value, path",
+    ("value", "path"),
     [
         *[(value, "hamilton_dag.py") for value in ("1", "true", "Yes", "ON", " True ")],
         *[(value, None) for value in ("", "0", "false", "No", "OFF", "  ")],

@@ -275,7 +275,7 @@ def test_a_plan_requires_exactly_what_it_reads(name: str) -> None:
 def test_lineage_tells_where_each_output_comes_from_and_how(name: str) -> None:
     case = CASES[name]
     plan = plan_named(name)
-    assert tuple(plan.deps.lineage) == tuple(plan.schema.names)
+    assert tuple(plan.deps.lineage) == tuple(plan.schema)
     assert {
         output: uses_of(uses) for output, uses in plan.deps.lineage.items() if output in case.lineage
     } == case.lineage
@@ -285,7 +285,7 @@ def test_lineage_tells_where_each_output_comes_from_and_how(name: str) -> None:
 def test_required_types_are_those_of_the_table_that_is_read() -> None:
     source = SourceSpec("t", schema={"a": "int8", "b": "decimal(12, 2)", "c": "array<string>", "d": "int64"})
     deps = plan_of(lambda ctx: ctx.table("t").select("a", "b", "c"), [source]).deps
-    assert deps.required_types == {"t": {"a": dt.int8, "b": dt.Decimal(12, 2), "c": dt.Array(dt.string)}}
+    assert deps.required_types == {"t": {"a": dt.int8, "b": dt.Decimal(12, 2), "c": dt.dtype("array<string>")}}
 
 
 def test_every_use_of_a_required_column_is_listed() -> None:

@@ -1,0 +1,113 @@
+"""What a query yields, or what is wrong with it: asked of DuckDB, over empty tables."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import duckdb
+import ibis
+from ibis.backends.sql.datatypes import DuckDBType
+
+from relspec_core.errors import SqlError, listed
+from relspec_core.names import quoted_column, quoted_name, table_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlglot import exp
+
+    from relspec_core.sql_places import TextPlaces
+
+MOST_CANDIDATES = 4
+SUGGESTION = re.compile(r'Did you mean "(?P<name>[^"]+)"')
+
+
+def scratch_database() -> duckdb.DuckDBPyConnection:
+    """An empty database in memory, whose errors tell their position."""
+    connection = duckdb.connect()
+    connection.execute("SET errors_as_json = true")
+    return connection
+
+
+def duckdb_types(schemas: Mapping[str, ibis.Schema]) -> dict[str, dict[str, str]]:
+    """Schemas with DuckDB's names of their types."""
+    return {
+        name: {column: DuckDBType.to_string(kind) for column, kind in schema.items()}
+        for name, schema in schemas.items()
+    }
+
+
+def bind(
+    query: exp.Query, *, schemas: Mapping[str, ibis.Schema], scratch: duckdb.DuckDBPyConnection, places: TextPlaces
+) -> ibis.Schema:
+    """The schema of a query's result.
+
+    Args:
+        query: in any dialect that DuckDB understands.
+        schemas: of its tables.
+        scratch: as ``scratch_database`` gives it; left empty.
+        places: of the query's text.
+
+    Raises:
+        SqlError: RS103, with the place in the text.
+    """
+    text = query.sql("duckdb")
+    scratch.begin()
+    try:
+        for name, columns in duckdb_types(schemas).items():
+            _create_empty_table(scratch, name, columns)
+        rows = scratch.execute(f"DESCRIBE {text}").fetchall()
+    except duckdb.Error as error:
+        raise _bind_error(error, places.rewritten(text, dialect="duckdb")) from error
+    finally:
+        scratch.rollback()
+    names = [row[0] for row in rows]
+    folded = [name.casefold() for name in names]
+    twice = sorted({name for name in names if folded.count(name.casefold()) > 1})
+    if twice:
+        raise SqlError(
+            f"the SQL text yields two columns named {listed(twice)}",
+            hint="give one of them an alias.",
+            place=places.named(twice[0], time=2),
+        )
+    return ibis.schema({row[0]: DuckDBType.from_string(row[1]) for row in rows})
+
+
+def _bind_error(error: duckdb.Error, places: TextPlaces) -> SqlError:
+    """DuckDB's own words, the place that it names, and the nearest name that it knows."""
+    found = _details(error)
+    message = found["exception_message"].strip().splitlines()
+    suggestion = SUGGESTION.search(found["exception_message"])
+    candidates = [line.strip() for line in message[1:] if "->" in line]
+    if suggestion:
+        hint = f"did you mean '{suggestion['name']}'? Mend the text."
+    elif 0 < len(candidates) <= MOST_CANDIDATES:
+        hint = f"there is {', '.join(candidates)}."
+    elif candidates:
+        hint = "cast what it is given."
+    else:
+        hint = "mend the text."
+    prefix = len("DESCRIBE ")
+    place = places.holding(int(found["position"]) - prefix) if "position" in found else places.start
+    return SqlError(f"the SQL text does not bind: {message[0]}", hint=hint, place=place)
+
+
+def _details(error: duckdb.Error) -> dict[str, str]:
+    _, brace, rest = str(error).partition("{")
+    try:
+        return json.loads(brace + rest)
+    except json.JSONDecodeError:
+        return {"exception_message": str(error)}
+
+
+def _create_empty_table(connection: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, str]) -> None:
+    """Create an empty table, and the schema and database that its name asks for."""
+    *outer, _ = table_parts(name)
+    if len(outer) > 1:
+        connection.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {quoted_name(outer[0], dialect='duckdb')}")
+    if outer:
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted_name('.'.join(outer), dialect='duckdb')}")
+    listing = ", ".join(f"{quoted_column(column, dialect='duckdb')} {kind}" for column, kind in columns.items())
+    connection.execute(f"CREATE TABLE {quoted_name(name, dialect='duckdb')} ({listing})")

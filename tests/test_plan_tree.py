@@ -1,0 +1,164 @@
+"""The canonical tree of a text: it gives the rows that the text gives, and names no column that it could do without."""
+
+from collections.abc import Iterator
+
+import ibis
+import pytest
+from ibis.backends.duckdb import Backend as DuckDBBackend
+
+from relspec_core import SourceSpec
+from tests.catalogs import plan_of
+from tests.cutting import needless, rows_of, rows_on_cut_tables
+
+SOURCES = (
+    SourceSpec("t", schema=dict.fromkeys("abcd", "int64")),
+    SourceSpec("u", schema=dict.fromkeys("aef", "int64")),
+)
+# grouping
+GROUPING = (
+    "SELECT k, n FROM (SELECT a + b AS k, c, count(*) AS n FROM t GROUP BY ROLLUP (k, c))",
+    "SELECT n FROM (SELECT a AS k, c, count(*) AS n FROM t GROUP BY ROLLUP (1, 2))",
+    "SELECT n FROM (SELECT a AS k, c, count(*) AS n FROM t GROUP BY CUBE (1, (2)))",
+    "SELECT n FROM (SELECT a AS k, c, count(*) AS n FROM t GROUP BY GROUPING SETS ((1), (1, 2), ()))",
+    "SELECT b FROM (SELECT a, b FROM t GROUP BY 1, 2)",
+    "SELECT n FROM (SELECT a, b, count(*) AS n FROM t GROUP BY 2, 1)",
+    "SELECT a b FROM t GROUP BY b, a",
+    "SELECT b AS a, sum(c) AS s FROM t GROUP BY b, t.a",
+    "SELECT grouping(a) AS g, count(*) AS n FROM t GROUP BY ROLLUP (a, b)",
+    "SELECT sum(b) AS s FROM t GROUP BY a, c HAVING max(d) > 20 ORDER BY min(d)",
+    "SELECT count(*) AS n FROM (SELECT a, sum(b) FROM t GROUP BY a HAVING sum(c) > 3)",
+    "SELECT count(*) AS n FROM (SELECT sum(b) AS s FROM t)",
+    "SELECT sum(a) FILTER (WHERE b > 2) AS s FROM t GROUP BY c",
+    "SELECT string_agg(a::VARCHAR, ',' ORDER BY d) AS s, count(DISTINCT b) AS n FROM t",
+    "SELECT quantile_cont(a, 0.5) AS m, mode(c) AS o FROM t",
+    "SELECT first(b ORDER BY d) AS f, arg_max(a, d) AS x, list(b ORDER BY d) AS l FROM t GROUP BY c",
+)
+# order, limit, distinct
+ORDER = (
+    "SELECT b FROM (SELECT a, b FROM t ORDER BY ALL LIMIT 3)",
+    "SELECT b FROM (SELECT a, b FROM t UNION ALL SELECT e, f FROM u ORDER BY ALL DESC LIMIT 3)",
+    "SELECT b FROM (SELECT a, b, count(*) AS n FROM t GROUP BY ALL ORDER BY ALL LIMIT 3)",
+    "SELECT a FROM (SELECT a, b FROM t UNION ALL SELECT e, f FROM u ORDER BY 2, 1 LIMIT 3)",
+    "SELECT b FROM (SELECT a, b FROM t UNION ALL SELECT e, f FROM u ORDER BY 1, 2 LIMIT 3)",
+    "SELECT a FROM ((SELECT a, b FROM t ORDER BY b, a LIMIT 4) UNION ALL (SELECT e, f FROM u ORDER BY f, e LIMIT 3))",
+    "SELECT b FROM (SELECT DISTINCT ON (a) a, b, c, d FROM t ORDER BY a, d)",
+    "SELECT b FROM (SELECT DISTINCT ON (1) a, b, c, d FROM t ORDER BY 1, 2, 3, 4)",
+    "SELECT DISTINCT a, b FROM t ORDER BY b",
+    "SELECT count(*) AS n FROM (SELECT DISTINCT a, b FROM t) WHERE a > 2",
+    "SELECT a, count(*) AS n FROM t GROUP BY a ORDER BY count(*) DESC, a LIMIT 2",
+    "SELECT a FROM t ORDER BY (SELECT max(e) FROM u WHERE u.a = t.a), d LIMIT 3",
+    "SELECT count(*) AS n FROM (SELECT 1 FROM t LIMIT 3)",
+)
+# windows
+WINDOWS = (
+    "SELECT a FROM (SELECT a, row_number() OVER (ORDER BY d) AS r FROM t) WHERE r < 5",
+    "SELECT a FROM (SELECT a, b, row_number() OVER (ORDER BY d) AS r FROM t) WHERE a < 5",
+    "SELECT a FROM (SELECT a, max(b) OVER (PARTITION BY c) AS m FROM t QUALIFY row_number() OVER (ORDER BY d) < 4)",
+    "SELECT a, lag(b) OVER w AS l, lead(b, 2, 0) OVER w AS m FROM t WINDOW w AS (PARTITION BY c ORDER BY d)",
+    "SELECT sum(sum(b)) OVER (ORDER BY a) AS s, a FROM t GROUP BY a",
+    "SELECT a, sum(b) AS s FROM t GROUP BY a QUALIFY rank() OVER (ORDER BY s) < 3",
+    "SELECT max(x) AS m FROM (SELECT a AS x, row_number() OVER () AS y FROM t)",
+    "SELECT a FROM (SELECT a, sum(b) OVER (ORDER BY d ROWS BETWEEN c PRECEDING AND CURRENT ROW) AS s FROM t) WHERE s > 2",
+)
+# set operations
+SETS = (
+    "SELECT b FROM (SELECT a, b FROM t UNION BY NAME SELECT e AS b, f AS z, a FROM u)",
+    "SELECT a FROM (SELECT a, b FROM t EXCEPT ALL SELECT a, e FROM u)",
+    "SELECT a FROM (SELECT a, b FROM t EXCEPT SELECT a, e FROM u) WHERE b > 1",
+    "(SELECT a, b FROM t) UNION ALL (SELECT e, f FROM u) ORDER BY a, b LIMIT 5",
+)
+# subqueries
+SUBQUERIES = (
+    "SELECT a FROM t WHERE (SELECT count(*) FROM u WHERE u.a = t.a) > 2",
+    "SELECT a FROM t WHERE a > ALL (SELECT e FROM u WHERE f > 2)",
+    "SELECT a FROM t WHERE a = ANY (SELECT e FROM u)",
+    "SELECT (SELECT u.e FROM u WHERE u.a = t.a ORDER BY u.e, u.f LIMIT 1) AS z FROM t",
+    "SELECT a FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.a = t.a HAVING count(*) > 3)",
+    "SELECT a FROM t WHERE EXISTS (SELECT max(e) FROM u WHERE u.a = t.a GROUP BY f HAVING count(*) > 1)",
+    "SELECT a FROM t WHERE EXISTS (SELECT DISTINCT e FROM u WHERE u.a = t.b OFFSET 2)",
+    "SELECT a FROM t WHERE EXISTS (SELECT e FROM u WHERE u.a = t.b LIMIT 0)",
+    "SELECT a FROM t WHERE NOT EXISTS (FROM u WHERE u.a = t.a)",
+    "SELECT (SELECT max(x) FROM (SELECT t.a AS x UNION ALL SELECT t.b)) AS x FROM t",
+    "SELECT x FROM (SELECT a AS x FROM t) WHERE x IN (SELECT x FROM (SELECT e AS x FROM u))",
+)
+# expressions that are named
+EXPRESSIONS = (
+    "WITH x AS (SELECT a, b FROM t), y AS (SELECT a, b FROM x) SELECT a FROM y",
+    "WITH x(p, q) AS (SELECT a, b FROM t) SELECT q FROM x WHERE p IN (SELECT p FROM x)",
+    "WITH RECURSIVE r(n, m) AS (SELECT a, b FROM t UNION SELECT n + 1, m FROM r WHERE n < 5) SELECT n FROM r",
+    "WITH a AS (SELECT a FROM t) SELECT a.a FROM a",
+    "WITH t AS (SELECT a, b + 1 AS b FROM t) SELECT b FROM t",
+)
+# FROM
+FROM = (
+    "SELECT a FROM ((SELECT a, b FROM t))",
+    "SELECT count(*) AS n FROM (((FROM t SELECT a WHERE b >= 1)))",
+    "SELECT a, e FROM t NATURAL LEFT JOIN u",
+    "SELECT t.a AS ta, u.a AS ua, a FROM t FULL JOIN u USING (a)",
+    "SELECT a FROM t LEFT JOIN u USING (a) LEFT JOIN (SELECT a, f FROM u) AS w USING (a)",
+    "SELECT t.b FROM t ANTI JOIN u ON t.a = u.e",
+    "SELECT t.a, u.e FROM t POSITIONAL JOIN u",
+    "SELECT t.a, u.e FROM t ASOF JOIN u ON t.a = u.a AND t.d >= u.f",
+    "SELECT t.a, v.x FROM t, (VALUES (1, 2), (3, 4)) AS v(x, y) WHERE t.a = v.y",
+    "SELECT t.a, r.range AS i FROM t, range(3) AS r",
+    "SELECT t.a, l.m FROM t LEFT JOIN LATERAL (SELECT max(e) AS m, min(f) AS z FROM u WHERE u.a = t.a) AS l ON TRUE",
+    "SELECT t.a, l.e FROM t, LATERAL (SELECT e, f FROM u WHERE u.a = t.a ORDER BY f, e LIMIT 2) AS l",
+    "SELECT c FROM (SELECT unnest([a, b]) AS x, c FROM t)",
+    "SELECT c FROM (SELECT unnest(range(a)) AS x, c FROM t)",
+    "SELECT count(*) AS n FROM (SELECT unnest([a, b]) AS x, c FROM t)",
+    "SELECT x.p FROM t AS x(p, q)",
+    "SELECT q, d FROM t AS t(p, q) WHERE p > 1",
+    "SELECT x.b, x.p FROM t AS x(p, b)",
+    "SELECT count(z) AS n FROM (SELECT a AS x, b AS y FROM t) AS z",
+    'SELECT "T"."A" FROM main.t',
+)
+# projections
+PROJECTIONS = (
+    "SELECT t.* EXCLUDE (a), u.e FROM t JOIN u USING (a)",
+    "SELECT * REPLACE (a + b AS a) FROM t",
+    "SELECT a + 1 AS a, a * 2 AS z FROM t",
+    "SELECT a AS x, x + 1 AS y, y + 1 AS z FROM t WHERE y > 2 ORDER BY z",
+    "SELECT a AS b, b AS a FROM t",
+    "SELECT s.x FROM (SELECT {'x': a, 'y': b} AS s FROM t)",
+    "SELECT list_transform([a, b], lambda x: x + c) AS l FROM t",
+    "SELECT [x + c FOR x IN [a, b] IF x > d] AS l FROM t",
+    "SELECT CASE a WHEN 1 THEN b WHEN 2 THEN c ELSE d END AS x FROM t",
+    "SELECT a FROM (SELECT * FROM t JOIN u USING (a)) WHERE e > 3",
+    "SELECT columns('a|b') + 1 FROM t",
+    "SELECT a FROM (PIVOT t ON c USING sum(d) GROUP BY a)",
+    "SELECT a, x FROM t UNPIVOT (x FOR n IN (b, c))",
+)
+TEXTS = (*GROUPING, *ORDER, *WINDOWS, *SETS, *SUBQUERIES, *EXPRESSIONS, *FROM, *PROJECTIONS)
+
+
+@pytest.fixture(scope="module")
+def data() -> Iterator[DuckDBBackend]:
+    con = ibis.duckdb.connect(threads=1)
+    con.con.execute(
+        "CREATE TABLE t AS SELECT range * 7919 % 5 AS a, range * 31 % 7 AS b, range * 17 % 3 AS c, range AS d FROM range(40)"
+    )
+    con.con.execute(
+        "CREATE TABLE u AS SELECT range * 7 % 5 AS a, range * 3 % 7 AS e, range * 11 % 4 AS f FROM range(30)"
+    )
+    yield con
+    con.disconnect()
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_pruned_text_gives_the_same_rows_on_just_what_it_requires_and_binds_on_nothing_less(
+    data: DuckDBBackend, text: str
+) -> None:
+    plan = plan_of(text, SOURCES)
+    expected = rows_of(data, text)
+    assert rows_of(data, plan.sql) == expected
+    assert rows_on_cut_tables(data, plan) == expected
+    assert list(needless(data, plan)) == []
+
+
+def test_a_column_that_a_table_around_it_can_stand_in_for_is_required_although_the_text_binds_without_it(
+    data: DuckDBBackend,
+) -> None:
+    """Where a subquery's table goes by the name of one around it, the engine takes the outer column for a missing one."""
+    plan = plan_of("SELECT a FROM t AS u WHERE u.a IN (SELECT u.a FROM u)", SOURCES)
+    assert plan.deps.required_columns == {"t": ("a",), "u": ("a",)}
+    assert list(needless(data, plan)) == ["u.a"]
