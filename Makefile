@@ -78,7 +78,7 @@ dev: data ## Open the example in Dagster on http://localhost:3000 (another port:
 	@DAGSTER_HOME='$(DAGSTER_HOME_DIR)' exec $(PY) -W 'ignore:Function `dev_command` is superseded' -m dagster dev -w workspace.yaml -p $(PORT)
 
 bench-inference: $(READY) ## Time the inference on TPC-DS beside SQLGlot's (RIVALS=1: beside SQLMesh, SQLLineage and DataHub too)
-	@$(PY) -m benchmarks.inference $(if $(RIVALS),--rivals)
+	@$(PY) -m benchmarks.inference $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RIVALS),--rivals)
 
 clean: ## Remove .venv, the databases, the generated data and all caches
 	rm -rf $(VENV) build dist examples/jaffle_shop/data hamilton_dag.py

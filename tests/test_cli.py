@@ -179,10 +179,7 @@ def test_a_wrong_attribute_names_the_catalogs_there_are(project: Project) -> Non
 
 
 def test_a_module_without_attribute_is_a_catalog_of_its_tasks_and_sources(project: Project) -> None:
-    project.write(
-        CATALOG.split("catalog = ", maxsplit=1)[0]
-        + 'raw = SourceSpec("raw_orders", path=Path(__file__).with_name("raw.csv"))\n'
-    )
+    project.write(CATALOG.split("catalog = ", maxsplit=1)[0])
     result = project.relspec("plan", "--catalog", project.module)
     assert result.exit_code == 0, result.output
     assert "3 of 3 tasks would run" in result.output

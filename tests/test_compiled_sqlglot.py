@@ -9,16 +9,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from click.testing import CliRunner
 
-from relspec_core.compiled_sqlglot import is_compiled, notice
-
-# A process of its own, whose sqlglot.trie is loaded from machine code: any extension module will do for that.
-COMPILED = """
-import sys
-from importlib.machinery import ExtensionFileLoader
-import sqlglot.trie
-sqlglot.trie.__spec__.loader = ExtensionFileLoader("sqlglot.trie", "trie.so")
-"""
+from relspec_core import TaskCatalog, compile_task_catalog
+from relspec_core.cli import main
+from relspec_core.compiled_sqlglot import CompiledSqlglotWarning, is_compiled, notice, warn_if_compiled
 
 
 def modules_of(path: Path, name: str = "sqlglot.parser") -> Mapping[str, ModuleType]:
@@ -28,13 +23,10 @@ def modules_of(path: Path, name: str = "sqlglot.parser") -> Mapping[str, ModuleT
     return {name: module}
 
 
-def python(code: str, *, folder: Path, options: tuple[str, ...] = ()) -> str:
-    """What a fresh process says on standard error."""
-    done = subprocess.run(
-        [sys.executable, *options, "-c", COMPILED + code], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert "Traceback" not in done.stderr or "-W" in options, done.stderr
-    return done.stderr
+def load_compiled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process have a part of SQLGlot in machine code for the time of a test."""
+    for name, module in modules_of(folder / f"more{EXTENSION_SUFFIXES[0]}", "sqlglot.more").items():
+        monkeypatch.setitem(sys.modules, name, module)
 
 
 def dist_info(root: Path) -> Path:
@@ -69,9 +61,13 @@ def test_the_notice_says_which_version_is_installed_and_the_way_out(
     assert "The way out: pip uninstall sqlglotc." in notice()
 
 
-COMPILE = """
-from relspec_core import TaskCatalog, compile_task_catalog
+PROCESS = """
 import warnings
+from importlib.machinery import ExtensionFileLoader
+import sqlglot.trie
+from relspec_core import TaskCatalog, compile_task_catalog
+
+sqlglot.trie.__spec__.loader = ExtensionFileLoader("sqlglot.trie", "trie.so")
 compile_task_catalog(TaskCatalog([]))
 with warnings.catch_warnings():  # makes Python forget what it has warned of
     warnings.simplefilter("always")
@@ -79,21 +75,28 @@ compile_task_catalog(TaskCatalog([]))
 """
 
 
-def test_compiling_warns_once_for_a_process_at_the_callers_line(tmp_path: Path) -> None:
-    said = python(COMPILE, folder=tmp_path)
-    assert said.count("CompiledSqlglotWarning: SQLGlot's compiled build") == 1
-    assert said.startswith("<string>:")
+def test_compiling_warns_once_for_a_process_at_the_callers_line() -> None:
+    done = subprocess.run([sys.executable, "-c", PROCESS], capture_output=True, text=True, check=True)
+    assert done.stderr.count("CompiledSqlglotWarning: SQLGlot's compiled build") == 1
+    assert done.stderr.startswith("<string>:8: ")
 
 
-def test_the_warning_can_be_made_an_error(tmp_path: Path) -> None:
-    said = python(COMPILE, folder=tmp_path, options=("-W", "error::UserWarning"))
-    assert said.splitlines()[-1].startswith("relspec_core.compiled_sqlglot.CompiledSqlglotWarning: SQLGlot's compiled")
+def test_the_warning_can_be_made_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_compiled(tmp_path, monkeypatch)
+    warn_if_compiled.cache_clear()
+    with pytest.raises(CompiledSqlglotWarning, match="SQLGlot's compiled build"):
+        compile_task_catalog(TaskCatalog([]))
 
 
-def test_the_command_says_it_once_on_standard_error_and_goes_on(tmp_path: Path) -> None:
+def test_the_command_says_it_once_on_standard_error_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_compiled(tmp_path, monkeypatch)
     (tmp_path / "sql").mkdir()
     (tmp_path / "sql" / "one.sql").write_text("SELECT 1 AS a")
-    code = "from relspec_core.cli import main\nmain(['plan', '--catalog', 'sql/', '--database', 'a.duckdb'])"
-    said = python(code, folder=tmp_path).splitlines()
-    assert len(said) == 1
-    assert said[0].startswith("warning: SQLGlot's compiled build (sqlglotc")
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["plan", "--catalog", "sql/", "--database", "a.duckdb"])
+    assert result.exit_code == 0
+    assert result.stderr.startswith("warning: SQLGlot's compiled build (sqlglotc")
+    assert result.output.count("SQLGlot's compiled build") == 1
+    assert "1 of 1 tasks would run" in result.stdout
