@@ -1,0 +1,119 @@
+"""Tools that infer lineage too, each in an environment and a process of its own, for their pins clash."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.tpcds import Answer, Query
+
+ROOT = Path(__file__).parents[1]
+BUILD = ROOT / "build" / "rivals"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rival:
+    """A tool.
+
+    Attributes:
+        name: in the table.
+        package: what pip is asked for.
+        module: of ``benchmarks.rival_tools``; runs in the tool's environment.
+    """
+
+    name: str
+    package: str
+    module: str
+
+
+RIVALS = (
+    Rival(name="SQLMesh", package="sqlmesh==0.236.4", module="sqlmesh_lineage"),
+    Rival(name="SQLLineage", package="sqllineage==1.5.9", module="sqllineage_lineage"),
+    Rival(name="DataHub", package="acryl-datahub[sql-parser]==1.7.0.17", module="datahub_lineage"),
+)
+
+
+class RivalFailed(Exception):  # noqa: N818 - what the table says of a rival that can't take part
+    """A rival can't be installed or does not run; the message says where its log is."""
+
+
+class RivalProcess:
+    """A rival that is installed and waits for its turn.
+
+    Args:
+        rival: which.
+        queries: all that it is asked about.
+
+    Raises:
+        RivalFailed: where it can't be installed.
+    """
+
+    def __init__(self, rival: Rival, queries: Sequence[Query]) -> None:
+        self.name = rival.name
+        python = _installed(rival)
+        given = BUILD / f"{rival.module}.json"
+        given.write_text(json.dumps([asdict(query) for query in queries]))
+        self._log = (BUILD / f"{rival.module}.log").open("a")
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
+            [python, "-m", f"benchmarks.rival_tools.{rival.module}", given],
+            cwd=ROOT,
+            env={**os.environ, "DATAHUB_SQL_PARSE_CACHE_SIZE": "0", "DATAHUB_TELEMETRY_ENABLED": "false"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+        )
+
+    def round(self) -> dict[int, float]:
+        """CPU seconds of each query, by number."""
+        return {int(number): seconds for number, seconds in self._ask("round").items()}
+
+    def answers(self) -> dict[int, Answer | None]:
+        """What it says of each query, by number; None where it could not tell."""
+        return {
+            int(number): None
+            if isinstance(found, str)
+            else {name: frozenset((table, column) for table, column in columns) for name, columns in found.items()}
+            for number, found in self._ask("answers").items()
+        }
+
+    def _ask(self, what: str) -> dict[str, Any]:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        if stdin is None or stdout is None:
+            raise RivalFailed(f"{self.name} has no pipe")
+        stdin.write(f"{what}\n")
+        stdin.flush()
+        reply = stdout.readline()
+        if not reply:
+            raise RivalFailed(f"{self.name} ended; see {self._log.name}")
+        return json.loads(reply)
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait()
+        self._log.close()
+
+
+def _installed(rival: Rival) -> Path:
+    """The Python of a rival's environment, which is made where it is not there yet."""
+    place = BUILD / rival.module
+    python, stamp = place / "bin" / "python", place / "ready"
+    if stamp.exists() and stamp.read_text() == rival.package:
+        return python
+    print(f"==> Installing {rival.package} into {place}", flush=True)
+    BUILD.mkdir(parents=True, exist_ok=True)
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", rival.package]
+    with (BUILD / f"{rival.module}.log").open("w") as log:
+        for command in ([sys.executable, "-m", "venv", "--clear", place], pip):
+            if subprocess.run(command, stdout=log, stderr=log, check=False).returncode:  # noqa: S603 - pip and venv
+                raise RivalFailed(f"{rival.name} can't be installed; see {log.name}")
+    stamp.write_text(rival.package)
+    return python
