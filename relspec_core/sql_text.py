@@ -106,7 +106,7 @@ def _parsed(text: str, dialect: str, places: TextPlaces) -> exp.Query:
     return statements[0]
 
 
-PARSE_HINT = "mend the text, or name its dialect: ctx.sql(text, dialect=...)."
+PARSE_HINT = "mend the text, or name its dialect: ctx.sql(text, dialect=...), or in the header of its file."
 UNCLOSED = re.compile(r"Missing (?P<delimiter>.+) from \d+:(?P<offset>\d+)")
 TOKEN = re.compile(r"<Token .*?text: (?P<text>.*), line: .*>")
 MISSING = re.compile(r"Required keyword: '\w+' missing for <class '[\w.]*?(?P<kind>\w+)'>")
