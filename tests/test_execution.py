@@ -263,10 +263,11 @@ def test_ctrl_c_in_a_long_query_ends_the_run_and_leaves_the_old_state(tmp_path: 
     script = tmp_path / "script.py"
     script.write_text(
         text_block("""
-        import sys
+        import signal, sys
         import ibis
         from relspec_core import TaskCatalog, TaskSpec, run
 
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # test workers start processes that ignore it
         TEXTS = {"1": "SELECT 1 AS a", "2": "SELECT sum(range)::BIGINT AS a FROM range(100_000_000_000)"}
         catalog = TaskCatalog([TaskSpec("slow", lambda ctx: ctx.sql(TEXTS[sys.argv[1]]))])
         run(catalog, backend=ibis.duckdb.connect("w.duckdb"))
