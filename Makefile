@@ -13,7 +13,7 @@ UNFINISHED := $(VENV)/.unfinished
 # The oldest release of SQLGlot that relspec works with; what rests on SQLGlot is tested with this one, too.
 OLDEST_SQLGLOT := 30.8.0
 OLDEST := $(VENV)/sqlglot-$(OLDEST_SQLGLOT)
-SQLGLOT_TESTS := tests/test_lineage_cases.py tests/test_inferred_deps.py tests/test_fingerprint.py tests/test_tpc.py
+SQLGLOT_TESTS := tests/test_lineage_cases.py tests/test_inferred_deps.py tests/test_fingerprint.py
 DATABASE := build/jaffle_shop.duckdb
 DAGSTER_HOME_DIR := $(CURDIR)/build/dagster_home
 

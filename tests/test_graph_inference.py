@@ -31,7 +31,7 @@ def shop_plans() -> PlanCatalog:
         task_of(spent, "spent"),
         task_of(by_city, "by_city"),
         sql_task("SELECT count(*) AS n FROM orders", "how_many"),
-        sql_task("SELECT * FROM customers PIVOT (count(*) FOR city IN ('Oslo'))", "opaque"),
+        sql_task("SELECT * FROM customers UNPIVOT ((v, w) FOR k IN ((city, name)))", "opaque"),
     )
 
 
