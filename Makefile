@@ -5,6 +5,9 @@ PORT ?= 3000
 # Test processes; a runner with two cores gains nothing from more.
 JOBS ?= 2
 
+# Random plans that `make fuzz` tries.
+PLANS ?= 20000
+
 VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
@@ -20,7 +23,7 @@ DAGSTER_HOME_DIR := $(CURDIR)/build/dagster_home
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup data demo test dev bench-inference clean
+.PHONY: help setup data demo test fuzz dev bench-inference clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -71,6 +74,9 @@ test: data $(OLDEST)/.ready ## Lint, formatting, types, import layers, tests and
 	@echo "==> import layers"; $(BIN)/lint-imports --no-logo
 	@echo "==> pytest, SQLGlot $(OLDEST_SQLGLOT)"; PYTHONPATH=$(OLDEST) $(PY) -m pytest -n $(JOBS) $(SQLGLOT_TESTS)
 	@echo "==> pytest"; $(PY) -m pytest -n $(JOBS)
+
+fuzz: $(READY) ## Try 20,000 random plans (another number: make PLANS=100000 fuzz); about half an hour
+	@$(PY) -m pytest -n $(JOBS) --plans $(PLANS) tests/test_plans.py
 
 dev: data ## Open the example in Dagster on http://localhost:3000 (another port: make PORT=3001 dev)
 	@mkdir -p $(DAGSTER_HOME_DIR)

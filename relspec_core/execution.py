@@ -301,6 +301,8 @@ def build_task(
     try:
         version = edge_versions(now, warehouse)
         inputs = {edge.evidence: version(edge) for edge in edges}
+        for plan in plans:
+            warehouse.prepare(plan)
         with warehouse.transaction():
             for source in files:
                 warehouse.show_source(source.name, source.select(now[source.name].schema))
@@ -322,7 +324,6 @@ def _files_of(evidence: str, plan_catalog: PlanCatalog) -> SourceFiles | None:
 def _publish(plan: PlanArtifact, inputs: Mapping[str, str], warehouse: Warehouse, *, because: str) -> Evidence:
     """Create one output and its record inside the running transaction."""
     started = time.monotonic()
-    warehouse.prepare(plan)
     warehouse.create(plan.name, plan.sql, schema=plan.schema, kind=plan.task.kind)
     read = {name: inputs[name] for name in plan.deps.inputs}
     evidence = Evidence(

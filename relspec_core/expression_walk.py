@@ -59,7 +59,7 @@ class ExpressionWalk:
             case None | exp.Identifier() | exp.Literal():
                 pass
             case exp.TableColumn():
-                self._whole_row(node.name, owner, made, scope)
+                self._whole_row(node, owner, made, scope)
             case exp.Column():
                 self._column(node, owner, use, scope, aliases or {})
             case exp.Alias() | exp.Paren():
@@ -93,8 +93,9 @@ class ExpressionWalk:
                 if node.meta.get(CATEGORY_MARK):
                     go(node.expression, made)
             case exp.Order():
+                by_value = isinstance(node.parent, VALUE_ORDER_AGGREGATES)
                 go(node.this, use)
-                go(node.expressions, use.through(Use.SORT))
+                go(node.expressions, use.through(Use.AGGREGATION if by_value else Use.SORT))
             case exp.WithinGroup():
                 by_value = isinstance(node.this, VALUE_ORDER_AGGREGATES)
                 go(node.this, use)
@@ -110,7 +111,7 @@ class ExpressionWalk:
                 hidden = dict.fromkeys(bound, -1)
                 for child in node.iter_expressions():
                     self.visit(child, owner, made, scope, {**(aliases or {}), **hidden})
-            case exp.Star():
+            case exp.Star() | exp.Columns():
                 for relation in scope.sources.values():
                     self._found.needs_all(owner, relation, made, "the query selects columns by a pattern")
             case exp.Expr():
@@ -139,11 +140,23 @@ class ExpressionWalk:
             else:
                 self._found.flow.keeps(owner, inner)
 
-    def _whole_row(self, alias: str, owner: int, use: Use, scope: Scope) -> None:
-        relation = scope.source(alias)
-        if relation is not None:
-            for inner in relation.all_nodes:
-                self._found.flow.needs(owner, inner, use)
+    def _whole_row(self, node: exp.Expr, owner: int, use: Use, scope: Scope) -> None:
+        """A FROM item's alias in place of a value: a struct of its columns, which DuckDB packs just so."""
+        relation = scope.source(node.name)
+        if relation is None:
+            return
+        if self._found.dialect != "duckdb" or relation.anything is not None:
+            self._found.needs_all(owner, relation, use, "the query takes whole rows")
+            return
+        table = exp.to_identifier(node.name, quoted=True)
+        fields = [exp.to_identifier(name, quoted=True) for name in relation.names]
+        struct = exp.Struct(
+            expressions=[
+                exp.PropertyEQ(this=field, expression=exp.column(field.copy(), table.copy())) for field in fields
+            ]
+        )
+        node.replace(struct)
+        self.visit([pair.expression for pair in struct.expressions], owner, use.through(Use.TRANSFORMATION), scope)
 
     def _column(self, node: exp.Column, owner: int, use: Use, scope: Scope, aliases: Mapping[str, int]) -> None:
         if isinstance(node.this, exp.Star):
@@ -154,7 +167,7 @@ class ExpressionWalk:
             if aliases[node.name] >= 0:
                 self._found.flow.needs(owner, aliases[node.name], use)
         elif not node.table and scope.source(node.name) is not None:
-            self._whole_row(node.name, owner, use, scope)
+            self._whole_row(node, owner, use, scope)
         else:
             found = self._resolve(node, scope)
             if found is not None:
@@ -219,15 +232,6 @@ def _is_windowed(node: exp.Expr) -> bool:
 def is_query(node: exp.Expr) -> bool:
     """Whether a node is a query of its own."""
     return isinstance(node, SUBQUERIES)
-
-
-def is_pattern(projection: exp.Expr) -> bool:
-    """Whether a projection stands for any of the columns that its SELECT reads."""
-    return any(
-        isinstance(node, exp.Columns)
-        or (isinstance(node, exp.Star) and not isinstance(node.parent, (exp.Count, exp.Dot)))
-        for node in projection.walk(prune=is_query)
-    )
 
 
 def spreads(projection: exp.Expr) -> bool:

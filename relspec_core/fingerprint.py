@@ -12,6 +12,7 @@ import inspect
 from typing import TYPE_CHECKING, TypeAlias
 
 import ibis.expr.operations as ops
+from ibis.expr.operations.udf import InputType
 from sqlglot import exp
 
 if TYPE_CHECKING:
@@ -78,11 +79,14 @@ class _Tokens:
     def query(self, node: exp.Expr) -> Token:
         """A query's own clauses and outputs."""
         names = node.named_selects if isinstance(node, exp.Query) else []
-        return self._node(node, {name: str(position) for position, name in reversed(list(enumerate(names)))})
+        outputs = {name: str(position) for position, name in reversed(list(enumerate(names)))}
+        if isinstance(node, (exp.Select, exp.SetOperation)):
+            return (node.key, *self._args(node, outputs))
+        return self._node(node, outputs)
 
     def _node(self, node: exp.Expr, outputs: dict[str, str]) -> Token:  # noqa: PLR0911 - one case for each kind
         match node:
-            case exp.Select() | exp.SetOperation() if not outputs:
+            case exp.Select() | exp.SetOperation():
                 return self.query(node)
             case exp.Subquery():
                 rest = self._args(node, outputs, leave="this")
@@ -100,8 +104,6 @@ class _Tokens:
                 return self._column(*self._walk.columns[id(node)])
             case exp.Column() if not node.table and node.name in outputs:
                 return ("output", outputs[node.name])
-            case exp.Select() | exp.SetOperation():
-                return (node.key, *self._args(node, outputs))
             case _:
                 return (node.key, *self._args(node, {} if isinstance(node, exp.Query) else outputs))
 
@@ -151,7 +153,7 @@ class _Tokens:
 
     def _column(self, relation: Relation, name: str) -> Token:
         depth, position = relation.place
-        if relation.evidence is not None or relation.anything is not None:
+        if relation.evidence is not None or name not in relation.names:
             return ("column", str(depth), str(position), name)
         kept = [own for own, node in zip(relation.names, relation.nodes, strict=True) if node in self._live]
         return ("column", str(depth), str(position), str(kept.index(name)))
@@ -169,6 +171,12 @@ def function_tokens(expr: ibis.Expr) -> Mapping[str, Token]:
     """For every user-defined function, by its name in SQL in lower case: its own name, types and body."""
     nodes = expr.op().find((ops.ScalarUDF, ops.AggUDF))
     return {type(node).__name__.casefold(): _function_token(node) for node in nodes}
+
+
+def has_python_functions(expr: ibis.Expr) -> bool:
+    """Whether an expression calls functions that end with this process, unlike the engine's own."""
+    nodes = expr.op().find((ops.ScalarUDF, ops.AggUDF))
+    return any(node.__input_type__ is not InputType.BUILTIN for node in nodes)
 
 
 def _function_token(node: object) -> Token:

@@ -75,6 +75,8 @@ def _pivoted(
     aliased = [isinstance(aggregate, exp.Alias) for aggregate in aggregates]
     if not aggregates or not fields or any(found is None for found in categories):
         return None
+    if not all(_aggregates_in(aggregate.unalias()) for aggregate in aggregates):
+        return None
     if not all(aliased) and len(aggregates) > 1:
         return None
     cells = [
@@ -116,10 +118,24 @@ def _cell(aggregate: exp.Expr, cell: Iterable[_Category], *, multiple: bool) -> 
         )
         for category in cell
     ]
-    filtered = exp.Filter(this=aggregate.unalias().copy(), expression=exp.Where(this=exp.and_(*tests)))
-    filtered.meta[CATEGORY_MARK] = True
+    # In a pair of parentheses that is taken off again: what is replaced needs a parent.
+    value = exp.Paren(this=aggregate.unalias().copy())
+    for found in _aggregates_in(value.this):
+        filtered = exp.Filter(this=found.copy(), expression=exp.Where(this=exp.and_(*tests)))
+        filtered.meta[CATEGORY_MARK] = True
+        found.replace(filtered)
     name = "_".join([*(category.name for category in cell), *([aggregate.alias] if multiple else [])])
-    return exp.alias_(filtered, name, quoted=True)
+    return exp.alias_(value.this, name, quoted=True)
+
+
+def _aggregates_in(value: exp.Expr) -> list[exp.Expr]:
+    """The aggregates in a cell's expression; where SQLGlot knows of none, the function that it must be."""
+    if any(isinstance(node, (exp.Filter, exp.Window, exp.Query)) for node in value.walk()):
+        return []
+    if isinstance(value, exp.Anonymous):
+        return [value]
+    found = (exp.AggFunc, exp.WithinGroup)
+    return [node for node in value.walk(prune=lambda node: isinstance(node, found)) if isinstance(node, found)]
 
 
 def _unpivoted(source: exp.Expr, pivot: exp.Pivot) -> exp.Select | None:

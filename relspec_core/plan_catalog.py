@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,7 +28,15 @@ from relspec_core.errors import (
     did_you_mean,
     raise_all,
 )
-from relspec_core.fingerprint import Token, digest, function_tokens, plan_token, schema_token, table_token
+from relspec_core.fingerprint import (
+    Token,
+    digest,
+    function_tokens,
+    has_python_functions,
+    plan_token,
+    schema_token,
+    table_token,
+)
 from relspec_core.inferred_deps import InferredDeps, infer_deps, merge_deps
 from relspec_core.names import from_table
 from relspec_core.plan_tree import UnqualifiableQuery, UnresolvedColumns, plan_tree, read_tables
@@ -45,6 +54,8 @@ __all__ = ["InferredDeps", "PlanArtifact", "PlanCatalog", "compile_task_catalog"
 
 MEMORY_PREFIX = "relspec_memory_"
 TEXT_PREFIX = "relspec_text_"
+GENERATED_PREFIX = "relspec_name_"
+RANDOM_NAME = re.compile(r"ibis_\w+_[a-z2-7]{26}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,7 +248,7 @@ def _artifact(building: TaskBuilding, built: BuiltTask, output: str) -> PlanArti
             hint="check its tables and columns.",
         ) from error
     functions = function_tokens(expr)
-    if task.kind == "view" and (memory or functions):
+    if task.kind == "view" and (memory or has_python_functions(expr)):
         raise UnsupportedPlanError(
             f"task '{task.name}' is a view over {'an in-memory table' if memory else 'a Python function'}, "
             "which ends with this process",
@@ -303,12 +314,21 @@ def _query(expr: ir.Table, task: TaskSpec, backend: SQLBackend, texts: Mapping[s
             at=task.where,
             hint="use another operation, or write this part with ctx.sql.",
         ) from error
+    _number_generated_names(query)
     if texts:
         _rename_expressions(query)
     for table in list(query.find_all(exp.Table)):
         if from_table(table) in texts:
             table.replace(exp.Subquery(this=texts[from_table(table)].ast.copy(), alias=table.args.get("alias")))
     return query
+
+
+def _number_generated_names(query: exp.Query) -> None:
+    """Give what Ibis named at random, such as the columns of an unnesting, the same names each time."""
+    names: dict[str, str] = {}
+    for identifier in query.find_all(exp.Identifier):
+        if RANDOM_NAME.fullmatch(identifier.name):
+            identifier.set("this", names.setdefault(identifier.name, f"{GENERATED_PREFIX}{len(names)}"))
 
 
 def _rename_expressions(query: exp.Expr) -> None:

@@ -22,6 +22,7 @@ from relspec_core.pivots import rewrite_pivots
 from relspec_core.query_flow import QueryFlow
 from relspec_core.query_scope import part
 from relspec_core.query_walk import walk_query
+from relspec_core.star_patterns import hides_columns, spell_out_patterns
 from relspec_core.using_joins import mark_using_joins, settle_using_joins
 
 if TYPE_CHECKING:
@@ -142,12 +143,14 @@ def plan_tree(
     _forget_values_of_exists(query)
     _drop_doubled_parentheses(query)
     spelled = {name: {column: schemas[name][true] for column, true in found.items()} for name, found in columns.items()}
-    mark_using_joins(query, columns)
-    query = _qualified(query, spelled, dialect)
-    settle_using_joins(query)
+    spell_out_patterns(query, columns)
+    if not hides_columns(query):
+        mark_using_joins(query, columns)
+        query = _qualified(query, spelled, dialect)
+        settle_using_joins(query)
     if names is not None:
         _name_outputs(query, names)
-    root, walk = walk_query(query, columns)
+    root, walk = walk_query(query, columns, dialect=dialect)
     if walk.problems:
         raise UnresolvedColumns(walk.problems)
     live = walk.flow.live([root.rows, *root.all_nodes])

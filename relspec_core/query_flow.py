@@ -21,6 +21,7 @@ class QueryFlow:
     Attributes:
         schemas: the columns of each input table, in order: as the query spells them, to their true names; a table that
             is not here may have any column.
+        dialect: SQLGlot's name of the query's dialect.
         flow: the graph.
         selects: every SELECT with its row set and its outputs, for pruning.
         ctes: every common table expression with its row set.
@@ -32,6 +33,7 @@ class QueryFlow:
     """
 
     schemas: Mapping[str, Mapping[str, str]]
+    dialect: str
     flow: ColumnFlow = field(default_factory=ColumnFlow)
     selects: list[tuple[exp.Select, int, list[int]]] = field(default_factory=list)
     ctes: list[tuple[exp.CTE, int]] = field(default_factory=list)

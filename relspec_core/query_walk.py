@@ -7,25 +7,30 @@ from collections.abc import Mapping, Sequence
 from sqlglot import exp
 
 from relspec_core.column_flow import InputColumn, InputRows, Use
-from relspec_core.expression_walk import ExpressionWalk, has_aggregate, is_pattern, is_query, spreads
+from relspec_core.expression_walk import ExpressionWalk, has_aggregate, is_query, spreads
 from relspec_core.names import from_table
 from relspec_core.query_flow import QueryFlow
 from relspec_core.query_scope import Relation, Scope, part
-from relspec_core.star_patterns import spelled_out
-from relspec_core.using_joins import MARK
+from relspec_core.star_patterns import hides_columns, is_pattern
 
 SET_RETURNING = (exp.UDTF, exp.Explode)
 
 
-def walk_query(query: exp.Expr, schemas: Mapping[str, Mapping[str, str]]) -> tuple[Relation, QueryFlow]:
+def walk_query(
+    query: exp.Expr, schemas: Mapping[str, Mapping[str, str]], *, dialect: str
+) -> tuple[Relation, QueryFlow]:
     """What a query yields, and its flow.
 
     Args:
-        query: qualified; base tables' column aliases are replaced by true names in place.
+        query: qualified; base tables' column aliases are replaced by true names, and whole rows by structs, in place.
         schemas: the columns of each input table, in order: as the query spells them, to their true names.
+        dialect: SQLGlot's name of the query's dialect.
     """
-    found = QueryFlow(schemas=schemas)
-    return QueryWalk(found).query(query, {}, None), found
+    found = QueryFlow(schemas=schemas, dialect=dialect)
+    walk = QueryWalk(found)
+    if hides_columns(query):
+        return walk.opaque(query, {}, "the query selects columns by a pattern"), found
+    return walk.query(query, {}, None), found
 
 
 class QueryWalk:
@@ -53,15 +58,13 @@ class QueryWalk:
             case exp.Values():
                 return self._values(node, Scope(ctes=ctes, outer=outer))
             case _:
-                return self._opaque(node, ctes, f"{node.key.upper()} is not analysed")
+                return self.opaque(node, ctes, f"{node.key.upper()} is not analysed")
 
     def _select(self, node: exp.Select, ctes: Mapping[str, Relation], outer: Scope | None) -> Relation:
         scope = Scope(ctes=self._with(node, ctes, outer), outer=outer)
         rows = self._found.flow.add()
         self._from(node, scope, rows)
         scope.windows = {window.name: window for window in node.args.get("windows") or []}
-        if not any(join.meta.get(MARK) for join in node.args.get("joins") or []):
-            node.set("expressions", [out for item in node.expressions for out in spelled_out(item, scope.sources)])
         outputs = [self._output(projection, scope, rows) for projection in node.expressions]
         names = [projection.alias_or_name for projection in node.expressions]
         relation = self._yield(node, names, outputs, scope, rows)
@@ -162,7 +165,7 @@ class QueryWalk:
         self._expressions.visit(node.expressions, column, Use.TRANSFORMATION, scope)
         return Relation(names=[], nodes=[], rows=self._found.flow.add(), anything=column)
 
-    def _opaque(self, node: exp.Expr, ctes: Mapping[str, Relation], reason: str) -> Relation:
+    def opaque(self, node: exp.Expr, ctes: Mapping[str, Relation], reason: str) -> Relation:
         """What can't be looked into: everything that it names is needed whole."""
         rows, column = self._found.flow.add(), self._found.flow.add()
         self._found.flow.keeps(rows, column)
@@ -228,7 +231,7 @@ class QueryWalk:
             case exp.Unnest() | exp.Lateral() | exp.UDTF():
                 return self._table_function(node, scope)
             case _:
-                relation = self._opaque(node, scope.ctes, f"{node.key.upper()} is not analysed")
+                relation = self.opaque(node, scope.ctes, f"{node.key.upper()} is not analysed")
         names = node.alias_column_names
         if names and relation.evidence is not None:
             node.args["alias"].set("columns", None)  # its columns go by their own names in the canonical tree
@@ -263,7 +266,8 @@ class QueryWalk:
             if not isinstance(child, exp.TableAlias):
                 self._expressions.visit(child, column, Use.TRANSFORMATION, scope)
         self._found.flow.needs(rows, column, Use.JOIN)
-        return Relation(names=[], nodes=[], rows=rows, anything=column)
+        names = node.alias_column_names if isinstance(node, exp.UDTF) else []
+        return Relation(names=names, nodes=[column] * len(names), rows=rows, anything=column)
 
     def _pivoted(self, relation: Relation) -> Relation:
         node = self._found.flow.add()

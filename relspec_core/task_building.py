@@ -80,7 +80,7 @@ class TaskBuilding:
     built: dict[str, BuiltTask] = field(default_factory=dict)
     errors: dict[str, RelspecError] = field(default_factory=dict)
     texts: dict[ops.Node, SqlText] = field(default_factory=dict)
-    _scratch: duckdb.DuckDBPyConnection = field(default_factory=scratch_database)
+    _opened: duckdb.DuckDBPyConnection | None = None
     _stack: list[str] = field(default_factory=list)
     _called: set[str] = field(default_factory=set)
     _asked: dict[str, dict[str, ibis.Schema]] = field(default_factory=dict)
@@ -189,10 +189,15 @@ class TaskBuilding:
             return spelled, schema
 
         target = dialect_of(self.backend)
-        found = read_sql(text, dialect=dialect or target, target=target, schema_of=schema_of, scratch=self._scratch)
+        found = read_sql(text, dialect=dialect or target, target=target, schema_of=schema_of, scratch=self._scratch())
         table = self.backend.sql(found.ast.sql(target), schema=found.schema)
         self.texts[table.op()] = found
         return table
+
+    def _scratch(self) -> duckdb.DuckDBPyConnection:
+        """The database that binds SQL texts; opened for the first of them only, as that takes longer than a plan."""
+        self._opened = self._opened or scratch_database()
+        return self._opened
 
     def _outcome(self, task: TaskSpec, value: object) -> BuiltTask:
         if isinstance(value, ir.Table) and len(task.declared_outputs) == 1:

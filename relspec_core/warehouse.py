@@ -118,7 +118,10 @@ class Warehouse:
         )
 
     def prepare(self, plan: PlanArtifact) -> None:
-        """Make a plan's in-memory tables and functions known to the engine."""
+        """Make a plan's in-memory tables and functions known to the engine.
+
+        Not inside a transaction: DuckDB's client believes that a function is there which a rollback has taken away.
+        """
         # Ibis has no public way to do these without executing the expression.
         self.backend._register_udfs(plan.expr)  # noqa: SLF001
         for table in plan.memory.values():

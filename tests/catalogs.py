@@ -62,20 +62,28 @@ def plan_of(plan: Builder | str, sources: Iterable[SourceSpec] = SHOP) -> PlanAr
     return compiled(sql_task(plan) if isinstance(plan, str) else task_of(plan), sources=sources)["plan"]
 
 
-def deps_of_text(text: str, tables: Mapping[str, Mapping[str, str]], outputs: Iterable[str]) -> InferredDeps:
+def deps_of_text(
+    text: str,
+    tables: Mapping[str, Mapping[str, str]],
+    outputs: Iterable[str],
+    memory: Mapping[str, Mapping[str, str]] | None = None,
+) -> InferredDeps:
     """What a DuckDB text reads, without a task or a database.
 
     Args:
         text: of a query.
         tables: column to DuckDB's name of its type, in order, by table; the query may read few of them.
         outputs: the names of the query's columns.
+        memory: more tables, which are no evidence.
     """
     query = sqlglot.parse_one(text, read="duckdb").assert_is(exp.Query)
     read = {name: tables[name] for name in read_tables(query) if name in tables}
     schemas = {
         name: ibis.schema({c: duckdb_type(kind) for c, kind in columns.items()}) for name, columns in read.items()
     }
-    return infer_deps(plan_tree(query, schemas=read, dialect="duckdb"), outputs=outputs, schemas=schemas)
+    return infer_deps(
+        plan_tree(query, schemas={**read, **(memory or {})}, dialect="duckdb"), outputs=outputs, schemas=schemas
+    )
 
 
 @cache

@@ -1,5 +1,6 @@
 """What all tests share: one profile for the properties, and an embedded DuckDB."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 import ibis
@@ -21,6 +22,19 @@ settings.register_profile(
     "hunt", max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 settings.load_profile("ci")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--plans", type=int, default=500, help="how many random plans tests/test_plans.py makes")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line what the tests counted."""
+    counts: Counter[str] = Counter()
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        counts.update({name: count for name, count in report.user_properties if isinstance(count, int)})
+    if counts:
+        terminalreporter.write_line(", ".join(f"{count:,} {name}" for name, count in counts.items()))
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import duckdb
+import sqlglot
+from sqlglot import exp
 
 from relspec_core import InferredDeps
 
@@ -27,6 +29,8 @@ DISABLED = (
     "late_materialization",
     "compressed_materialization",
 )
+
+FROM_ITEMS = (exp.From, exp.Join, exp.Lateral, exp.Subquery, exp.SetOperation)
 
 Columns = frozenset[tuple[str, str]]
 
@@ -76,21 +80,36 @@ def row_columns(deps: InferredDeps) -> Columns:
     return frozenset((use.evidence, use.column) for use in deps.row_uses)
 
 
+def may_read_more(query: str) -> bool:
+    """Whether a query has any of the shapes in which DuckDB reads more than the truth."""
+    tree = sqlglot.parse_one(query, read="duckdb")
+    if tree.find(exp.Window, exp.Union):
+        return True
+    return any(not isinstance(subquery.parent, FROM_ITEMS) for subquery in tree.find_all(exp.Subquery))
+
+
 class PlanOracle:
     """Asks DuckDB about queries over empty tables.
 
     Args:
         tables: column to type, in order, by table.
         setup: statements to run first.
+        con: a database to use, whose tables of these names are replaced; one of its own where left out.
     """
 
-    def __init__(self, tables: Mapping[str, Mapping[str, str]], *, setup: Sequence[str] = ()) -> None:
-        self._con = duckdb.connect(config={"threads": 1})
+    def __init__(
+        self,
+        tables: Mapping[str, Mapping[str, str]],
+        *,
+        setup: Sequence[str] = (),
+        con: duckdb.DuckDBPyConnection | None = None,
+    ) -> None:
+        self._con = con or duckdb.connect(config={"threads": 1})
         for statement in setup:
             self._con.execute(statement)
         for name, columns in tables.items():
             listing = ", ".join(f"{quoted(column)} {kind}" for column, kind in columns.items())
-            self._con.execute(f"CREATE TABLE {quoted(name)} ({listing})")
+            self._con.execute(f"CREATE OR REPLACE TABLE {quoted(name)} ({listing})")
         self._con.execute(f"SET disabled_optimizers = '{','.join(DISABLED)}'")
         self._tables = tables
         # A plan names a table as DuckDB spells it, with catalog, schema and quotes.
@@ -102,8 +121,9 @@ class PlanOracle:
         """Everything about one query; costs a plan for each output."""
         names = [column for column, *_ in self._con.execute(f"DESCRIBE {query}").fetchall()]
         positions = {name: position for position, name in reversed(list(enumerate(names)))}
-        inner = f"({self._inlined(query)}\n) AS q({', '.join(f'out{position}' for position, _ in enumerate(names))})"
-        paths = self._paths(query)
+        inlined = self._inlined(query)
+        inner = f"({inlined}\n) AS q({', '.join(f'out{position}' for position, _ in enumerate(names))})"
+        paths = self._paths(inlined)
         return LiveColumns(
             required=self._columns(paths),
             fields={

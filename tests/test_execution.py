@@ -196,12 +196,28 @@ def refuse(amount: int) -> int:
 
 
 @ibis.udf.scalar.python
+def pick_two(amount: int) -> int:
+    return 2 if amount else 0
+
+
+@ibis.udf.scalar.python
 def interrupt(amount: int) -> int:
     raise KeyboardInterrupt(amount)
 
 
 def paid_with(function: Callable[[ibis.Value], ibis.Value]) -> Builder:
     return lambda ctx: ctx.table("orders").mutate(amount=function(_.amount))
+
+
+def test_a_python_function_is_there_again_after_a_run_in_which_its_task_failed(project: Project) -> None:
+    def broken(ctx: TaskBuildContext) -> ibis.Table:
+        return ctx.table("orders").mutate(amount=pick_two(_.amount), no=ibis.literal("no number").cast("int64"))
+
+    project.edit("paid", broken)
+    assert tuple(project.run().failed) == ("paid",)
+    project.edit("paid", paid_with(pick_two))
+    project.run().raise_if_failed()
+    assert project.sql("SELECT DISTINCT amount FROM paid ORDER BY 1") == [(0,), (2,)]
 
 
 def records(project: Project) -> list[tuple]:

@@ -136,6 +136,17 @@ def test_a_fingerprint_notices_another_type_of_an_output() -> None:
     assert fingerprint("SELECT a FROM t") != fingerprint("SELECT a FROM t", [narrow])
 
 
+def unnested(ctx: TaskBuildContext) -> ibis.Table:
+    t = ctx.table("t")
+    return t.mutate(l=ibis.array([t.a, t.b])).unnest("l", offset="at")
+
+
+def test_a_name_that_ibis_makes_up_at_random_changes_neither_fingerprint_nor_text() -> None:
+    one, other = plan_of(unnested, [T]), plan_of(unnested, [T])
+    assert one.fingerprint == other.fingerprint
+    assert one.sql == other.sql
+
+
 # -- functions ---------------------------------------------------------------------------------------------------------
 
 

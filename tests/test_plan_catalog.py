@@ -183,6 +183,18 @@ def test_a_view_over_what_ends_with_the_process_is_refused(what: str) -> None:
         compiled(task_of(build, kind="view"))
 
 
+def test_a_view_may_call_the_functions_of_the_engine() -> None:
+    @ibis.udf.scalar.builtin
+    def levenshtein(one: str, other: str) -> int: ...  # ty: ignore[invalid-implicit-return-in-function-with-stub-body]
+
+    def build(ctx: TaskBuildContext) -> ibis.Table:
+        customers = ctx.table("customers")
+        return customers.select(far=levenshtein(customers.name, customers.city))
+
+    plan = compiled(task_of(build, kind="view"))["plan"]
+    assert plan.deps.required_columns == {"customers": ("city", "name")}
+
+
 # -- errors ------------------------------------------------------------------------------------------------------------
 
 

@@ -1,11 +1,8 @@
 """TPC-H and TPC-DS: SQL texts on generated data, and the Ibis expressions beside their SQL twins."""
 
 import re
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
 
-import duckdb
 import ibis
 import pytest
 
@@ -13,64 +10,8 @@ from relspec_core.errors import BuilderError
 from relspec_core.inferred_deps import ColumnUse, Use
 from tests import tpc
 from tests.catalogs import deps_of_text
+from tests.cutting import cut_tables, rows_of
 from tests.tpc import TpcQuery
-
-Required = Mapping[str, tuple[str, ...]]
-PAD = "relspec_pad"  # a table needs a column, also where a plan reads none
-
-
-class CutTables:
-    """A benchmark's tables with no columns but those required, in a database of their own.
-
-    In a schema of the main database they would not do: DuckDB looks for what a schema lacks in the main one.
-
-    Args:
-        con: where they are made, and current.
-        required: the columns of each table.
-    """
-
-    def __init__(self, con: duckdb.DuckDBPyConnection, required: Required) -> None:
-        self._con = con
-        self._required = required
-        for table in required:
-            self._make(table)
-
-    def rows(self, sql: str) -> list[str]:
-        return rows_of(self._con, sql)
-
-    def needless(self, sql: str) -> Iterator[str]:
-        """Every column without which a query still binds."""
-        for table, columns in self._required.items():
-            for column in columns:
-                self._make(table, less=column)
-                if self._binds(sql):
-                    yield f"{table}.{column}"
-            self._make(table)
-
-    def _binds(self, sql: str) -> bool:
-        try:
-            self._con.execute(f"EXPLAIN {sql}")
-        except duckdb.BinderException:
-            return False
-        return True
-
-    def _make(self, table: str, less: str | None = None) -> None:
-        kept = ", ".join(f'"{column}"' for column in self._required[table] if column != less) or f"1 AS {PAD}"
-        self._con.execute(f'CREATE OR REPLACE VIEW "{table}" AS SELECT {kept} FROM memory.main."{table}"')
-
-
-@contextmanager
-def cut_tables(suite: str, required: Required) -> Generator[CutTables]:
-    with tpc.warehouse(suite).con.cursor() as con:
-        con.execute("ATTACH ':memory:' AS cut; USE cut")
-        try:
-            yield CutTables(con, required)
-        finally:
-            con.execute("USE memory; DETACH cut")
-
-
-def rows_of(con: duckdb.DuckDBPyConnection, sql: str) -> list[str]:
-    return list(map(repr, con.execute(sql).fetchall()))
 
 
 @pytest.mark.parametrize("query", tpc.QUERIES, ids=str)
@@ -83,7 +24,7 @@ def test_a_query_gives_its_rows_on_the_columns_that_it_requires_and_does_not_bin
     rows = rows_of(con, query.text)
     assert rows_of(con, plan.sql) == rows
     assert plan.deps.unresolved == {}
-    with cut_tables(query.suite, plan.deps.required_columns) as cut:
+    with con.cursor() as cursor, cut_tables(cursor, plan.deps) as cut:
         assert cut.rows(plan.sql) == rows
         assert list(cut.needless(plan.sql)) == []
 
