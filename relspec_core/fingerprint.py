@@ -176,7 +176,7 @@ def function_tokens(expr: ibis.Expr) -> Mapping[str, Token]:
 def has_python_functions(expr: ibis.Expr) -> bool:
     """Whether an expression calls functions that end with this process, unlike the engine's own."""
     nodes = expr.op().find((ops.ScalarUDF, ops.AggUDF))
-    return any(node.__input_type__ is not InputType.BUILTIN for node in nodes)
+    return any(getattr(node, "__input_type__", None) is not InputType.BUILTIN for node in nodes)
 
 
 def _function_token(node: object) -> Token:

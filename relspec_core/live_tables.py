@@ -31,7 +31,7 @@ class LiveTables:
         connection: whose current catalog and schema need not be named.
     """
 
-    __slots__ = ("_current", "_tables")
+    __slots__ = ("_current", "_found", "_tables")
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._current: tuple[str, str] = connection.execute("SELECT current_database(), current_schema()").fetchall()[0]
@@ -42,6 +42,7 @@ class LiveTables:
         columns: dict[tuple[str, str, str], dict[str, str]] = {}
         for *place, column, kind in rows:
             columns.setdefault(tuple(place), {})[column] = kind
+        self._found: dict[str, LiveTable] = {}  # what was asked for: to read a type takes longer than all else here
         self._tables = {self._key(place): (self.plain(place), found) for place, found in columns.items()}
 
     def plain(self, place: Iterable[str]) -> str:
@@ -62,9 +63,10 @@ class LiveTables:
         if found is None:
             return None
         own, columns = found
-        return LiveTable(
-            name=own, schema=ibis.schema({column: DuckDBType.from_string(kind) for column, kind in columns.items()})
-        )
+        if own not in self._found:
+            types = {column: DuckDBType.from_string(kind) for column, kind in columns.items()}
+            self._found[own] = LiveTable(name=own, schema=ibis.schema(types))
+        return self._found[own]
 
     @property
     def names(self) -> list[str]:

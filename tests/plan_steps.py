@@ -295,9 +295,9 @@ def window(t: ir.Table, _o: ir.Table, p: Sequence[int]) -> ir.Table:
         value.max().over(group_by=key, order_by=order, range=(None, 0)),
         ibis.dense_rank().over(order_by=order.desc()),
         value.sum(where=order > 1).over(group_by=[key, order]),
-        value.lag().over(group_by=key, order_by=[value, order]),
+        value.lag().over(group_by=key, order_by=[value, *(t[name] for name in t.columns)]),
         value - value.mean().over(group_by=key).floor(),
-        ibis.row_number().over(group_by=[key, order, value], order_by=value),
+        ibis.row_number().over(group_by=key, order_by=[order, *(t[name] for name in t.columns)]),
     )
     return t.mutate(**{fresh(t, "w"): new[p[0] % len(new)].cast("int64")})
 

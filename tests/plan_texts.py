@@ -184,7 +184,9 @@ def recursive(n: str, t: ir.Table, _m: str, _o: ir.Table, p: Sequence[int]) -> s
     i, j = q(pick(ints(t), p[0])), q(pick(ints(t), p[1]))
     start = f"SELECT {i} AS i, {q(pick(plain(t), p[2]))} AS c, 0 AS depth FROM {n} WHERE {j} < 3"
     word = ("UNION ALL", "UNION")[p[2] % 2]
-    return f"WITH RECURSIVE r AS ({start} {word} SELECT i + 1, c, depth + 1 FROM r WHERE i < 3 AND depth < 4) SELECT i, depth FROM r"
+    steps = f"{start} {word} SELECT i + 1, c, depth + 1 FROM r WHERE i < 3 AND depth < 4"
+    # In a subquery, as Ibis prints the expressions of a query without the word RECURSIVE.
+    return f"SELECT i, depth FROM (WITH RECURSIVE r AS ({steps}) SELECT i, depth FROM r)"
 
 
 # -- joins -------------------------------------------------------------------------------------------------------------
