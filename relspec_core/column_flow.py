@@ -106,6 +106,21 @@ class ColumnFlow:
                     pending.append(other)
         return frozenset(seen)
 
+    def made_of(self, root: int) -> frozenset[int]:
+        """A node and all that it needs, directly or not; what only has to stay is left out."""
+        seen = {root}
+        pending = [root]
+        while pending:
+            for other, use in self._edges[pending.pop()]:
+                if use is not None and other not in seen:
+                    seen.add(other)
+                    pending.append(other)
+        return frozenset(seen)
+
+    def source(self, node: int) -> Input | None:
+        """The input that a node stands for, if it is one."""
+        return self._inputs.get(node)
+
     def inputs(self, live: frozenset[int]) -> frozenset[Input]:
         """The inputs among live nodes."""
         return frozenset(source for node, source in self._inputs.items() if node in live)

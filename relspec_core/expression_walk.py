@@ -133,6 +133,7 @@ class ExpressionWalk:
 
     def _subquery(self, node: exp.Expr, owner: int, use: Use, scope: Scope, *, values: bool = True) -> None:
         relation = self._query(node, scope.ctes, scope)
+        self._found.relations[id(node)] = relation
         self._found.flow.needs(owner, relation.rows, use)
         for inner in relation.all_nodes:
             if values:
@@ -166,6 +167,7 @@ class ExpressionWalk:
         elif not node.table and node.name in aliases:
             if aliases[node.name] >= 0:
                 self._found.flow.needs(owner, aliases[node.name], use)
+                self._found.targets[id(node)] = aliases[node.name]
         elif not node.table and scope.source(node.name) is not None:
             self._whole_row(node, owner, use, scope)
         else:
@@ -200,6 +202,7 @@ class ExpressionWalk:
         if name != node.name:
             node.this.set("this", name)
         self._found.columns[id(node)] = (relation, name)
+        self._found.targets[id(node)] = found
         return found
 
 

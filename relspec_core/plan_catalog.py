@@ -16,6 +16,7 @@ from ibis.common.exceptions import IbisError
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from relspec_core.calculations import Calculations, calculations
 from relspec_core.compiled_sqlglot import warn_if_compiled
 from relspec_core.errors import (
     RelspecError,
@@ -33,7 +34,6 @@ from relspec_core.fingerprint import (
     digest,
     function_tokens,
     has_python_functions,
-    plan_token,
     schema_token,
     table_token,
 )
@@ -70,6 +70,7 @@ class PlanArtifact:
         sql: that tree's text in the backend's dialect; this is what runs.
         deps: what it reads.
         fingerprint: of what it computes; 32 hexadecimal digits.
+        calculations: the same for its rows and for each of its columns.
         schema: what it yields.
         memory: the in-memory tables that it reads, under the names that ``sql`` gives them.
     """
@@ -81,6 +82,7 @@ class PlanArtifact:
     sql: str
     deps: InferredDeps
     fingerprint: str
+    calculations: Calculations
     schema: ibis.Schema
     memory: Mapping[str, ir.Table]
 
@@ -255,7 +257,8 @@ def _artifact(building: TaskBuilding, built: BuiltTask, output: str) -> PlanArti
             at=task.where,
             hint="make it a table: kind='table'.",
         )
-    token: Token = ("plan", dialect, schema_token(schema), plan_token(tree, functions))
+    calculated = calculations(tree, schema=schema, functions=functions)
+    token: Token = ("plan", dialect, schema_token(schema), calculated.token)
     return PlanArtifact(
         name=output,
         task=task,
@@ -264,6 +267,7 @@ def _artifact(building: TaskBuilding, built: BuiltTask, output: str) -> PlanArti
         sql=tree.ast.sql(dialect, pretty=True),
         deps=infer_deps(tree, outputs=tuple(schema), schemas=schemas),
         fingerprint=digest(token),
+        calculations=calculated,
         schema=schema,
         memory=memory,
     )

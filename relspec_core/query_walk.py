@@ -70,6 +70,9 @@ class QueryWalk:
         relation = self._yield(node, names, outputs, scope, rows)
         self._rows(node, scope, rows, dict(reversed(list(zip(names, outputs, strict=True)))), outputs)
         self._found.selects.append((node, rows, outputs))
+        self._found.stands_for(rows, node, scope, *outputs)
+        for projection, output in zip(node.expressions, outputs, strict=True):
+            self._found.stands_for(output, projection, scope)
         return relation
 
     def _yield(self, node: exp.Select, names: list[str], outputs: list[int], scope: Scope, rows: int) -> Relation:
@@ -80,6 +83,7 @@ class QueryWalk:
             anything = None if at is None else outputs[at]
             return Relation(names=names, nodes=outputs, rows=rows, anything=anything, spread=at)
         joint = self._found.flow.add()
+        self._found.stands_for(joint, node, scope, *outputs)
         for output in outputs:
             self._found.flow.needs(joint, output, Use.IDENTITY)
         if any(is_pattern(projection) for projection in node.expressions):
@@ -107,9 +111,12 @@ class QueryWalk:
         names = cte.alias_column_names or cte.this.named_selects
         own = Relation(names=names, nodes=[self._found.flow.add() for _ in names], rows=self._found.flow.add())
         body = self.query(cte.this, {**ctes, cte.alias: own}, outer)
+        scope = Scope(ctes=ctes, outer=outer)
         for node, inner in zip(own.nodes, body.nodes, strict=False):
             self._found.flow.needs(node, inner, Use.IDENTITY)
+            self._found.stands_for(node, cte, scope, inner)
         self._found.flow.needs(own.rows, body.rows, Use.IDENTITY)
+        self._found.stands_for(own.rows, cte, scope, body.rows)
         for inner in body.all_nodes:
             self._found.flow.keeps(body.rows, inner)
         return own
@@ -117,17 +124,23 @@ class QueryWalk:
     def _set_operation(self, node: exp.SetOperation, ctes: Mapping[str, Relation], outer: Scope | None) -> Relation:
         left, right = self.query(node.this, ctes, outer), self.query(node.expression, ctes, outer)
         rows = self._found.flow.add()
+        scope = Scope(ctes=ctes, outer=outer)
         self._found.flow.needs(rows, left.rows, Use.IDENTITY)
         self._found.flow.needs(rows, right.rows, Use.IDENTITY)
         if left.anything is not None or right.anything is not None:
-            return self._joined_open(rows, left, right)
+            joint = self._joined_open(rows, left, right)
+            for open_node in (rows, *joint.all_nodes):
+                self._found.stands_for(open_node, node, scope, left.rows, right.rows, *left.all_nodes, *right.all_nodes)
+            return joint
         by_name = bool(node.args.get("by_name"))
         names = list(dict.fromkeys([*left.names, *right.names])) if by_name else list(left.names)
         outputs = [self._found.flow.add() for _ in names]
         united = isinstance(node, exp.Union)
+        self._found.stands_for(rows, node, scope, left.rows, right.rows, *outputs)
         for position, (name, output) in enumerate(zip(names, outputs, strict=True)):
-            for side in (left, right):
-                inner = side.find(name) if by_name else (side.nodes[position] if position < len(side.nodes) else None)
+            sides = [_column_at(side, position, name if by_name else None) for side in (left, right)]
+            self._found.stands_for(output, node, scope, *(side for side in sides if side is not None))
+            for side, inner in zip((left, right), sides, strict=True):
                 if inner is None:
                     continue
                 self._found.flow.keeps(output, inner)
@@ -139,7 +152,7 @@ class QueryWalk:
                 if not united or node.args.get("distinct"):
                     self._found.flow.needs(rows, output, Use.GROUP_BY)
         relation = Relation(names=names, nodes=outputs, rows=rows)
-        self._tail(node, Scope(ctes=ctes, outer=outer), rows, dict(zip(names, outputs, strict=True)), outputs)
+        self._tail(node, scope, rows, dict(zip(names, outputs, strict=True)), outputs)
         return relation
 
     def _joined_open(self, rows: int, *sides: Relation) -> Relation:
@@ -157,18 +170,25 @@ class QueryWalk:
         rows = self._found.flow.add()
         self._found.flow.needs(rows, inner.rows, Use.IDENTITY)
         named = dict(zip(inner.names, inner.nodes, strict=True))
-        self._tail(node, Scope(ctes=ctes, outer=outer), rows, named, inner.nodes)
+        scope = Scope(ctes=ctes, outer=outer)
+        self._found.stands_for(rows, node, scope, inner.rows)
+        self._tail(node, scope, rows, named, inner.nodes)
         return Relation(names=inner.names, nodes=inner.nodes, rows=rows, anything=inner.anything)
 
     def _values(self, node: exp.Values, scope: Scope) -> Relation:
         column = self._found.flow.add()
         self._expressions.visit(node.expressions, column, Use.TRANSFORMATION, scope)
-        return Relation(names=[], nodes=[], rows=self._found.flow.add(), anything=column)
+        rows = self._found.flow.add()
+        self._found.stands_for(column, node, scope)
+        self._found.stands_for(rows, node, scope)
+        return Relation(names=[], nodes=[], rows=rows, anything=column)
 
     def opaque(self, node: exp.Expr, ctes: Mapping[str, Relation], reason: str) -> Relation:
         """What can't be looked into: everything that it names is needed whole."""
         rows, column = self._found.flow.add(), self._found.flow.add()
         self._found.flow.keeps(rows, column)
+        for found in (rows, column):
+            self._found.stands_for(found, node, Scope(ctes=ctes), opaque=True)
         for table in node.find_all(exp.Table):
             relation = ctes.get(table.name) if not table.db else None
             relation = relation or self._table(table)
@@ -208,7 +228,7 @@ class QueryWalk:
             pivots = node.args.get("pivots") or []
             relation = self._relation(node, scope)
             if pivots:
-                relation = self._pivoted(relation)
+                relation = self._pivoted(node, relation, scope)
             self._found.flow.needs(rows, relation.rows, Use.IDENTITY)
             scope.add(pivots[-1].alias if pivots and pivots[-1].alias else node.alias_or_name, relation)
             self._found.relations[id(node)] = relation
@@ -256,9 +276,9 @@ class QueryWalk:
 
     def _unknown(self, name: str) -> Relation:
         """A table that whoever asked for this walk knows nothing of: any column may be in it."""
-        return Relation(
-            names=[], nodes=[], rows=self._found.flow.input(InputRows(name)), anything=self._found.flow.add()
-        )
+        column = self._found.flow.add()
+        self._found.stands_for(column, exp.to_table(name), Scope(ctes={}), opaque=True)
+        return Relation(names=[], nodes=[], rows=self._found.flow.input(InputRows(name)), anything=column)
 
     def _table_function(self, node: exp.Expr, scope: Scope) -> Relation:
         column, rows = self._found.flow.add(), self._found.flow.add()
@@ -266,13 +286,17 @@ class QueryWalk:
             if not isinstance(child, exp.TableAlias):
                 self._expressions.visit(child, column, Use.TRANSFORMATION, scope)
         self._found.flow.needs(rows, column, Use.JOIN)
+        for found in (rows, column):
+            self._found.stands_for(found, node, scope)
         names = node.alias_column_names if isinstance(node, exp.UDTF) else []
         return Relation(names=names, nodes=[column] * len(names), rows=rows, anything=column)
 
-    def _pivoted(self, relation: Relation) -> Relation:
+    def _pivoted(self, item: exp.Expr, relation: Relation, scope: Scope) -> Relation:
         node = self._found.flow.add()
         self._found.needs_all(node, relation, Use.TRANSFORMATION, "the query pivots it")
         rows = self._found.flow.add()
+        for found in (rows, node):
+            self._found.stands_for(found, item, scope, relation.rows, *relation.all_nodes)
         self._found.flow.needs(rows, relation.rows, Use.IDENTITY)
         for inner in relation.all_nodes:
             self._found.flow.needs(rows, inner, Use.GROUP_BY)
@@ -326,3 +350,10 @@ class QueryWalk:
             ("offset", Use.FILTER),
         ):
             self._expressions.visit(node.args.get(clause), rows, use, scope, aliases)
+
+
+def _column_at(side: Relation, position: int, name: str | None) -> int | None:
+    """A column of one side of a set operation: by its name where one is given, else by position."""
+    if name is not None:
+        return side.find(name)
+    return side.nodes[position] if position < len(side.nodes) else None
