@@ -59,7 +59,7 @@ def unordered_limit(select: exp.Expr) -> str | None:
     if select.args.get("limit") is not None or select.args.get("offset") is not None:
         return "takes some rows by LIMIT without an order"
     distinct = select.args.get("distinct")
-    if distinct is not None and distinct.args.get("on") is not None:
+    if isinstance(distinct, exp.Distinct) and distinct.args.get("on") is not None:
         return "takes one row of several by DISTINCT ON without an order"
     return None
 
