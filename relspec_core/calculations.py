@@ -102,6 +102,10 @@ class _Hashes:
         self._made: dict[int, str] = {}
         self._inside: list[int] = []
         self._volatile: dict[int, str] = {}
+        selects = [
+            origin for origin in tree.walk.origins.values() if isinstance(origin.node, exp.Select) and not origin.opaque
+        ]
+        self._passing = {id(origin.scope) for origin in selects if self._passes(origin)}
 
     def calculation(self, node: int, role: Token) -> Calculation:
         """A flow node's hash in a role, with what it is made from."""
@@ -118,9 +122,38 @@ class _Hashes:
             return f"recursion {len(self._inside) - self._inside.index(node)}"
         if node not in self._made:
             self._inside.append(node)
-            self._made[node] = digest(self._token(node))
+            same = self._same_as(node)
+            self._made[node] = digest(self._token(node)) if same is None else self.of(same)
             self._inside.pop()
         return self._made[node]
+
+    def _same_as(self, node: int) -> int | None:
+        """The node that a node passes on as it is, where its SELECT does nothing but choose and name columns."""
+        origin = self._walk.origins.get(node)
+        if origin is None or id(origin.scope) not in self._passing:
+            return None
+        (source,) = origin.scope.sources.values()
+        if isinstance(origin.node, exp.Select):
+            return source.rows
+        inner = origin.node.unalias()
+        relation, _ = self._walk.columns.get(id(inner), (None, ""))
+        target = self._walk.targets.get(id(inner))
+        return target if relation is source and target != source.anything else None
+
+    def _passes(self, origin: Origin) -> bool:
+        """Whether a SELECT has one row for each row of the one thing that it reads."""
+        node, scope = origin.node, origin.scope
+        clauses = {name for name, value in node.args.items() if value} - {
+            "expressions",
+            "from",
+            "from_",
+            "with",
+            "with_",
+        }
+        if clauses or len(scope.sources) != 1 or self._items(node, scope):
+            return False
+        projections = [self._walk.origins[part].node for part in origin.parts]
+        return not any(has_aggregate(projection) or projection.find(*SET_RETURNING) for projection in projections)
 
     def _token(self, node: int) -> Token:
         source = self._walk.flow.source(node)
@@ -146,7 +179,7 @@ class _Hashes:
                 return self.expression(origin.node, origin.scope)
 
     def _doubt(self, reason: str | None) -> None:
-        if reason is not None:
+        if reason is not None and self._inside:
             self._volatile.setdefault(self._inside[-1], reason)
 
     # -- queries -------------------------------------------------------------------------------------------------------
@@ -181,7 +214,7 @@ class _Hashes:
             *self._args(node, scope, leave=SELECT_PARTS),
         )
 
-    def _items(self, node: exp.Select, scope: Scope) -> list[Token]:
+    def _items(self, node: exp.Expr, scope: Scope) -> list[Token]:
         """What FROM items have besides what they read, such as a sample."""
         clause = node.args.get("from_") or node.args.get("from")
         items = [*([clause.this] if clause is not None else []), *(join.this for join in node.args.get("joins") or [])]

@@ -17,6 +17,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Versions:
+    """One hash for the rows of a table and one for each column: of how they came to be, or of their own calculation."""
+
+    rows: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, column: str) -> str:
+        """The hash of a column; a column that is not known of has that of the rows."""
+        return self.columns.get(column, self.rows)
+
+    def only(self, columns: Iterable[str]) -> Versions:
+        """The same for these columns."""
+        return Versions(rows=self.rows, columns={column: self.of(column) for column in columns})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """A table that exists, and what is known of it.
 
@@ -28,7 +44,11 @@ class Evidence:
         task: the task that wrote it; None for a source.
         kind: ``table`` or ``view``.
         fingerprint: of the plan that wrote it.
-        inputs: the version of each evidence that it was built from.
+        versions: how its rows and each of its columns came to be, inputs included; None where that is not known.
+        calculations: the plan's own part in that.
+        inputs: the versions of what it read, of each evidence that it was built from.
+        digests: of its contents, by the columns that they cover, joined by commas.
+        input_digests: of what it read of each evidence, where they were taken.
         reads: the columns that its plan needed of each, with DuckDB's names of their types.
         built_at: when it was published, in UTC.
         seconds: how long the build took.
@@ -42,7 +62,11 @@ class Evidence:
     task: str | None = None
     kind: str = "table"
     fingerprint: str | None = None
-    inputs: Mapping[str, str] = field(default_factory=dict)
+    versions: Versions | None = None
+    calculations: Versions | None = None
+    inputs: Mapping[str, Versions] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+    input_digests: Mapping[str, str] = field(default_factory=dict)
     reads: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     built_at: datetime | None = None
     seconds: float | None = None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import ibis
 from ibis.backends.sql.datatypes import DuckDBType
 
-from relspec_core.evidence import Evidence, EvidenceCatalog
+from relspec_core.evidence import Evidence, EvidenceCatalog, Versions
 from relspec_core.names import quoted_text
 
 if TYPE_CHECKING:
@@ -25,9 +25,13 @@ COLUMNS = (
     "kind VARCHAR NOT NULL",
     "fingerprint VARCHAR",
     "version VARCHAR",
+    "versions JSON",
+    "calculations JSON",
     "columns JSON NOT NULL",
     "inputs JSON NOT NULL",
     "reads JSON NOT NULL",
+    "digests JSON NOT NULL",
+    "input_digests JSON NOT NULL",
     "row_count BIGINT",
     "built_at TIMESTAMP NOT NULL",
     "seconds DOUBLE",
@@ -49,8 +53,8 @@ class EvidenceStore:
         self._warehouse = warehouse
 
     def load(self) -> EvidenceCatalog:
-        """Every record; empty where nothing was ever recorded."""
-        if self._warehouse.relation_kind(TABLE) is None:
+        """Every record; empty where nothing was ever recorded, or by another release in another form."""
+        if self._columns() != NAMES:
             return EvidenceCatalog()
         rows = self._warehouse.rows(f"SELECT {', '.join(NAMES)} FROM {TABLE} ORDER BY name")  # noqa: S608 - constants
         return EvidenceCatalog(_from_row(dict(zip(NAMES, row, strict=True))) for row in rows)
@@ -67,10 +71,30 @@ class EvidenceStore:
 
     def record(self, evidence: Evidence) -> None:
         """Put one record in place of its predecessor; goes into the running transaction."""
-        self._warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-        self._warehouse.execute(f"CREATE TABLE IF NOT EXISTS {TABLE} ({', '.join(COLUMNS)})")
+        if self._columns() != NAMES:
+            self._warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+            self._warehouse.execute(f"CREATE OR REPLACE TABLE {TABLE} ({', '.join(COLUMNS)})")
         values = ", ".join("NULL" if value is None else quoted_text(str(value)) for value in _to_row(evidence))
         self._warehouse.execute(f"INSERT OR REPLACE INTO {TABLE} VALUES ({values})")  # noqa: S608 - values are quoted
+
+    def _columns(self) -> tuple[str, ...]:
+        return tuple(self._warehouse.schemas([TABLE]).get(TABLE, ()))
+
+
+def _to_versions(found: str | None) -> Versions | None:
+    return None if found is None else _versions(json.loads(found))
+
+
+def _versions(found: Mapping) -> Versions:
+    return Versions(rows=found["rows"], columns=found["columns"])
+
+
+def _plain(found: Versions) -> dict[str, object]:
+    return {"rows": found.rows, "columns": dict(found.columns)}
+
+
+def _json_or_none(found: Versions | None) -> str | None:
+    return None if found is None else json.dumps(_plain(found))
 
 
 def _schema(columns: Mapping[str, str]) -> ibis.Schema:
@@ -85,9 +109,13 @@ def _to_row(evidence: Evidence) -> list[object]:
         evidence.kind,
         evidence.fingerprint,
         evidence.version,
+        _json_or_none(evidence.versions),
+        _json_or_none(evidence.calculations),
         json.dumps([[column, DuckDBType.to_string(kind)] for column, kind in evidence.schema.items()]),
-        json.dumps(dict(sorted(evidence.inputs.items()))),
+        json.dumps({name: _plain(found) for name, found in sorted(evidence.inputs.items())}),
         json.dumps({name: dict(columns) for name, columns in sorted(evidence.reads.items())}),
+        json.dumps(dict(sorted(evidence.digests.items()))),
+        json.dumps(dict(sorted(evidence.input_digests.items()))),
         evidence.rows,
         built_at.astimezone(UTC).replace(tzinfo=None),
         evidence.seconds,
@@ -104,8 +132,12 @@ def _from_row(row: dict) -> Evidence:
         task=row["task"],
         kind=row["kind"],
         fingerprint=row["fingerprint"],
-        inputs=json.loads(row["inputs"]),
+        versions=_to_versions(row["versions"]),
+        calculations=_to_versions(row["calculations"]),
+        inputs={name: _versions(found) for name, found in json.loads(row["inputs"]).items()},
         reads=json.loads(row["reads"]),
+        digests=json.loads(row["digests"]),
+        input_digests=json.loads(row["input_digests"]),
         built_at=row["built_at"].replace(tzinfo=UTC),
         seconds=row["seconds"],
         because=row["because"],

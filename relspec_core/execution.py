@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import duckdb
 import ibis
@@ -24,7 +25,7 @@ from relspec_core.errors import (
     listed,
     raise_all,
 )
-from relspec_core.evidence import Evidence, EvidenceCatalog
+from relspec_core.evidence import Evidence, EvidenceCatalog, Versions
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.fingerprint import digest
 from relspec_core.graph_edge_validation import validate_edges
@@ -35,17 +36,18 @@ from relspec_core.progress import RunProgress
 from relspec_core.run_report import RunReport
 from relspec_core.rustworkx_schedule import Schedule, schedule_rules
 from relspec_core.source_files import SourceFiles, source_files
-from relspec_core.staleness import Freshness, freshness, output_version
+from relspec_core.staleness import Freshness, freshness, output_versions, own_calculations, table_version
 from relspec_core.warehouse import Warehouse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ibis.backends import BaseBackend
 
     from relspec_core.task_catalog import ExecutionContext, TaskCatalog
 
 FILES = "files"
+CUTOFF_ROWS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,11 +109,15 @@ def observe(plan_catalog: PlanCatalog, warehouse: Warehouse) -> EvidenceCatalog:
             )
         elif name in live and not source.paths:
             found.append(Evidence(name=name, schema=live[name]))
+    counts = warehouse.counts(
+        name for name in outputs if name in live and name in store and store[name].rows is not None
+    )
     for name in outputs:
         if name in live:
             recorded = store.get(name) or Evidence(name=name, schema=live[name])
-            as_recorded = dict(recorded.schema.items()) == dict(live[name].items())
-            found.append(recorded if as_recorded else replace(recorded, schema=live[name], version=None))
+            if dict(recorded.schema.items()) != dict(live[name].items()) or recorded.rows != counts.get(name):
+                recorded = replace(recorded, schema=live[name], version=None, versions=None, digests={})
+            found.append(recorded)
     return EvidenceCatalog(found)
 
 
@@ -132,7 +138,7 @@ def plan_run(
     graph = task_graph_from_catalog(plans)
     wanted = _wanted(graph, targets)
     evidence = observe(plans, warehouse)
-    fresh = freshness(graph, plans, evidence=evidence, edge_version=edge_versions(evidence, warehouse))
+    fresh = freshness(graph, plans, evidence=evidence, input_versions=input_versions(evidence, warehouse))
     stale = [task for task in fresh if fresh[task].stale and task in wanted]
     rewritten = [output for task in stale for output in graph.outputs_of(task)]
     return RunPlan(
@@ -165,14 +171,17 @@ def _wanted(graph: TaskGraph, targets: Iterable[str] | None) -> frozenset[str]:
     return graph.ancestors(tasks)
 
 
-def edge_versions(evidence: Mapping[str, Evidence], warehouse: Warehouse) -> Callable[[EdgeRequirement], str]:
-    """How a reader's input gets its version: the evidence's own, else a digest of the columns that the reader reads."""
+def input_versions(evidence: Mapping[str, Evidence], warehouse: Warehouse) -> Callable[[EdgeRequirement], Versions]:
+    """How what a reader reads gets its versions: those recorded, else a digest of the columns that it reads."""
 
-    def version(edge: EdgeRequirement) -> str:
+    def versions(edge: EdgeRequirement) -> Versions:
         found = evidence[edge.evidence]
-        return found.version or digest(("content", edge.columns, warehouse.content(edge.evidence, edge.columns)))
+        if found.versions is not None:
+            return found.versions.only(edge.columns)
+        whole = found.version or digest(("content", *warehouse.contents(edge.evidence, [edge.columns])))
+        return Versions(rows=whole, columns={name: digest((whole, str(edge.types[name]))) for name in edge.columns})
 
-    return version
+    return versions
 
 
 def run(
@@ -183,6 +192,7 @@ def run(
     targets: Iterable[str] | None = None,
     workers: int | None = None,
     quiet: bool = False,
+    cutoff_rows: int = CUTOFF_ROWS,
 ) -> RunReport:
     """Build what is stale and ready, upstream first; every table appears together with its record or not at all.
 
@@ -195,6 +205,8 @@ def run(
         targets: tasks or evidence to bring up to date, with all that they need; all where left out.
         workers: the most tasks to build at once; today they are built one after another.
         quiet: show no progress.
+        cutoff_rows: the most rows of a table whose contents are compared with what its readers read before, so that
+            these are left alone where they would read the same; 0: build every reader of what was built.
 
     Raises:
         RelspecError: RS1xx, RS2xx or RS302, before anything is built. What goes wrong later is in the report.
@@ -216,9 +228,9 @@ def run(
         for task in planned.freshness:
             if task in planned.schedule.blocked:
                 log.block(task, planned.blocked(task))
-        now = dict(planned.evidence)
+        builds = _Builds(planned=planned, warehouse=warehouse, now=dict(planned.evidence), cutoff_rows=cutoff_rows)
         for task in planned.schedule.order:
-            _run_one(task, planned, warehouse, now, log)
+            _run_one(task, builds, log)
     return log.report(seconds=time.monotonic() - started)
 
 
@@ -236,6 +248,10 @@ class _RunLog:
         self.skipped[task] = reason
         self.progress.say(f"skipped {task}: {reason}")
 
+    def carry(self, task: str, reason: str) -> None:
+        self.skipped[task] = reason
+        self.progress.end(f"skipped {task}: {reason}")
+
     def block(self, task: str, reason: str) -> None:
         self.blocked[task] = reason
         self.progress.say(f"blocked {task}: {reason}")
@@ -252,7 +268,83 @@ class _RunLog:
         return RunReport(ran=self.ran, skipped=self.skipped, failed=self.failed, blocked=self.blocked, seconds=seconds)
 
 
-def _run_one(task: str, planned: RunPlan, warehouse: Warehouse, now: dict[str, Evidence], log: _RunLog) -> None:
+@dataclass(slots=True, kw_only=True)
+class _Builds:
+    """What a run has built so far, and what it left as it was.
+
+    Attributes:
+        planned: what the run is to do.
+        warehouse: where it does it.
+        now: the evidence there is by now.
+        cutoff_rows: the most rows of a table whose contents are compared.
+        carried: the earlier versions of tables whose contents turned out to be the same.
+    """
+
+    planned: RunPlan
+    warehouse: Warehouse
+    now: dict[str, Evidence]
+    cutoff_rows: int
+    carried: dict[str, Versions] = field(default_factory=dict)
+
+    def build(self, task: str) -> Built:
+        """Build a task."""
+        graph = self.planned.graph
+        outputs = graph.outputs_of(task)
+        groups = {output: sorted({edge.columns for edge in graph.edges_from(output)}) for output in outputs}
+        built = build_task(
+            task,
+            plan_catalog=self.planned.plans,
+            warehouse=self.warehouse,
+            evidence=self.now,
+            because=self.planned.freshness[task].reason,
+            digests=groups,
+            cutoff_rows=self.cutoff_rows,
+        )
+        self.now.update((output.name, output) for output in built.outputs)
+        return built
+
+    def carry_forward(self, task: str) -> bool:
+        """Leave a task's tables where all that it reads came out as it read it before; whether that is so."""
+        if not self.planned.freshness[task].by_inputs:
+            return False
+        versions = input_versions(self.now, self.warehouse)
+        edges = self.planned.graph.edges_of(task)
+        inputs = {edge.evidence: versions(edge) for edge in edges if edge.evidence in self.now}
+        plans = self.planned.plans.of_task(task)
+        if not all(self._is_same(edge, self.now[plan.name], inputs) for plan in plans for edge in edges):
+            return False
+        with self.warehouse.transaction():
+            for plan in plans:
+                recorded = self.now[plan.name]
+                self.carried[plan.name] = recorded.versions or Versions(rows="")
+                read = {name: inputs[name] for name in plan.deps.inputs}
+                found = output_versions(plan, read, build=uuid4().hex)
+                carried = replace(recorded, versions=found, version=table_version(plan, found), inputs=read)
+                EvidenceStore(self.warehouse).record(carried)
+                self.now[plan.name] = carried
+        return True
+
+    def _is_same(self, edge: EdgeRequirement, recorded: Evidence, inputs: Mapping[str, Versions]) -> bool:
+        """Whether a table reads of one evidence what it read when it was built."""
+        before = recorded.inputs.get(edge.evidence)
+        if before is None:  # another output's input
+            return edge.evidence not in recorded.reads
+        if before == inputs.get(edge.evidence):
+            return True
+        earlier = self.carried.get(edge.evidence)
+        if earlier is not None and earlier.only(edge.columns) == before:
+            return True
+        digest_now = self.now[edge.evidence].digests.get(columns_key(edge.columns))
+        return digest_now is not None and digest_now == recorded.input_digests.get(edge.evidence)
+
+
+def columns_key(columns: Iterable[str]) -> str:
+    """The name of a digest of these columns."""
+    return ", ".join(columns)
+
+
+def _run_one(task: str, builds: _Builds, log: _RunLog) -> None:
+    planned = builds.planned
     broken = [name for name in planned.graph.upstream_tasks(task) if name in log.failed or name in log.blocked]
     if broken:
         log.block(task, f"task '{task}' waits for task '{broken[0]}', which failed or is blocked")
@@ -260,11 +352,13 @@ def _run_one(task: str, planned: RunPlan, warehouse: Warehouse, now: dict[str, E
     reason = planned.freshness[task].reason
     log.progress.begin(task)
     try:
-        built = build_task(task, plan_catalog=planned.plans, warehouse=warehouse, evidence=now, because=reason)
+        if builds.carry_forward(task):
+            log.carry(task, f"{reason}, but came out as it was")
+            return
+        built = builds.build(task)
     except (TaskFailedError, NotReadyError, SourceError, WarehouseError) as error:
         log.fail(task, error)
     else:
-        now.update((output.name, output) for output in built.outputs)
         log.end(built, reason)
 
 
@@ -279,6 +373,8 @@ def build_task(
     warehouse: Warehouse,
     evidence: Mapping[str, Evidence] | None = None,
     because: str = "asked for",
+    digests: Mapping[str, Sequence[Sequence[str]]] | None = None,
+    cutoff_rows: int = CUTOFF_ROWS,
 ) -> Built:
     """Build one task: its tables or views and their records appear in one transaction, or nothing does.
 
@@ -288,6 +384,8 @@ def build_task(
         warehouse: where its tables go.
         evidence: what there is now, if that is known; else it is looked up.
         because: the reason, for the record.
+        digests: for each output the groups of columns whose contents its readers will be compared by.
+        cutoff_rows: the most rows of a table whose contents are compared.
 
     Raises:
         NotReadyError: RS301, where what it reads is not there. TaskFailedError: RS401, where the engine refuses.
@@ -299,14 +397,26 @@ def build_task(
     validate_edges(edges, now).raise_if_broken()
     files = [found for edge in edges if (found := _files_of(edge.evidence, plan_catalog)) is not None]
     try:
-        version = edge_versions(now, warehouse)
-        inputs = {edge.evidence: version(edge) for edge in edges}
+        versions = input_versions(now, warehouse)
+        inputs = {edge.evidence: versions(edge) for edge in edges}
+        read = {edge.evidence: _digest_of(edge, now[edge.evidence], warehouse, cutoff_rows) for edge in edges}
         for plan in plans:
             warehouse.prepare(plan)
         with warehouse.transaction():
             for source in files:
                 warehouse.show_source(source.name, source.select(now[source.name].schema))
-            outputs = tuple(_publish(plan, inputs, warehouse, because=because) for plan in plans)
+            outputs = tuple(
+                _publish(
+                    plan,
+                    inputs,
+                    warehouse,
+                    because=because,
+                    input_digests={name: found for name, found in read.items() if found is not None},
+                    groups=(digests or {}).get(plan.name, ()) if plan.task.early_cutoff else (),
+                    cutoff_rows=cutoff_rows,
+                )
+                for plan in plans
+            )
     except duckdb.Error as error:
         raise TaskFailedError(
             f"task '{task_name}' failed: {str(error).strip().splitlines()[0]}",
@@ -321,20 +431,45 @@ def _files_of(evidence: str, plan_catalog: PlanCatalog) -> SourceFiles | None:
     return None if source is None else source_files(source)
 
 
-def _publish(plan: PlanArtifact, inputs: Mapping[str, str], warehouse: Warehouse, *, because: str) -> Evidence:
+def _digest_of(edge: EdgeRequirement, found: Evidence, warehouse: Warehouse, cutoff_rows: int) -> str | None:
+    """The digest of what a task reads of another task's table; None where contents are not compared."""
+    taken = found.digests.get(columns_key(edge.columns))
+    if taken is not None or found.task is None or found.rows is None or found.rows > cutoff_rows:
+        return taken
+    return warehouse.contents(edge.evidence, [edge.columns])[0]
+
+
+def _publish(
+    plan: PlanArtifact,
+    inputs: Mapping[str, Versions],
+    warehouse: Warehouse,
+    *,
+    because: str,
+    input_digests: Mapping[str, str],
+    groups: Sequence[Sequence[str]],
+    cutoff_rows: int,
+) -> Evidence:
     """Create one output and its record inside the running transaction."""
     started = time.monotonic()
     warehouse.create(plan.name, plan.sql, schema=plan.schema, kind=plan.task.kind)
     read = {name: inputs[name] for name in plan.deps.inputs}
+    versions = output_versions(plan, read, build=uuid4().hex)
+    rows = warehouse.count(plan.name) if plan.task.kind == "table" else None
+    compared = groups if rows is not None and rows <= cutoff_rows else ()
+    contents = warehouse.contents(plan.name, compared) if compared else ()
     evidence = Evidence(
         name=plan.name,
         schema=warehouse.schemas([plan.name])[plan.name],
-        rows=warehouse.count(plan.name) if plan.task.kind == "table" else None,
-        version=output_version(plan, read),
+        rows=rows,
+        version=table_version(plan, versions),
+        versions=versions,
+        calculations=own_calculations(plan),
         task=plan.task.name,
         kind=plan.task.kind,
         fingerprint=plan.fingerprint,
         inputs=read,
+        digests={columns_key(columns): found for columns, found in zip(compared, contents, strict=True)},
+        input_digests={name: found for name, found in input_digests.items() if name in read},
         reads={
             name: {column: DuckDBType.to_string(kind) for column, kind in types.items()}
             for name, types in plan.deps.required_types.items()

@@ -18,7 +18,7 @@ from relspec_core.catalog_reference import catalog_at
 from relspec_core.errors import ProjectionError, listed
 from relspec_core.evidence import Evidence
 from relspec_core.evidence_store import EvidenceStore
-from relspec_core.execution import build_task, edge_versions, observe
+from relspec_core.execution import build_task, input_versions, observe
 from relspec_core.graph_inference import task_graph_from_catalog
 from relspec_core.hamilton_module import (
     OUTPUT_VARIABLE,
@@ -141,13 +141,11 @@ def _brought_up_to_date(
 ) -> dict[str, Evidence]:
     """The outputs of the one task of these plans; all that it reads counts as sources, whose versions are known."""
     evidence = observe(plans, warehouse).with_evidence(*given)
-    version = edge_versions(evidence, warehouse)
-    fresh = freshness(task_graph_from_catalog(plans), plans, evidence=evidence, edge_version=version)[task]
+    versions = input_versions(evidence, warehouse)
+    fresh = freshness(task_graph_from_catalog(plans), plans, evidence=evidence, input_versions=versions)[task]
     if fresh.stale is None:
         return {plan.name: evidence[plan.name] for plan in plans}
-    versioned = [replace(evidence[name], version=found) for name, found in fresh.inputs.items()]
-    now = evidence.with_evidence(*versioned)
-    built = build_task(task, plan_catalog=plans, warehouse=warehouse, evidence=now, because=fresh.reason)
+    built = build_task(task, plan_catalog=plans, warehouse=warehouse, evidence=evidence, because=fresh.reason)
     return {output.name: output for output in built.outputs}
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from relspec_core.column_flow import InputColumn
+from relspec_core.errors import listed
+from relspec_core.evidence import Versions
 from relspec_core.fingerprint import digest
 from relspec_core.graph_edge_validation import check_edge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from relspec_core.evidence import EvidenceCatalog
+    from relspec_core.calculations import Calculation
+    from relspec_core.evidence import Evidence, EvidenceCatalog
     from relspec_core.graph_inference import EdgeRequirement, TaskGraph
     from relspec_core.plan_catalog import PlanArtifact, PlanCatalog
 
@@ -25,12 +29,14 @@ class Freshness:
     Attributes:
         task: the task.
         stale: why it has to run; None where it has not.
-        inputs: the version of each evidence that it reads; less those that can't be read now.
+        inputs: the versions of what it reads of each evidence; less those that can't be read now.
+        by_inputs: whether it is stale only because something that it reads has another version.
     """
 
     task: str
     stale: str | None
-    inputs: Mapping[str, str]
+    inputs: Mapping[str, Versions]
+    by_inputs: bool = False
 
     @property
     def reason(self) -> str:
@@ -38,10 +44,41 @@ class Freshness:
         return self.stale or UNCHANGED
 
 
-def output_version(plan: PlanArtifact, inputs: Mapping[str, str]) -> str:
-    """The version of a table: what computes it, and the versions of what it was computed from."""
-    read = tuple((name, inputs[name]) for name in plan.deps.inputs)
-    return digest(("version", plan.fingerprint, plan.task.kind, read))
+def output_versions(plan: PlanArtifact, inputs: Mapping[str, Versions], *, build: str) -> Versions:
+    """The versions of a table: what computes its rows and columns, and the versions of what these come from.
+
+    Args:
+        plan: of the table.
+        inputs: the versions of what it reads of each evidence.
+        build: something that no other build has: a part of all that may come out differently each time.
+    """
+
+    def version(role: str, calculation: Calculation, *more: str) -> str:
+        read = []
+        for source in sorted(
+            calculation.inputs, key=lambda found: (found.evidence, isinstance(found, InputColumn), str(found))
+        ):
+            if source.evidence in inputs:
+                found = inputs[source.evidence]
+                column = source.column if isinstance(source, InputColumn) else None
+                read.append((source.evidence, column or "", found.rows if column is None else found.of(column)))
+        chance = build if calculation.volatile and not plan.task.deterministic else ""
+        return digest((role, calculation.hash, *more, tuple(read), chance))
+
+    rows = version("rows", plan.calculations.rows)
+    columns = {name: version("column", found, rows) for name, found in plan.calculations.columns.items()}
+    return Versions(rows=rows, columns=columns)
+
+
+def table_version(plan: PlanArtifact, versions: Versions) -> str:
+    """One version for all of a table."""
+    return digest(("version", plan.fingerprint, plan.task.kind, versions.rows, tuple(sorted(versions.columns.items()))))
+
+
+def own_calculations(plan: PlanArtifact) -> Versions:
+    """The plan's own part in the versions of its table."""
+    found = plan.calculations
+    return Versions(rows=found.rows.hash, columns={name: column.hash for name, column in found.columns.items()})
 
 
 def freshness(
@@ -49,7 +86,7 @@ def freshness(
     plans: PlanCatalog,
     *,
     evidence: EvidenceCatalog,
-    edge_version: Callable[[EdgeRequirement], str],
+    input_versions: Callable[[EdgeRequirement], Versions],
 ) -> dict[str, Freshness]:
     """For every task, upstream first, whether it is stale.
 
@@ -57,21 +94,25 @@ def freshness(
         graph: of the plans.
         plans: what the tasks compute now.
         evidence: what there is now.
-        edge_version: the version of a source as one of its readers sees it; asked only for edges that are met.
+        input_versions: the versions of a source as one of its readers sees it; asked only for edges that are met.
     """
-    versions: dict[str, str] = {}
+    versions: dict[str, Versions] = {}
     found: dict[str, Freshness] = {}
     for task in _upstream_first(graph):
-        inputs = {}
+        inputs: dict[str, Versions] = {}
         for edge in graph.edges_of(task):
             if graph.producer(edge.evidence) is not None:
-                inputs[edge.evidence] = versions[edge.evidence]
+                inputs[edge.evidence] = versions[edge.evidence].only(edge.columns)
             elif not check_edge(edge, evidence):
-                inputs[edge.evidence] = edge_version(edge)
-        found[task] = Freshness(task=task, stale=_why(graph, plans, task, inputs, evidence), inputs=inputs)
+                inputs[edge.evidence] = input_versions(edge)
+        now = {}
         for plan in plans.of_task(task):
             complete = all(name in inputs for name in plan.deps.inputs)
-            versions[plan.name] = output_version(plan, inputs) if complete else f"unknown until {task} is built"
+            unknown = f"unknown until {task} is built"
+            now[plan.name] = output_versions(plan, inputs, build=unknown) if complete else Versions(rows=unknown)
+        versions.update(now)
+        stale, by_inputs = _why(graph, plans, task, inputs=inputs, now=now, evidence=evidence)
+        found[task] = Freshness(task=task, stale=stale, inputs=inputs, by_inputs=by_inputs)
     return found
 
 
@@ -96,27 +137,89 @@ def _upstream_first(graph: TaskGraph) -> list[str]:
 
 
 def _why(
-    graph: TaskGraph, plans: PlanCatalog, task: str, inputs: Mapping[str, str], evidence: EvidenceCatalog
-) -> str | None:
-    """The first reason to run a task; the plainest first."""
+    graph: TaskGraph,
+    plans: PlanCatalog,
+    task: str,
+    *,
+    inputs: Mapping[str, Versions],
+    now: Mapping[str, Versions],
+    evidence: EvidenceCatalog,
+) -> tuple[str | None, bool]:
+    """The plainest reason to run a task, and whether it is only that it reads something that has another version."""
+    changed: list[str] = []
     for plan in plans.of_task(task):
         recorded = evidence.get(plan.name)
-        if recorded is None or recorded.fingerprint is None:
-            return f"'{plan.name}' does not exist yet"
-        if recorded.version is None:
-            return f"'{plan.name}' was changed by somebody else since it was built"
-        if recorded.fingerprint != plan.fingerprint:
-            return "its plan changed"
-        if recorded.kind != plan.task.kind:
-            return f"'{plan.name}' is a {recorded.kind} and is to be a {plan.task.kind}"
-        for name in plan.deps.inputs:
-            if recorded.inputs.get(name) != inputs.get(name):
-                return _changed(graph, task, name)
+        own = _own_reason(plan, recorded)
+        if own is not None or recorded is None:
+            return own, False
+        if recorded.versions != now[plan.name]:
+            changed += [
+                reason
+                for edge in graph.edges_of(task)
+                if edge.evidence in plan.deps.inputs
+                and (reason := _changed(graph, plans, edge, recorded, inputs.get(edge.evidence), evidence)) is not None
+            ] or [f"the versions of what '{plan.name}' was built from are not known"]
+    return next(iter(changed), None), bool(changed)
+
+
+def _own_reason(plan: PlanArtifact, recorded: Evidence | None) -> str | None:  # noqa: PLR0911 - one case for each reason
+    """Why a table has to be built whatever it reads."""
+    if recorded is None or recorded.fingerprint is None:
+        return f"'{plan.name}' does not exist yet"
+    if recorded.version is None or recorded.versions is None or recorded.calculations is None:
+        return f"'{plan.name}' was changed by somebody else since it was built"
+    if recorded.kind != plan.task.kind:
+        return f"'{plan.name}' is a {recorded.kind} and is to be a {plan.task.kind}"
+    before, now = recorded.calculations, own_calculations(plan)
+    if before.rows != now.rows:
+        return "its plan changed: other rows, by a filter, join, group, order or limit"
+    if set(before.columns) != set(now.columns):
+        gone, new = sorted(set(before.columns) - set(now.columns)), sorted(set(now.columns) - set(before.columns))
+        parts = [f"{word} {listed(names)}" for word, names in (("without", gone), ("with new", new)) if names]
+        return f"its plan changed: {' and '.join(parts)}"
+    other = [name for name, found in now.columns.items() if before.columns[name] != found]
+    if other:
+        return f"its plan changed: another calculation of {listed(other)}"
+    if recorded.fingerprint != plan.fingerprint:
+        return "its plan changed: another order of columns"
+    if plan.calculations.volatile and not plan.task.deterministic:
+        return f"it {plan.calculations.volatile}; declare the task deterministic if that does not matter"
     return None
 
 
-def _changed(graph: TaskGraph, task: str, evidence: str) -> str:
-    (edge,) = (edge for edge in graph.edges_of(task) if edge.evidence == evidence)
-    producer = graph.producer(evidence)
-    what = f", which task '{producer}' computes anew" if producer is not None else ", which changed"
-    return f"reads {edge.needs} of '{evidence}'{what}"
+def _changed(
+    graph: TaskGraph,
+    plans: PlanCatalog,
+    edge: EdgeRequirement,
+    recorded: Evidence,
+    now: Versions | None,
+    evidence: EvidenceCatalog,
+) -> str | None:
+    """What has another version than it had, of one evidence that a task reads."""
+    before = recorded.inputs.get(edge.evidence)
+    if before is None or now is None:
+        return f"reads {edge.needs} of '{edge.evidence}', of which no version is known"
+    columns = [column for column in edge.columns if before.of(column) != now.of(column)]
+    if not columns and before.rows == now.rows:
+        return None
+    what = ", ".join(f"{edge.evidence}.{column}" for column in columns) or f"the rows of {edge.evidence}"
+    return f"reads {what}, {_how(graph, plans, edge.evidence, columns, evidence)}"
+
+
+def _how(graph: TaskGraph, plans: PlanCatalog, name: str, columns: list[str], evidence: EvidenceCatalog) -> str:
+    """How columns of an evidence came to have other versions."""
+    producer = graph.producer(name)
+    if producer is None:
+        return "which changed"
+    written = evidence.get(name)
+    if written is None or written.calculations is None:
+        return f"which task '{producer}' builds anew"
+    plan = plans[name]
+    before, now = written.calculations, own_calculations(plan)
+    if before.rows != now.rows:
+        return "whose rows are chosen anew"
+    if any(before.of(column) != now.of(column) for column in columns):
+        return "whose calculation changed"
+    if plan.calculations.volatile and not plan.task.deterministic:
+        return f"which may come out differently each time: it {plan.calculations.volatile}"
+    return f"which task '{producer}' builds anew"

@@ -40,6 +40,8 @@ class TaskSpec:
         tags: free labels.
         group: for showing and selecting together.
         cron: five fields; when the task is due by itself.
+        deterministic: the author's word that the same inputs give the same table, although relspec doubts it.
+        early_cutoff: whether readers are left alone where a build of this task gives them what they read before.
         location: where the builder stands; found, not given.
     """
 
@@ -52,6 +54,8 @@ class TaskSpec:
     tags: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     group: str | None = field(default=None, kw_only=True)
     cron: str | None = field(default=None, kw_only=True)
+    deterministic: bool = field(default=False, kw_only=True)
+    early_cutoff: bool = field(default=True, kw_only=True)
     location: SourceLocation | None = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -227,10 +231,12 @@ def task(
     tags: Mapping[str, str] | None = None,
     group: str | None = None,
     cron: str | None = None,
+    deterministic: bool = False,
+    early_cutoff: bool = True,
 ) -> Callable[[Builder], TaskSpec]: ...
 
 
-def task(
+def task(  # noqa: PLR0913 - as many as a TaskSpec has attributes
     build: Builder | None = None,
     /,
     *,
@@ -242,6 +248,8 @@ def task(
     tags: Mapping[str, str] | None = None,
     group: str | None = None,
     cron: str | None = None,
+    deterministic: bool = False,
+    early_cutoff: bool = True,
 ) -> TaskSpec | Callable[[Builder], TaskSpec]:
     """A function ``(ctx) -> ibis.Table`` as a task, with or without arguments to the decorator.
 
@@ -259,6 +267,8 @@ def task(
             tags=dict(tags or {}),
             group=group,
             cron=cron,
+            deterministic=deterministic,
+            early_cutoff=early_cutoff,
         )
 
     return decorate if build is None else decorate(build)

@@ -18,7 +18,7 @@ from relspec_core.live_tables import LiveTables
 from relspec_core.names import quoted_column, quoted_name, quoted_text, table_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Sequence
 
     from ibis.backends import BaseBackend
 
@@ -184,13 +184,24 @@ class Warehouse:
         ((rows,),) = self.rows(f"SELECT count(*) FROM {quoted_name(name, dialect=DIALECT)}")  # noqa: S608 - quoted
         return rows
 
-    def content(self, name: str, columns: Iterable[str]) -> str:
-        """The row count and an order-free digest of these columns together; equal rows do not cancel out. One scan."""
-        listing = ", ".join(quoted_column(column, dialect=DIALECT) for column in columns)
-        total = f"sum(hash({listing})::HUGEINT)" if listing else "0"
-        query = f"SELECT count(*), {total} FROM {quoted_name(name, dialect=DIALECT)}"  # noqa: S608 - names are quoted
-        ((rows, found),) = self.rows(query)
-        return f"{rows}:{found}"
+    def counts(self, names: Iterable[str]) -> dict[str, int]:
+        """The number of rows of each table."""
+        found = list(names)
+        if not found:
+            return {}
+        tables = " UNION ALL ".join(f"SELECT count(*) FROM {quoted_name(name, dialect=DIALECT)}" for name in found)  # noqa: S608 - quoted
+        return dict(zip(found, (rows for (rows,) in self.rows(tables)), strict=True))
+
+    def contents(self, name: str, groups: Sequence[Sequence[str]]) -> list[str]:
+        """For each group of columns the row count and a digest of them together, whatever the order of rows; one scan.
+
+        Equal rows do not cancel each other out.
+        """
+        listings = [", ".join(quoted_column(column, dialect=DIALECT) for column in columns) for columns in groups]
+        totals = [f"sum(hash({listing})::HUGEINT)" if listing else "0" for listing in listings]
+        query = f"SELECT {', '.join(['count(*)', *totals])} FROM {quoted_name(name, dialect=DIALECT)}"  # noqa: S608 - quoted
+        ((rows, *found),) = self.rows(query)
+        return [f"{rows}:{total}" for total in found]
 
 
 def connect(database: str | Path, *, read_only: bool = False) -> DuckDBBackend:

@@ -55,7 +55,7 @@ class Recipe:
             with suppress(IbisError):  # what Ibis itself refuses is no step
                 table = with_int(step(table, other, picks))
         if len(table.columns) > MOST_COLUMNS:
-            table = table.select(*table.columns[: MOST_COLUMNS - 1], ints(table)[-1])
+            table = table.select(*dict.fromkeys([*table.columns[: MOST_COLUMNS - 1], ints(table)[-1]]))
         if not self.split:
             return table
         return dict(zip(self.outputs, (table, table.filter(table[ints(table)[0]] > 1)), strict=True))

@@ -5,6 +5,7 @@ import pytest
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
 from relspec_core import Evidence
+from relspec_core.evidence import Versions
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.warehouse import Warehouse
 from tests.catalogs import Project, sql_task
@@ -32,7 +33,11 @@ def test_a_record_comes_back_as_it_was_written(warehouse: Warehouse) -> None:
         task="it's a task",
         kind="view",
         fingerprint="f",
-        inputs={"b": "2", "a": "1"},
+        versions=Versions(rows="r", columns={"Weird Col": "w"}),
+        calculations=Versions(rows="c"),
+        inputs={"b": Versions(rows="2", columns={"x": "3"}), "a": Versions(rows="1")},
+        digests={"Weird Col, d": "3:12"},
+        input_digests={"b": "4:13"},
         reads={"a": {"id": "BIGINT"}, "b": {}},
         built_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
         seconds=0.5,

@@ -5,7 +5,8 @@ import pytest
 from ibis import _
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
-from relspec_core import RunReport, SourceSpec, TaskBuildContext
+from relspec_core import RunReport, SourceSpec, TaskBuildContext, run
+from relspec_core.errors import UnknownColumnError
 from relspec_core.staleness import UNCHANGED
 from tests.catalogs import Project, sql_task, task_of
 
@@ -38,9 +39,9 @@ def test_an_edited_filter_is_built_again_with_what_depends_on_it(project: Projec
     project.edit("paid", "SELECT id, customer, amount FROM orders WHERE amount > 20")
     report = project.run()
     assert report.ran == {
-        "paid": "its plan changed",
-        "spent": "reads amount, customer of 'paid', which task 'paid' computes anew",
-        "mart": "reads customer, total of 'spent', which task 'spent' computes anew",
+        "paid": "its plan changed: other rows, by a filter, join, group, order or limit",
+        "spent": "reads paid.amount, paid.customer, whose rows are chosen anew",
+        "mart": "reads spent.customer, spent.total, which task 'spent' builds anew",
     }
     assert tuple(report.skipped) == ("how_many", "notes")
     assert project.sql("SELECT sum(total) FROM mart") == [(120,)]
@@ -56,7 +57,7 @@ def test_an_edited_constant_in_ibis_is_built_again(project: Project) -> None:
     project.tasks["scaled"] = task_of(lambda ctx: ctx.table("orders").select(x=_.amount * 2), "scaled")
     assert tuple(project.run().ran) == ("scaled",)
     project.edit("scaled", lambda ctx: ctx.table("orders").select(x=_.amount * 3))
-    assert project.run().ran == {"scaled": "its plan changed"}
+    assert project.run().ran == {"scaled": "its plan changed: another calculation of 'x'"}
 
 
 def test_an_edited_python_function_is_built_again(project: Project) -> None:
@@ -70,7 +71,7 @@ def test_an_edited_python_function_is_built_again(project: Project) -> None:
 
     assert tuple(scaled(2).ran) == ("scaled",)
     assert tuple(scaled(2).ran) == ()
-    assert scaled(3).ran == {"scaled": "its plan changed"}
+    assert scaled(3).ran == {"scaled": "its plan changed: another calculation of 'x'"}
     assert project.sql("SELECT sum(x) FROM scaled") == [(450,)]
 
 
@@ -91,7 +92,12 @@ def test_an_edited_parameter_is_built_again_where_the_plan_holds_it(project: Pro
         pytest.param("UPDATE orders SET amount = 11 WHERE id = 1", ("paid", "spent", "mart"), id="another column"),
         pytest.param("UPDATE customers SET name = 'x' WHERE customer = 1", ("mart",), id="another table"),
         pytest.param(
-            "INSERT INTO orders VALUES (9, 0, 0, 'n9')", ("how_many", "notes", "paid", "spent", "mart"), id="a new row"
+            "INSERT INTO orders VALUES (9, 0, 90, 'n9')", ("how_many", "notes", "paid", "spent", "mart"), id="a new row"
+        ),
+        pytest.param(
+            "INSERT INTO orders VALUES (9, 0, 0, 'n9')",
+            ("how_many", "notes", "paid"),
+            id="a new row that is filtered out",
         ),
         pytest.param("ALTER TABLE orders ADD COLUMN unread INTEGER DEFAULT 3", (), id="a new column"),
         pytest.param(
@@ -114,9 +120,9 @@ def test_exactly_the_readers_of_a_changed_column_and_theirs_are_built(
 
 def test_the_reason_names_the_columns_and_the_source_that_changed(project: Project) -> None:
     project.sql("UPDATE orders SET note = 'x' WHERE id = 1")
-    assert project.run().ran == {"notes": "reads note of 'orders', which changed"}
+    assert project.run().ran == {"notes": "reads orders.note, which changed"}
     project.sql("DELETE FROM orders WHERE id = 0")
-    assert project.run().ran["how_many"] == "reads its rows, no column of 'orders', which changed"
+    assert project.run().ran["how_many"] == "reads the rows of orders, which changed"
 
 
 def test_a_dropped_column_blocks_exactly_its_readers_and_theirs(project: Project) -> None:
@@ -189,7 +195,12 @@ def test_a_renamed_output_is_built_with_its_readers(project: Project) -> None:
 def test_a_new_task_between_two_is_built_with_those_after_it(project: Project) -> None:
     project.tasks["checked"] = sql_task("SELECT * FROM paid WHERE id < 100", "checked")
     project.edit("spent", "SELECT customer, sum(amount) AS total FROM checked GROUP BY customer")
-    assert tuple(project.run().ran) == ("checked", "spent", "mart")
+    report = project.run()
+    assert tuple(report.ran) == ("checked", "spent")
+    assert (
+        report.skipped["mart"]
+        == "reads spent.customer, spent.total, whose rows are chosen anew, but came out as it was"
+    )
 
 
 def test_a_table_whose_task_is_renamed_is_left_as_it_is(project: Project) -> None:
@@ -208,7 +219,7 @@ def test_two_outputs_are_built_together_when_one_changes(con: DuckDBBackend) -> 
     project = Project(con, task_of(halves, "split"), sql_task("SELECT count(*) AS n FROM ids", "n"))
     project.run(params={"least": 10})
     report = project.run(params={"least": 20})
-    assert report.ran["split"] == "its plan changed"
+    assert report.ran["split"].startswith("its plan changed")
     assert project.sql("SELECT count(*) FROM big") == [(3,)]
 
 
@@ -225,3 +236,145 @@ def test_a_run_on_a_reopened_database_knows_what_earlier_runs_did(tmp_path: obje
         project = Project(con, sql_task("SELECT 1 AS a", "one"), sql_task("SELECT a FROM one", "two"))
         assert tuple(project.run().ran) == expected
         con.disconnect()
+
+
+# -- columns -----------------------------------------------------------------------------------------------------------
+
+STG_ORDERS = "SELECT order_id, customer_id, amount, upper(note) AS note FROM raw_orders"
+
+
+@pytest.fixture
+def shop(con: DuckDBBackend) -> Project:
+    con.con.execute(
+        "CREATE TABLE raw_orders AS SELECT range AS order_id, range % 3 AS customer_id, range * 10 AS amount, "
+        "'n' || range AS note FROM range(9)"
+    )
+    con.con.execute("CREATE TABLE raw_customers AS SELECT range AS customer_id, 'c' || range AS name FROM range(4)")
+    project = Project(
+        con,
+        sql_task(STG_ORDERS, "stg_orders"),
+        sql_task("SELECT customer_id, sum(amount) AS revenue FROM stg_orders GROUP BY customer_id", "revenue"),
+        sql_task("SELECT order_id, note FROM stg_orders", "notes"),
+        sql_task("SELECT name, revenue FROM raw_customers LEFT JOIN revenue USING (customer_id)", "directory"),
+    )
+    assert tuple(project.run().ran) == ("stg_orders", "notes", "revenue", "directory")
+    return project
+
+
+def test_another_calculation_of_a_column_reruns_its_task_and_its_readers_and_nothing_else(shop: Project) -> None:
+    shop.edit("stg_orders", STG_ORDERS.replace("upper", "lower"))
+    report = shop.run()
+    assert report.ran == {
+        "stg_orders": "its plan changed: another calculation of 'note'",
+        "notes": "reads stg_orders.note, whose calculation changed",
+    }
+    assert report.skipped == {"revenue": UNCHANGED, "directory": UNCHANGED}
+
+
+def test_a_renamed_column_stops_before_anything_runs_and_names_its_readers(shop: Project) -> None:
+    shop.edit("stg_orders", STG_ORDERS.replace("amount", "amount AS amt"))
+    with pytest.raises(UnknownColumnError) as raised:
+        shop.run()
+    message = str(raised.value)
+    assert "revenue" in message
+    assert "'amt'" in message
+    assert shop.sql(
+        "SELECT count(*) FROM duckdb_columns() WHERE table_name = 'stg_orders' AND column_name = 'amt'"
+    ) == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        STG_ORDERS + " -- as they come",
+        STG_ORDERS.replace("FROM raw_orders", "FROM raw_orders AS o"),
+        "WITH o AS (FROM raw_orders) SELECT order_id, customer_id, amount, upper(note) AS note FROM o",
+    ],
+)
+def test_another_way_of_writing_a_task_reruns_nothing(shop: Project, text: str) -> None:
+    shop.edit("stg_orders", text)
+    shop.tasks = dict(reversed(shop.tasks.items()))
+    assert shop.run().ran == {}
+
+
+def test_a_filter_reruns_all_that_read_other_rows(shop: Project) -> None:
+    shop.edit("stg_orders", STG_ORDERS + " WHERE order_id > 0")
+    assert tuple(shop.run().ran) == ("stg_orders", "notes", "revenue")  # order 0 has no amount: revenue comes out alike
+    shop.edit("stg_orders", STG_ORDERS + " WHERE order_id > 2")
+    assert tuple(shop.run().ran) == ("stg_orders", "notes", "revenue", "directory")
+
+
+def test_a_dropped_source_column_blocks_its_readers_before_anything_is_touched(shop: Project) -> None:
+    before = shop.sql("SELECT name, built_at FROM relspec.evidence ORDER BY name")
+    shop.sql("ALTER TABLE raw_orders DROP COLUMN note")
+    report = shop.run()
+    assert (report.ran, report.failed) == ({}, {})
+    assert "raw_orders.note" in report.blocked["stg_orders"]
+    assert shop.sql("SELECT name, built_at FROM relspec.evidence ORDER BY name") == before
+
+
+def test_a_column_that_is_added_reruns_its_task_alone(shop: Project) -> None:
+    shop.edit("stg_orders", STG_ORDERS.replace("amount,", "amount, amount * 2 AS double,"))
+    report = shop.run()
+    assert report.ran == {"stg_orders": "its plan changed: with new 'double'"}
+
+
+# -- contents ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_comes_out_as_it_was_stops_the_rebuild_there(shop: Project) -> None:
+    shop.edit("stg_orders", STG_ORDERS.replace("amount,", "amount + 0 AS amount,"))
+    report = shop.run()
+    assert tuple(report.ran) == ("stg_orders",)
+    assert report.skipped["revenue"] == "reads stg_orders.amount, whose calculation changed, but came out as it was"
+    assert (
+        report.skipped["directory"] == "reads revenue.revenue, which task 'revenue' builds anew, but came out as it was"
+    )
+    assert shop.run().ran == {}
+
+
+def test_contents_are_not_compared_where_the_author_or_the_caller_says_so(shop: Project) -> None:
+    shop.edit("stg_orders", STG_ORDERS.replace("amount,", "amount + 0 AS amount,"), early_cutoff=False)
+    assert tuple(shop.run().ran) == ("stg_orders", "revenue")
+    shop.edit("stg_orders", STG_ORDERS.replace("amount,", "amount - 0 AS amount,"), early_cutoff=True)
+    report = run(shop.catalog, backend=shop.con, quiet=True, cutoff_rows=3)
+    assert tuple(report.ran) == ("stg_orders", "revenue")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("SELECT order_id, random() AS r FROM raw_orders", "it calls rand"),
+        ("SELECT order_id, now() AS r FROM raw_orders", "it calls"),
+        ("SELECT order_id FROM raw_orders LIMIT 3", "it takes some rows by LIMIT without an order"),
+        ("SELECT any_value(order_id) AS x FROM raw_orders", "it calls any_value without an order"),
+        ("SELECT row_number() OVER () AS x FROM raw_orders", "over a window without an order"),
+        ("SELECT order_id FROM raw_orders USING SAMPLE 3", "it takes a sample"),
+    ],
+)
+def test_what_may_come_out_differently_is_built_each_time_unless_its_author_says_otherwise(
+    shop: Project, text: str, reason: str
+) -> None:
+    shop.tasks["chance"] = sql_task(text, "chance")
+    shop.run()
+    ran = shop.run().ran
+    assert tuple(ran) == ("chance",)
+    assert reason in ran["chance"]
+    shop.edit("chance", text, deterministic=True)
+    assert tuple(shop.run().ran) in ((), ("chance",))
+    assert shop.run().ran == {}
+
+
+def test_readers_of_what_comes_out_differently_are_built_only_where_they_read_that(shop: Project) -> None:
+    shop.tasks["chance"] = sql_task("SELECT order_id, random() AS r FROM raw_orders", "chance")
+    shop.tasks["ids"] = sql_task("SELECT order_id FROM chance", "ids")
+    shop.tasks["values"] = sql_task("SELECT r FROM chance", "values")
+    shop.run()
+    report = shop.run()
+    assert tuple(report.ran) == ("chance", "values")
+    assert report.skipped["ids"] == UNCHANGED
+
+
+def test_rows_that_somebody_else_added_or_took_away_are_noticed(shop: Project) -> None:
+    shop.sql("DELETE FROM revenue WHERE customer_id = 1")
+    assert shop.run().ran == {"revenue": "'revenue' was changed by somebody else since it was built"}

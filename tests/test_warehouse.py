@@ -71,7 +71,7 @@ def test_a_table_has_the_schema_that_is_asked_for(warehouse: Warehouse) -> None:
 
 def content(warehouse: Warehouse, rows: str, columns: tuple[str, ...] = ("a", "b")) -> str:
     warehouse.execute(f"CREATE OR REPLACE TABLE t AS SELECT * FROM (VALUES {rows}) AS v(a, b)")
-    return warehouse.content("t", columns)
+    return warehouse.contents("t", [list(columns)])[0]
 
 
 def test_a_digest_of_contents_ignores_the_order_of_rows(warehouse: Warehouse) -> None:
@@ -97,7 +97,7 @@ def test_a_digest_of_no_column_counts_rows(warehouse: Warehouse) -> None:
 
 def test_a_digest_of_an_empty_table_is_a_digest(warehouse: Warehouse) -> None:
     warehouse.execute("CREATE TABLE nothing (a INTEGER)")
-    assert warehouse.content("nothing", ["a"]) == warehouse.content("nothing", ["a"])
+    assert warehouse.contents("nothing", [["a"]]) == warehouse.contents("nothing", [["a"]])
 
 
 def test_a_file_is_created_with_its_folder(tmp_path: Path) -> None:
