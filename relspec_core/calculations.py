@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from relspec_core.column_flow import Input, InputColumn
-from relspec_core.expression_walk import has_aggregate
+from relspec_core.expression_walk import has_aggregate, has_set_returning
 from relspec_core.fingerprint import Token, digest
 from relspec_core.volatility import unordered_limit, volatile
 
@@ -32,7 +32,6 @@ SELECT_PARTS = frozenset(
     {"expressions", "from", "from_", "joins", "laterals", "windows", "where", "group", "having", "qualify", "distinct"}
 )
 ITEM_PARTS = frozenset({"this", "db", "catalog", "joins", "expression"})
-SET_RETURNING = (exp.UDTF, exp.Explode)
 FOLDED: Mapping[str, Callable[[int, int], int]] = {"add": operator.add, "sub": operator.sub, "mul": operator.mul}
 LARGEST = 2**31
 
@@ -153,7 +152,7 @@ class _Hashes:
         if clauses or len(scope.sources) != 1 or self._items(node, scope):
             return False
         projections = [self._walk.origins[part].node for part in origin.parts]
-        return not any(has_aggregate(projection) or projection.find(*SET_RETURNING) for projection in projections)
+        return not any(has_aggregate(projection) or has_set_returning(projection) for projection in projections)
 
     def _token(self, node: int) -> Token:
         source = self._walk.flow.source(node)
@@ -210,7 +209,7 @@ class _Hashes:
             *(tuple(sorted(self._terms(node.args.get(clause), scope), key=digest)) for clause in ("having", "qualify")),
             self._distinct(node, scope, origin.parts),
             str(any(has_aggregate(projection) for _, projection in projections)),
-            tuple(self.of(part) for part, projection in projections if projection.find(*SET_RETURNING)),
+            tuple(self.of(part) for part, projection in projections if has_set_returning(projection)),
             *self._args(node, scope, leave=SELECT_PARTS),
         )
 
@@ -373,9 +372,7 @@ class _Hashes:
         return ("elsewhere", rows)
 
     def _window(self, node: exp.Window, scope: Scope) -> Token:
-        name = node.args.get("alias")
-        named = scope.window(name.name) if isinstance(name, exp.Identifier) else None
-        inherited = () if named is None else self._args(named, scope, leave=frozenset({"this"}))
+        inherited = [self._args(named, scope, leave=frozenset({"this"})) for named in scope.inherited(node)]
         return ("window", *self._args(node, scope), *inherited)
 
     def _rows_of(self, query: exp.Expr) -> Token:

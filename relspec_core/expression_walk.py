@@ -8,12 +8,13 @@ from typing import TypeAlias
 from sqlglot import exp
 
 from relspec_core.column_flow import Use
+from relspec_core.engine_functions import is_aggregate, is_set_returning
 from relspec_core.pivots import CATEGORY_MARK
 from relspec_core.query_flow import QueryFlow
 from relspec_core.query_scope import ColumnProblem, Relation, Scope
 
 VALUE_ORDER_AGGREGATES = (exp.PercentileCont, exp.PercentileDisc, exp.Quantile, exp.Mode)
-NAVIGATION = (exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue, exp.NthValue)
+ALIAS_TERMS = (exp.Ordered, exp.Distinct, exp.Tuple)
 SUBQUERIES = (exp.Select, exp.SetOperation)
 
 QueryVisit: TypeAlias = Callable[[exp.Expr, Mapping[str, Relation], Scope | None], Relation]
@@ -104,7 +105,7 @@ class ExpressionWalk:
                 pass
             case exp.Dot() if isinstance(node.expression, exp.Star):
                 go(node.this, made)
-            case exp.AggFunc() if not isinstance(node, NAVIGATION):
+            case exp.AggFunc() | exp.Anonymous() if is_aggregate(node):
                 go(node.iter_expressions(), use.through(Use.AGGREGATION))
             case exp.Lambda() | exp.Comprehension():
                 bound = _bound_names(node)
@@ -122,14 +123,11 @@ class ExpressionWalk:
 
     def _window(self, node: exp.Window, owner: int, use: Use, scope: Scope) -> None:
         self.visit(node.this, owner, use, scope)
-        name = node.args.get("alias")
-        named = scope.window(name.name) if isinstance(name, exp.Identifier) else None
         keys = use.through(Use.WINDOW)
-        for window in (node, named):
-            if window is not None:
-                self.visit(window.args.get("partition_by"), owner, keys, scope)
-                self.visit(window.args.get("order"), owner, keys, scope)
-                self.visit(window.args.get("spec"), owner, keys, scope)
+        for window in (node, *scope.inherited(node)):
+            self.visit(window.args.get("partition_by"), owner, keys, scope)
+            self.visit(window.args.get("order"), owner, keys, scope)
+            self.visit(window.args.get("spec"), owner, keys, scope)
 
     def _subquery(self, node: exp.Expr, owner: int, use: Use, scope: Scope, *, values: bool = True) -> None:
         relation = self._query(node, scope.ctes, scope)
@@ -164,7 +162,7 @@ class ExpressionWalk:
             relation = scope.source(node.table)
             if relation is not None:
                 self._found.needs_all(owner, relation, use, "the query selects columns by a pattern")
-        elif not node.table and node.name in aliases:
+        elif not node.table and node.name in aliases and self._means_alias(node, aliases, scope):
             if aliases[node.name] >= 0:
                 self._found.flow.needs(owner, aliases[node.name], use)
                 self._found.targets[id(node)] = aliases[node.name]
@@ -175,6 +173,19 @@ class ExpressionWalk:
             if found is not None:
                 self._found.flow.needs(owner, found, use)
                 self._found.fields.setdefault((owner, found), set()).add(_field_path(node))
+
+    def _means_alias(self, node: exp.Column, aliases: Mapping[str, int], scope: Scope) -> bool:
+        """Whether a name means an output: always where it stands alone, else where no column has that name.
+
+        A column that is meant is given its table, in place.
+        """
+        if aliases[node.name] < 0 or isinstance(node.parent, ALIAS_TERMS):
+            return True
+        owners = [alias for alias, relation in scope.sources.items() if node.name in relation.names]
+        if len(owners) != 1:
+            return True
+        node.set("table", exp.to_identifier(owners[0], quoted=True))
+        return False
 
     def _resolve(self, node: exp.Column, scope: Scope) -> int | None:
         if node.table:
@@ -219,10 +230,13 @@ def _field_path(node: exp.Column) -> tuple[str, ...]:
 def has_aggregate(node: exp.Expr) -> bool:
     """Whether an expression aggregates rows, in itself and not over a window or in a subquery."""
     return any(
-        isinstance(found, exp.AggFunc) and not _is_windowed(found)
-        for found in node.walk(prune=is_query)
-        if not is_query(found)
+        is_aggregate(found) and not _is_windowed(found) for found in node.walk(prune=is_query) if not is_query(found)
     )
+
+
+def has_set_returning(node: exp.Expr) -> bool:
+    """Whether an expression makes many rows of one, in itself and not in a subquery."""
+    return any(is_set_returning(found) for found in node.walk(prune=is_query) if not is_query(found))
 
 
 def _is_windowed(node: exp.Expr) -> bool:

@@ -16,7 +16,8 @@ from sqlglot.optimizer.qualify_columns import qualify_columns, quote_identifiers
 from sqlglot.optimizer.qualify_tables import qualify_tables
 from sqlglot.schema import MappingSchema
 
-from relspec_core.expression_walk import has_aggregate
+from relspec_core.expression_walk import has_aggregate, has_set_returning
+from relspec_core.method_calls import spell_out_calls
 from relspec_core.names import NameIndex, from_table, table_parts
 from relspec_core.pivots import rewrite_pivots
 from relspec_core.query_flow import QueryFlow
@@ -79,6 +80,9 @@ def read_tables(query: exp.Expr) -> tuple[str, ...]:
 
 def rename_tables(query: exp.Expr, find: Callable[[str], str | None]) -> None:
     """Give each table that a query reads its declared spelling, in place; the text's own name stays as its alias."""
+    if any(table.db for table in query.find_all(exp.Table)):
+        _make_way_for_tables(query)
+        _alias_tables(query)
     for table in list(query.find_all(exp.Table)):
         if not isinstance(table.this, exp.Identifier) or _is_cte(table):
             continue
@@ -89,6 +93,20 @@ def rename_tables(query: exp.Expr, find: Callable[[str], str | None]) -> None:
                 table.set("alias", exp.TableAlias(this=exp.to_identifier(table.name, quoted=True)))
             for key, name in zip(("this", "db", "catalog"), _padded(declared), strict=True):
                 table.set(key, exp.to_identifier(name, quoted=True) if name else None)
+
+
+def _make_way_for_tables(query: exp.Expr) -> None:
+    """Rename, in place, common table expressions of the name of a table that is read by its schema's name."""
+    tables = list(query.find_all(exp.Table))
+    read = {table.name.casefold() for table in tables if table.db}
+    for table in tables:
+        if table.name.casefold() in read and _is_cte(table):
+            if not table.alias:
+                table.set("alias", exp.TableAlias(this=exp.to_identifier(table.name, quoted=True)))
+            table.set("this", exp.to_identifier(f"{table.name}_expression", quoted=True))
+    for cte in query.find_all(exp.CTE):
+        if cte.alias.casefold() in read:
+            cte.args["alias"].set("this", exp.to_identifier(f"{cte.alias}_expression", quoted=True))
 
 
 def _padded(name: str) -> tuple[str | None, ...]:
@@ -138,9 +156,9 @@ def plan_tree(
         UnresolvedColumns: with every column that is unknown or ambiguous.
         UnqualifiableQuery: where SQLGlot gives up.
     """
+    spell_out_calls(query)
     rewrite_pivots(query)
     columns = _spell(query, schemas, dialect)
-    _forget_values_of_exists(query)
     _drop_doubled_parentheses(query)
     spelled = {name: {column: schemas[name][true] for column, true in found.items()} for name, found in columns.items()}
     spell_out_patterns(query, columns)
@@ -148,6 +166,7 @@ def plan_tree(
         mark_using_joins(query, columns)
         query = _qualified(query, spelled, dialect)
         settle_using_joins(query)
+        _forget_values_of_exists(query)
     if names is not None:
         _name_outputs(query, names)
     root, walk = walk_query(query, columns, dialect=dialect)
@@ -155,6 +174,8 @@ def plan_tree(
         raise UnresolvedColumns(walk.problems)
     live = walk.flow.live([root.rows, *root.all_nodes])
     _prune(walk, live)
+    if dialect == "duckdb":
+        _unnest_structs(query)
     return PlanTree(ast=query, root=root, walk=walk, live=live)
 
 
@@ -179,19 +200,45 @@ def _spell(query: exp.Expr, schemas: Mapping[str, Mapping[str, str]], dialect: s
 
 
 def _alias_tables(query: exp.Expr) -> None:
-    """Give each input table the alias by which its columns go, and take its schema's name off those columns."""
-    places = set()
-    for table in query.find_all(exp.Table):
-        if isinstance(table.this, exp.Identifier) and not _is_cte(table):
-            places.add((table.db.casefold(), table.name.casefold()))
-            if not table.alias:
-                alias = table.args.get("alias") or exp.TableAlias()
-                alias.set("this", exp.to_identifier(table.name, quoted=True))
-                table.set("alias", alias)
+    """Give each input table the alias by which its columns go, and take its schema's name off those columns.
+
+    Where tables of several schemas share a name, the schema's name stays a part of the alias.
+    """
+    tables = [
+        found for found in query.find_all(exp.Table) if isinstance(found.this, exp.Identifier) and not _is_cte(found)
+    ]
+    schemas: dict[str, set[str]] = {}
+    for table in tables:
+        schemas.setdefault(table.name.casefold(), set()).add(table.db.casefold())
+    aliases: dict[tuple[str, str], str] = {}
+    for table in tables:
+        shared = len(schemas[table.name.casefold()]) > 1
+        alias = f"{table.db}.{table.name}" if shared and table.db else table.name
+        aliases[table.db.casefold(), table.name.casefold()] = alias
+        if not table.alias:
+            given = table.args.get("alias") or exp.TableAlias()
+            given.set("this", exp.to_identifier(alias, quoted=True))
+            table.set("alias", given)
+            if alias != table.name:
+                _requalify(table, alias)
     for column in query.find_all(exp.Column):
-        if column.db and (column.db.casefold(), column.table.casefold()) in places:
+        alias = aliases.get((column.db.casefold(), column.table.casefold()))
+        if column.db and alias is not None:
+            column.set("table", exp.to_identifier(alias, quoted=True))
             column.set("db", None)
             column.set("catalog", None)
+
+
+def _requalify(table: exp.Table, alias: str) -> None:
+    """Let the columns that go by a table's bare name in its SELECT go by its alias, in place."""
+    select = table.find_ancestor(exp.Select)
+    for column in select.find_all(exp.Column) if select is not None else ():
+        if (
+            not column.db
+            and column.table.casefold() == table.name.casefold()
+            and column.find_ancestor(exp.Select) is select
+        ):
+            column.set("table", exp.to_identifier(alias, quoted=True))
 
 
 def _names_table(identifier: exp.Identifier) -> bool:
@@ -212,10 +259,15 @@ def _forget_values_of_exists(query: exp.Expr) -> None:
     for exists in query.find_all(exp.Exists):
         select = exists.this.unnest() if isinstance(exists.this, exp.Subquery) else exists.this
         plain = isinstance(select, exp.Select) and not any(
-            select.args.get(key) for key in ("distinct", "group", "having")
+            select.args.get(key) for key in ("distinct", "group", "having", "limit", "offset")
         )
-        if plain and not any(has_aggregate(projection) for projection in select.expressions):
-            select.set("expressions", [exp.alias_(exp.Literal.number(1), "_")])
+        if (
+            plain
+            and not any(map(has_aggregate, select.expressions))
+            and not any(map(has_set_returning, select.expressions))
+        ):
+            select.set("expressions", [exp.alias_(exp.Literal.number(1), "_", quoted=True)])
+            select.set("order", None)
 
 
 def _qualified(query: exp.Query, schemas: Mapping[str, Mapping[str, str]], dialect: str) -> exp.Query:
@@ -249,6 +301,12 @@ def _spell_out_grouping_sets(query: exp.Expr) -> None:
         for number in list(sets.find_all(exp.Literal)):
             if select is not None and number.is_int and isinstance(number.parent, GROUPINGS):
                 number.replace(select.expressions[int(number.this) - 1].unalias().copy())
+    for group in query.find_all(exp.Group):
+        for number in [key for key in group.expressions if isinstance(key, exp.Literal) and key.is_int]:
+            output = group.parent.expressions[int(number.this) - 1].unalias() if group.parent is not None else number
+            # A constant that stands alone would be a position again.
+            kind = exp.DataType.build("VARCHAR" if isinstance(output, exp.Literal) and output.is_string else "INT")
+            number.replace(exp.Cast(this=output.copy(), to=kind) if isinstance(output, exp.Literal) else output.copy())
 
 
 def _name_outputs(query: exp.Query, names: Sequence[str]) -> None:
@@ -267,6 +325,13 @@ def _name_outputs(query: exp.Query, names: Sequence[str]) -> None:
             projection.set("alias", exp.to_identifier(name, quoted=True))
 
 
+def _unnest_structs(query: exp.Expr) -> None:
+    """Write ``column.*`` as DuckDB takes it with the column's table before it, in place."""
+    for dot in list(query.find_all(exp.Dot)):
+        if isinstance(dot.expression, exp.Star) and not any(dot.expression.args.values()):
+            dot.replace(exp.Explode(this=dot.this.copy()))
+
+
 def _prune(walk: QueryFlow, live: frozenset[int]) -> None:
     """Drop, in place, outputs that nothing reads and common table expressions whose rows nothing reads."""
     for select, rows, outputs in walk.selects:
@@ -275,7 +340,8 @@ def _prune(walk: QueryFlow, live: frozenset[int]) -> None:
         kept = [projection for projection, output in zip(select.expressions, outputs, strict=True) if output in live]
         if len(kept) == len(outputs):
             continue
-        grouped = select.args.get("group") is not None
+        group = select.args.get("group")
+        grouped = group is not None and not (group.args.get("all") and all(map(has_aggregate, select.expressions)))
         if not grouped and any(map(has_aggregate, select.expressions)) and not any(map(has_aggregate, kept)):
             kept.append(exp.alias_(exp.Count(this=exp.Star()), "_", quoted=True))
         select.set("expressions", kept or [exp.alias_(exp.Literal.number(1), "_", quoted=True)])

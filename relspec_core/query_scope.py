@@ -97,9 +97,14 @@ class Scope:
         """The nearest FROM item of that alias."""
         return next((scope.sources[alias] for scope in self.outwards() if alias in scope.sources), None)
 
-    def window(self, name: str) -> exp.Window | None:
-        """The named window."""
-        return self.windows.get(name)
+    def inherited(self, window: exp.Window) -> list[exp.Window]:
+        """The named windows that a window builds on, nearest first."""
+        found: list[exp.Window] = []
+        name = window.args.get("alias")
+        while isinstance(name, exp.Identifier) and name.name in self.windows and len(found) < len(self.windows):
+            found.append(self.windows[name.name])
+            name = found[-1].args.get("alias")
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

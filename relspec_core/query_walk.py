@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from sqlglot import exp
 
 from relspec_core.column_flow import InputColumn, InputRows, Use
-from relspec_core.expression_walk import ExpressionWalk, has_aggregate, is_query, spreads
+from relspec_core.expression_walk import ExpressionWalk, has_aggregate, has_set_returning, spreads
 from relspec_core.names import from_table
 from relspec_core.query_flow import QueryFlow
 from relspec_core.query_scope import Relation, Scope, part
 from relspec_core.star_patterns import hides_columns, is_pattern
-
-SET_RETURNING = (exp.UDTF, exp.Explode)
 
 
 def walk_query(
@@ -128,7 +126,9 @@ class QueryWalk:
         self._found.flow.needs(rows, left.rows, Use.IDENTITY)
         self._found.flow.needs(rows, right.rows, Use.IDENTITY)
         if left.anything is not None or right.anything is not None:
-            joint = self._joined_open(rows, left, right)
+            bag = isinstance(node, exp.Union) and not node.args.get("distinct")
+            joint = self._joined_open(rows, left, right, use=None if bag else Use.GROUP_BY)
+            self._tail(node, scope, rows, dict.fromkeys(left.names, joint.all_nodes[0]), joint.all_nodes)
             for open_node in (rows, *joint.all_nodes):
                 self._found.stands_for(open_node, node, scope, left.rows, right.rows, *left.all_nodes, *right.all_nodes)
             return joint
@@ -155,12 +155,21 @@ class QueryWalk:
         self._tail(node, scope, rows, dict(zip(names, outputs, strict=True)), outputs)
         return relation
 
-    def _joined_open(self, rows: int, *sides: Relation) -> Relation:
+    def _joined_open(self, rows: int, *sides: Relation, use: Use | None) -> Relation:
+        """A set operation of which a side's columns can't be listed.
+
+        Args:
+            rows: its row set.
+            sides: of the operation.
+            use: how the values decide the rows; None where they do not.
+        """
         node = self._found.flow.add()
         for side in sides:
             for inner in side.all_nodes:
                 self._found.flow.needs(node, inner, Use.IDENTITY)
                 self._found.flow.keeps(rows, inner)
+        if use is not None:
+            self._found.flow.needs(rows, node, use)
         return Relation(names=[], nodes=[], rows=rows, anything=node)
 
     def _wrapped(self, node: exp.Subquery, ctes: Mapping[str, Relation], outer: Scope | None) -> Relation:
@@ -186,7 +195,7 @@ class QueryWalk:
     def opaque(self, node: exp.Expr, ctes: Mapping[str, Relation], reason: str) -> Relation:
         """What can't be looked into: everything that it names is needed whole."""
         rows, column = self._found.flow.add(), self._found.flow.add()
-        self._found.flow.keeps(rows, column)
+        self._found.flow.needs(rows, column, Use.FILTER)
         for found in (rows, column):
             self._found.stands_for(found, node, Scope(ctes=ctes), opaque=True)
         for table in node.find_all(exp.Table):
@@ -305,7 +314,7 @@ class QueryWalk:
     def _output(self, projection: exp.Expr, scope: Scope, rows: int) -> int:
         output = self._found.flow.add()
         self._expressions.visit(projection, output, Use.IDENTITY, scope)
-        if any(isinstance(node, SET_RETURNING) for node in projection.walk(prune=is_query)):
+        if has_set_returning(projection):
             self._found.flow.needs(rows, output, Use.JOIN)
         return output
 

@@ -14,6 +14,10 @@ from tests.cutting import bag_of, cut_tables
 SOURCES = (
     SourceSpec("t", schema=dict.fromkeys("abcd", "int64")),
     SourceSpec("u", schema=dict.fromkeys("aef", "int64")),
+    SourceSpec(
+        "s",
+        schema={"id": "int64", "st": "struct<x: int64, y: struct<z: int64>>", "arr": "array<int64>", "txt": "string"},
+    ),
 )
 # grouping
 GROUPING = (
@@ -140,7 +144,42 @@ PROJECTIONS = (
     "SELECT b FROM (SELECT columns(* REPLACE (a + 1 AS a)) FROM t)",
     "SELECT a, x FROM t UNPIVOT (x FOR n IN (b, c))",
 )
-TEXTS = (*GROUPING, *ORDER, *WINDOWS, *SETS, *SUBQUERIES, *EXPRESSIONS, *FROM, *PROJECTIONS)
+# what SQLGlot knows too little of
+FUNCTIONS = (
+    "SELECT one FROM (SELECT mean(a) AS k, 1 AS one FROM t)",
+    "SELECT a FROM t WHERE EXISTS (SELECT mad(e) FROM u WHERE false)",
+    "SELECT mad(a) AS m, b FROM t GROUP BY ALL",
+    "SELECT one FROM (SELECT geomean(a) AS k, 1 AS one FROM t)",
+    "SELECT txt.upper() AS x FROM s",
+    "SELECT s.txt.len() AS x FROM s",
+    "SELECT (a + 1).abs() AS x FROM t",
+    "SELECT max(a).abs() AS x FROM t",
+    "SELECT b FROM t WHERE a.abs() > 1",
+    "SELECT count(*) AS n FROM t GROUP BY b.abs()",
+    "SELECT arr.list_filter(x -> x > id).len() AS l FROM s",
+    "SELECT txt.upper().lower() AS x FROM s",
+    "SELECT main.abs(a) AS x FROM t",
+    "SELECT id FROM (SELECT id, regexp_split_to_table(txt, ' ') AS w FROM s)",
+    "SELECT st.* FROM s",
+    "SELECT q.y FROM (SELECT st.* FROM s) AS q",
+    "SELECT count(*) AS n FROM (SELECT sum(b) FROM t WHERE false GROUP BY ALL)",
+    "SELECT n FROM (SELECT 'x' AS kind, a, count(*) AS n FROM t GROUP BY 1, 2)",
+    "SELECT n FROM (SELECT 7 AS kind, count(*) AS n FROM t GROUP BY 1)",
+)
+NAMES = (
+    "SELECT a FROM t WHERE EXISTS (SELECT e + 1 AS b FROM u WHERE b = 3)",
+    "SELECT id FROM s WHERE EXISTS (SELECT unnest(arr) FROM s AS q WHERE q.id = s.id)",
+    "SELECT a FROM t WHERE EXISTS (SELECT e AS k FROM u ORDER BY k)",
+    "SELECT a FROM t WHERE EXISTS (SELECT e, f FROM u ORDER BY 2)",
+    "SELECT a AS b FROM t ORDER BY -b LIMIT 3",
+    "SELECT a AS b FROM t ORDER BY b LIMIT 3",
+    "SELECT a + 1 AS z FROM t ORDER BY -z, z LIMIT 3",
+    "SELECT DISTINCT ON (b + 0) a AS b, c FROM t ORDER BY b + 0, a, c",
+    "SELECT sum(c) OVER v AS s FROM t WINDOW w AS (PARTITION BY a), v AS (w ORDER BY b)",
+    "SELECT main.t.a FROM main.t",
+    "WITH t AS (SELECT a, 0 AS b FROM u) SELECT t.a, q.b FROM t JOIN main.t AS q ON q.a = t.a",
+)
+TEXTS = (*GROUPING, *ORDER, *WINDOWS, *SETS, *SUBQUERIES, *EXPRESSIONS, *FROM, *PROJECTIONS, *FUNCTIONS, *NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +191,12 @@ def data() -> Iterator[DuckDBBackend]:
     con.con.execute(
         "CREATE TABLE u AS SELECT range * 7 % 5 AS a, range * 3 % 7 AS e, range * 11 % 4 AS f FROM range(30)"
     )
+    con.con.execute(
+        "CREATE TABLE s AS SELECT range AS id, {'x': range, 'y': {'z': range * 2}} AS st, [range, 3] AS arr, "
+        "'a b ' || range AS txt FROM range(9)"
+    )
+    con.con.execute("CREATE SCHEMA one; CREATE TABLE one.t AS SELECT range AS a, range * 2 AS b FROM range(4)")
+    con.con.execute("CREATE SCHEMA two; CREATE TABLE two.t AS SELECT range * 2 AS a, range AS c FROM range(4)")
     yield con
     con.disconnect()
 
@@ -166,6 +211,28 @@ def test_a_pruned_text_gives_the_same_rows_on_just_what_it_requires_and_binds_on
     with cut_tables(data.con, plan.deps) as cut:
         assert Counter(cut.rows(plan.sql)) == expected
         assert list(cut.needless(plan.sql)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "required"),
+    [
+        (
+            "SELECT b FROM one.t WHERE EXISTS (SELECT 1 FROM two.t WHERE two.t.a = one.t.a)",
+            {"one.t": ("a", "b"), "two.t": ("a",)},
+        ),
+        ("SELECT one.t.b, c FROM one.t JOIN two.t ON one.t.a = two.t.a", {"one.t": ("a", "b"), "two.t": ("a", "c")}),
+        ("SELECT x.b FROM one.t AS x JOIN t ON t.d = x.a", {"one.t": ("a", "b"), "t": ("d",)}),
+    ],
+)
+def test_tables_of_several_schemas_may_share_a_name(
+    data: DuckDBBackend, text: str, required: dict[str, tuple[str, ...]]
+) -> None:
+    one, two = (
+        SourceSpec(name, schema={"a": "int64", other: "int64"}) for name, other in (("one.t", "b"), ("two.t", "c"))
+    )
+    plan = plan_of(text, [*SOURCES, one, two])
+    assert plan.deps.required_columns == required
+    assert bag_of(data.con, plan.sql) == bag_of(data.con, text)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,49 @@
+"""What kind of function a call is, by the engine's own list: SQLGlot knows many functions by their names only."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+import duckdb
+from sqlglot import exp
+
+NAVIGATION = (exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue, exp.NthValue)
+SET_RETURNING = (exp.UDTF, exp.Explode)
+
+
+def is_aggregate(node: exp.Expr) -> bool:
+    """Whether a node calls a function that makes one value of many rows."""
+    if isinstance(node, exp.Anonymous):
+        return node.name.casefold() in _functions()[0]
+    return isinstance(node, exp.AggFunc) and not isinstance(node, NAVIGATION)
+
+
+def is_set_returning(node: exp.Expr) -> bool:
+    """Whether a node calls a function that makes many rows of one."""
+    if isinstance(node, exp.Anonymous):
+        return node.name.casefold() in _functions()[1]
+    return isinstance(node, SET_RETURNING)
+
+
+@cache
+def _functions() -> tuple[frozenset[str], frozenset[str]]:
+    """DuckDB's aggregates, and what unnests; macros that stand for such included."""
+    rows = (
+        duckdb.connect(config={"threads": 1})
+        .execute("SELECT lower(function_name), function_type, lower(macro_definition) FROM duckdb_functions()")
+        .fetchall()
+    )
+    macros = {name: body for name, kind, body in rows if kind == "macro" and body}
+    aggregates = {name for name, kind, _ in rows if kind == "aggregate"}
+    return _closed(aggregates, macros), _closed({"unnest"}, macros)
+
+
+def _closed(names: set[str], macros: dict[str, str]) -> frozenset[str]:
+    """The names, and the macros that call one of them, directly or not."""
+    while True:
+        calls = re.compile(rf"\b({'|'.join(map(re.escape, sorted(names)))})\(")
+        more = {name for name, body in macros.items() if calls.search(body)} - names
+        if not more:
+            return frozenset(names)
+        names = names | more
