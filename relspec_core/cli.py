@@ -1,6 +1,7 @@
 """The ``relspec`` command.
 
-Exit codes: 0 done; 1 a task failed or is blocked; 2 bad usage, or a catalog that does not compile.
+Exit codes: 0 done; 1 a task failed or is blocked; 2 bad usage, or a catalog that does not compile; 3 a task would run,
+which only ``plan`` says.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ import click
 from relspec_core import __version__
 from relspec_core.compiled_sqlglot import CompiledSqlglotWarning, is_compiled, notice
 from relspec_core.errors import NotReadyError, RelspecError, TaskFailedError
-from relspec_core.execution import RunPlan, plan_run, run
+from relspec_core.execution import run
+from relspec_core.explanation import explain
 from relspec_core.graph_inference import TaskGraph, task_graph_from_catalog
 from relspec_core.hamilton_output import write_if_asked
 from relspec_core.openlineage import to_openlineage_json
 from relspec_core.plan_catalog import PlanCatalog, compile_task_catalog
 from relspec_core.project import Project, find_project
+from relspec_core.run_plan import plan_run
 from relspec_core.warehouse import connect
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 
     from relspec_core.task_catalog import TaskCatalog
 
-DONE, FAILED, UNUSABLE = 0, 1, 2
+DONE, FAILED, UNUSABLE, WOULD_RUN = 0, 1, 2, 3
 INTERRUPTED = 130
 P = ParamSpec("P")
 
@@ -95,14 +98,32 @@ def main() -> None:
 
 @main.command("plan")
 @click.argument("targets", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @command
-def plan_command(session: Session, targets: tuple[str, ...]) -> int:
-    """Show what each task reads, the waves, and what would run and why. Nothing is written."""
+def plan_command(session: Session, targets: tuple[str, ...], as_json: bool) -> int:  # noqa: FBT001 - a flag of the command line
+    """Show what each task reads, the waves, and what would run and why. Nothing is written.
+
+    Exit code 3 where a task would run, 1 where one is blocked.
+    """
     with session.backend(read_only=True) as backend:
         planned = plan_run(session.catalog, backend=backend, targets=targets or None)
     session.write_hamilton_module(planned.graph, planned.plans)
-    click.echo(_plan_text(planned))
-    return FAILED if planned.schedule.blocked else DONE
+    click.echo(planned.to_json() if as_json else str(planned))
+    if planned.schedule.blocked:
+        return FAILED
+    return WOULD_RUN if planned.schedule.order else DONE
+
+
+@main.command("explain")
+@click.argument("task")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@command
+def explain_command(session: Session, task: str, as_json: bool) -> int:  # noqa: FBT001 - a flag of the command line
+    """Show what TASK reads and how, its versions, when and why it last ran, and what it waits for."""
+    with session.backend(read_only=True) as backend:
+        found = explain(session.catalog, task, backend=backend)
+    click.echo(found.to_json() if as_json else str(found))
+    return DONE
 
 
 @main.command("run")
@@ -148,31 +169,3 @@ def graph_command(session: Session, form: str, namespace: str | None) -> int:
     else:
         click.echo(GRAPH_FORMATS[form](graph).rstrip("\n"))
     return DONE
-
-
-def _plan_text(planned: RunPlan) -> str:
-    """The plan in words: waves of what would run, then what is blocked, then what is left as it is."""
-    lines: list[str] = []
-    for number, wave in enumerate(planned.schedule.waves, start=1):
-        lines.append(f"wave {number}")
-        for task in wave:
-            lines += _task_lines("run", task, planned.freshness[task].reason, planned.graph)
-    for title, tasks in (
-        ("blocked", list(planned.schedule.blocked)),
-        ("unchanged", [task for task, found in planned.freshness.items() if not found.stale]),
-    ):
-        if tasks:
-            lines.append(title)
-        for task in tasks:
-            reason = planned.blocked(task) if title == "blocked" else planned.freshness[task].reason
-            lines += _task_lines("wait" if title == "blocked" else "skip", task, reason, planned.graph)
-    runs, blocked = len(planned.schedule.order), len(planned.schedule.blocked)
-    total = len(planned.freshness)
-    return "\n".join(
-        [*lines, f"{runs} of {total} tasks would run, {blocked} blocked, {total - runs - blocked} unchanged"]
-    )
-
-
-def _task_lines(action: str, task: str, reason: str, graph: TaskGraph) -> list[str]:
-    reads = [f"         reads {edge.evidence}: {edge.needs}" for edge in graph.edges_of(task)]
-    return [f"  {action:<5}{task}: {reason}", *reads]

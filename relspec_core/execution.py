@@ -19,34 +19,28 @@ from relspec_core.errors import (
     RelspecError,
     SourceError,
     TaskFailedError,
-    UnknownTargetError,
     WarehouseError,
-    did_you_mean,
-    listed,
-    raise_all,
 )
-from relspec_core.evidence import Evidence, EvidenceCatalog, Versions
+from relspec_core.evidence import Evidence, Versions
 from relspec_core.evidence_store import EvidenceStore
-from relspec_core.fingerprint import digest
 from relspec_core.graph_edge_validation import validate_edges
-from relspec_core.graph_inference import EdgeRequirement, TaskGraph, requirements, task_graph_from_catalog
+from relspec_core.graph_inference import EdgeRequirement, requirements
 from relspec_core.hamilton_module import write_if_asked
-from relspec_core.plan_catalog import PlanArtifact, PlanCatalog, compile_task_catalog
+from relspec_core.plan_catalog import PlanArtifact, PlanCatalog
 from relspec_core.progress import RunProgress
+from relspec_core.run_plan import RunPlan, input_versions, observe, plan_run
 from relspec_core.run_report import RunReport
-from relspec_core.rustworkx_schedule import Schedule, schedule_rules
 from relspec_core.source_files import SourceFiles, source_files
-from relspec_core.staleness import Freshness, freshness, output_versions, own_calculations, table_version
+from relspec_core.staleness import output_versions, own_calculations, table_version
 from relspec_core.warehouse import Warehouse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ibis.backends import BaseBackend
 
     from relspec_core.task_catalog import ExecutionContext, TaskCatalog
 
-FILES = "files"
 CUTOFF_ROWS = 10_000_000
 
 
@@ -63,125 +57,6 @@ class Built:
     task: str
     outputs: tuple[Evidence, ...]
     seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunPlan:
-    """What a run would do now, before it does it.
-
-    Attributes:
-        plans: the compiled catalog.
-        graph: its graph.
-        evidence: what there is.
-        freshness: of each task that was asked for, upstream first.
-        schedule: waves of the stale ones, and those of them that are blocked.
-    """
-
-    plans: PlanCatalog
-    graph: TaskGraph
-    evidence: EvidenceCatalog
-    freshness: Mapping[str, Freshness]
-    schedule: Schedule
-
-    def blocked(self, task: str) -> str:
-        """Why a task is blocked, in one line."""
-        return "; ".join(str(reason) for reason in self.schedule.blocked[task])
-
-
-def observe(plan_catalog: PlanCatalog, warehouse: Warehouse) -> EvidenceCatalog:
-    """What evidence there is now, as far as these plans are concerned; nothing is written.
-
-    Sources have their live schema, and a version where they are files. Tables of tasks have their live schema and their
-    record; ``version`` is None where a table is not as it was recorded, so that somebody else must have changed it.
-
-    Raises:
-        SourceError: RS106, where a source's files can't be read.
-    """
-    store = EvidenceStore(warehouse).load()
-    outputs = [plan.name for plan in plan_catalog]
-    live = warehouse.schemas([*outputs, *plan_catalog.sources])
-    found: list[Evidence] = []
-    for name, source in plan_catalog.sources.items():
-        files = source_files(source)
-        if files is not None:
-            found.append(
-                Evidence(name=name, schema=files.schema(warehouse.connection), version=files.version(), kind=FILES)
-            )
-        elif name in live and not source.paths:
-            found.append(Evidence(name=name, schema=live[name]))
-    counts = warehouse.counts(
-        name for name in outputs if name in live and name in store and store[name].rows is not None
-    )
-    for name in outputs:
-        if name in live:
-            recorded = store.get(name) or Evidence(name=name, schema=live[name])
-            if dict(recorded.schema.items()) != dict(live[name].items()) or recorded.rows != counts.get(name):
-                recorded = replace(recorded, schema=live[name], version=None, versions=None, digests={})
-            found.append(recorded)
-    return EvidenceCatalog(found)
-
-
-def plan_run(
-    task_catalog: TaskCatalog,
-    *,
-    backend: BaseBackend,
-    ctx: ExecutionContext | None = None,
-    targets: Iterable[str] | None = None,
-) -> RunPlan:
-    """What ``run`` would do now; nothing is written.
-
-    Raises:
-        RelspecError: as ``compile_task_catalog`` does; ``UnknownTargetError``, RS302.
-    """
-    warehouse = Warehouse(backend)
-    plans = compile_task_catalog(task_catalog, backend=backend, ctx=ctx, known=EvidenceStore(warehouse).known_sources())
-    graph = task_graph_from_catalog(plans)
-    wanted = _wanted(graph, targets)
-    evidence = observe(plans, warehouse)
-    fresh = freshness(graph, plans, evidence=evidence, input_versions=input_versions(evidence, warehouse))
-    stale = [task for task in fresh if fresh[task].stale and task in wanted]
-    rewritten = [output for task in stale for output in graph.outputs_of(task)]
-    return RunPlan(
-        plans=plans,
-        graph=graph,
-        evidence=evidence,
-        freshness={task: found for task, found in fresh.items() if task in wanted},
-        schedule=schedule_rules(graph.graph, evidence=evidence.without(*rewritten), tasks=stale),
-    )
-
-
-def _wanted(graph: TaskGraph, targets: Iterable[str] | None) -> frozenset[str]:
-    """The tasks that targets, which are tasks or evidence, need."""
-    if targets is None:
-        return frozenset(graph.tasks)
-    tasks: set[str] = set()
-    unknown: list[RelspecError] = []
-    for target in targets:
-        producer = graph.producer(target) if target in graph.evidence else None
-        if target in graph.tasks or producer is not None:
-            tasks.add(target if target in graph.tasks else str(producer))
-        else:
-            unknown.append(
-                UnknownTargetError(
-                    f"there is no task '{target}'",
-                    hint=f"{did_you_mean(target, graph.tasks)}There are {listed(graph.tasks, most=40)}.",
-                )
-            )
-    raise_all(unknown)
-    return graph.ancestors(tasks)
-
-
-def input_versions(evidence: Mapping[str, Evidence], warehouse: Warehouse) -> Callable[[EdgeRequirement], Versions]:
-    """How what a reader reads gets its versions: those recorded, else a digest of the columns that it reads."""
-
-    def versions(edge: EdgeRequirement) -> Versions:
-        found = evidence[edge.evidence]
-        if found.versions is not None:
-            return found.versions.only(edge.columns)
-        whole = found.version or digest(("content", *warehouse.contents(edge.evidence, [edge.columns])))
-        return Versions(rows=whole, columns={name: digest((whole, str(edge.types[name]))) for name in edge.columns})
-
-    return versions
 
 
 def run(

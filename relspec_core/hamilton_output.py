@@ -18,7 +18,7 @@ from relspec_core.catalog_reference import catalog_at
 from relspec_core.errors import ProjectionError, listed
 from relspec_core.evidence import Evidence
 from relspec_core.evidence_store import EvidenceStore
-from relspec_core.execution import build_task, input_versions, observe
+from relspec_core.execution import build_task
 from relspec_core.graph_inference import task_graph_from_catalog
 from relspec_core.hamilton_module import (
     OUTPUT_VARIABLE,
@@ -28,6 +28,7 @@ from relspec_core.hamilton_module import (
     write_if_asked,
 )
 from relspec_core.plan_catalog import PlanCatalog, compile_task_catalog
+from relspec_core.run_plan import input_versions, observe
 from relspec_core.staleness import freshness
 from relspec_core.task_catalog import TaskCatalog
 from relspec_core.warehouse import Warehouse, connect

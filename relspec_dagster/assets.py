@@ -6,8 +6,9 @@ import dagster as dg
 from dagster_duckdb import DuckDBResource
 
 from relspec_core.evidence import Evidence, EvidenceCatalog
-from relspec_core.execution import build_task, observe
+from relspec_core.execution import build_task
 from relspec_core.plan_catalog import PlanCatalog
+from relspec_core.run_plan import observe
 from relspec_core.warehouse import Warehouse
 from relspec_dagster.database import open_warehouse
 from relspec_dagster.metadata import table_schema

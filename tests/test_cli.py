@@ -72,7 +72,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 def test_plan_shows_waves_columns_and_reasons_and_writes_nothing(project: Project) -> None:
     result = project.relspec("plan")
-    assert result.exit_code == 0
+    assert result.exit_code == 3
     assert result.output.splitlines() == [
         "wave 1",
         "  run  stg_orders: 'stg_orders' does not exist yet",
@@ -97,7 +97,39 @@ def test_run_builds_everything_and_a_second_run_nothing(project: Project) -> Non
     assert second.exit_code == 0
     assert "0 ran, 3 skipped" in second.output
     assert second.output.count("unchanged: its plan and all that it reads") == 3
-    assert "3 unchanged" in project.relspec("plan").output
+    planned = project.relspec("plan")
+    assert planned.exit_code == 0
+    assert "3 unchanged" in planned.output
+
+
+def test_plan_as_json_says_the_same(project: Project) -> None:
+    project.relspec("run")
+    project.write(CATALOG.replace("orders.note.upper()", "orders.note.lower()"))
+    found = json.loads(project.relspec("plan", "--json").output)
+    assert [(task["task"], task["action"], task["wave"]) for task in found["tasks"]] == [
+        ("stg_orders", "run", 1), ("notes", "run", 2), ("revenue", "skip", None)
+    ]  # fmt: skip
+    assert found["tasks"][1]["reason"] == "reads stg_orders.note, whose calculation changed"
+    assert found["tasks"][1]["reads"] == {"stg_orders": ["note", "order_id"]}
+    assert found["total"] == "2 of 3 tasks would run, 0 blocked, 1 unchanged"
+
+
+def test_explain_tells_uses_versions_the_last_run_and_what_it_waits_for(project: Project) -> None:
+    project.relspec("run")
+    text = project.relspec("explain", "revenue").output
+    assert "skip: unchanged" in text
+    assert "    amount int64: AGGREGATION" in text
+    assert "    customer_id int64: GROUP_BY, IDENTITY" in text
+    assert "wrote revenue, 2 rows" in text
+    assert "because 'revenue' does not exist yet" in text
+    project.write(CATALOG.replace("orders.note.upper()", "orders.note.lower()"))
+    assert "waits for stg_orders" in project.relspec("explain", "notes").output
+    found = json.loads(project.relspec("explain", "notes", "--json").output)
+    assert (found["action"], found["waits_for"]) == ("run", ["stg_orders"])
+    assert found["reads"]["stg_orders"]["columns"]["note"]["uses"] == ["IDENTITY"]
+    unknown = project.relspec("explain", "revenu")
+    assert unknown.exit_code == 2
+    assert "did you mean 'revenue'?" in unknown.output
 
 
 def test_a_target_brings_what_it_needs_and_nothing_else(project: Project) -> None:
@@ -181,7 +213,7 @@ def test_a_wrong_attribute_names_the_catalogs_there_are(project: Project) -> Non
 def test_a_module_without_attribute_is_a_catalog_of_its_tasks_and_sources(project: Project) -> None:
     project.write(CATALOG.split("catalog = ", maxsplit=1)[0])
     result = project.relspec("plan", "--catalog", project.module)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 3, result.output
     assert "3 of 3 tasks would run" in result.output
 
 
@@ -211,6 +243,6 @@ def test_a_database_that_another_process_holds_is_an_error_that_names_the_file(p
 def test_the_installed_command_exits_with_its_code(project: Project) -> None:
     command = Path(sys.executable).with_name("relspec")
     done = subprocess.run([command, "plan"], cwd=project.root, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (3, "")
     wrong = subprocess.run([command, "plant"], cwd=project.root, capture_output=True, text=True, check=False)
     assert wrong.returncode == 2

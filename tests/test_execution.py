@@ -12,7 +12,8 @@ from ibis.backends.duckdb import Backend as DuckDBBackend
 
 from relspec_core import SourceSpec, TaskBuildContext, TaskCatalog, run
 from relspec_core.errors import NotReadyError, TaskFailedError, UnknownTargetError, WarehouseError
-from relspec_core.execution import build_task, plan_run
+from relspec_core.execution import build_task
+from relspec_core.run_plan import plan_run
 from relspec_core.task_catalog import Builder
 from relspec_core.warehouse import Warehouse
 from tests.catalogs import Project, sql_task, task_of, text_block
