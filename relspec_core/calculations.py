@@ -127,13 +127,13 @@ class _Hashes:
         return self._made[node]
 
     def _same_as(self, node: int) -> int | None:
-        """The node that a node passes on as it is, where its SELECT does nothing but choose and name columns."""
+        """The node that a node passes on as it is: a column of the one thing that its SELECT reads, or all its rows."""
         origin = self._walk.origins.get(node)
-        if origin is None or id(origin.scope) not in self._passing:
+        if origin is None or len(origin.scope.sources) != 1:
             return None
         (source,) = origin.scope.sources.values()
         if isinstance(origin.node, exp.Select):
-            return source.rows
+            return source.rows if id(origin.scope) in self._passing else None
         inner = origin.node.unalias()
         relation, _ = self._walk.columns.get(id(inner), (None, ""))
         target = self._walk.targets.get(id(inner))

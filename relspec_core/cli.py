@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec
 import click
 
 from relspec_core import __version__
+from relspec_core.catalog_diff import catalog_diff, read_snapshot, snapshot
 from relspec_core.compiled_sqlglot import CompiledSqlglotWarning, is_compiled, notice
 from relspec_core.errors import NotReadyError, RelspecError, TaskFailedError
 from relspec_core.execution import run
@@ -28,6 +29,7 @@ from relspec_core.hamilton_output import write_if_asked
 from relspec_core.openlineage import to_openlineage_json
 from relspec_core.plan_catalog import PlanCatalog, compile_task_catalog
 from relspec_core.project import Project, find_project
+from relspec_core.revision import snapshot_at
 from relspec_core.run_plan import plan_run
 from relspec_core.warehouse import connect
 
@@ -139,6 +141,21 @@ def run_command(session: Session, targets: tuple[str, ...], quiet: bool) -> int:
     elif not report.ok:
         click.echo("\n".join([*report.failed.values(), *report.blocked.values()]), err=True)
     return DONE if report.ok else FAILED
+
+
+@main.command("diff")
+@click.argument("before", metavar="[REV|FILE]", default="HEAD")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@command
+def diff_command(session: Session, before: str, as_json: bool) -> int:  # noqa: FBT001 - a flag of the command line
+    """Compare the catalog with that of a git revision (HEAD), or with what 'relspec plan --json' printed earlier."""
+    file = Path(before)
+    earlier = read_snapshot(file) if file.is_file() else snapshot_at(before, session.project)
+    with session.backend(read_only=True) as backend:
+        plans = compile_task_catalog(session.catalog, backend=backend)
+    found = catalog_diff(earlier, snapshot(plans))
+    click.echo(found.to_json() if as_json else str(found))
+    return DONE
 
 
 GRAPH_FORMATS: dict[str, Callable[[TaskGraph], str]] = {

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from relspec_core.catalog_diff import snapshot
 from relspec_core.errors import RelspecError, UnknownTargetError, did_you_mean, listed, raise_all
 from relspec_core.evidence import Evidence, EvidenceCatalog, Versions
 from relspec_core.evidence_store import EvidenceStore
@@ -79,7 +80,7 @@ class RunPlan:
         return "\n".join([*lines, self.total])
 
     def to_json(self) -> str:
-        """The same as JSON: ``tasks`` in the order of the text, and the ``total``."""
+        """The same as JSON: ``tasks`` in the order of the text, the ``total``, and ``plans`` for comparing later."""
         waves = {task: number for number, wave in enumerate(self.schedule.waves, start=1) for task in wave}
         tasks = [
             {
@@ -92,7 +93,7 @@ class RunPlan:
             }
             for task in sorted(self.freshness, key=lambda task: (waves.get(task, len(waves) + 1), task))
         ]
-        return json.dumps({"tasks": tasks, "total": self.total}, indent=2)
+        return json.dumps({"tasks": tasks, "total": self.total, "plans": snapshot(self.plans)}, indent=2)
 
 
 def observe(plan_catalog: PlanCatalog, warehouse: Warehouse) -> EvidenceCatalog:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import duckdb
 import ibis
 from ibis.backends.sql.datatypes import DuckDBType
+from ibis.common.exceptions import IbisError
+from sqlglot.errors import SqlglotError
 
 from relspec_core.errors import SqlError, listed
 from relspec_core.names import quoted_column, quoted_name, table_parts
@@ -16,6 +18,7 @@ from relspec_core.names import quoted_column, quoted_name, table_parts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import ibis.expr.datatypes as dt
     from sqlglot import exp
 
     from relspec_core.sql_places import TextPlaces
@@ -72,7 +75,18 @@ def bind(
             hint="give one of them an alias.",
             place=places.named(twice[0], time=2),
         )
-    return ibis.schema({row[0]: DuckDBType.from_string(row[1]) for row in rows})
+    return ibis.schema({row[0]: _type_of(row[0], row[1], places) for row in rows})
+
+
+def _type_of(column: str, kind: str, places: TextPlaces) -> dt.DataType:
+    try:
+        return DuckDBType.from_string(kind)
+    except (AssertionError, IbisError, SqlglotError) as error:
+        raise SqlError(
+            f"column '{column}' has a type that Ibis does not know: {kind}",
+            hint="name the fields of a struct, or cast the column to another type.",
+            place=places.start,
+        ) from error
 
 
 def _bind_error(error: duckdb.Error, places: TextPlaces) -> SqlError:

@@ -1,0 +1,98 @@
+"""``relspec diff``: against a git revision, and against a saved plan."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from relspec_core.catalog_diff import catalog_diff, snapshot
+from relspec_core.cli import main
+from tests.catalogs import compiled, sql_task
+
+STAGING = "SELECT order_id, customer_id, amount, upper(note) AS note FROM orders"
+REVENUE = "SELECT customer_id, sum(amount) AS total FROM staging GROUP BY customer_id"
+
+
+def states(before: dict[str, str], after: dict[str, str]) -> str:
+    return str(
+        catalog_diff(
+            *(snapshot(compiled(*(sql_task(text, name) for name, text in found.items()))) for found in (before, after))
+        )
+    )
+
+
+BEFORE = {"staging": STAGING, "revenue": REVENUE, "notes": "SELECT note FROM staging"}
+
+
+def test_another_calculation_names_the_column_and_its_readers() -> None:
+    after = {**BEFORE, "staging": STAGING.replace("upper", "lower")}
+    assert states(BEFORE, after).splitlines() == [
+        "changed staging (task staging)", "  note: values", "  read by notes: note", "1 changed"
+    ]  # fmt: skip
+
+
+def test_another_type_other_rows_and_new_and_lost_columns_are_told_apart() -> None:
+    text = "SELECT order_id::INTEGER AS order_id, customer_id, amount, note AS remark FROM orders WHERE amount > 0"
+    after = {"staging": text, "revenue": REVENUE}
+    assert states(BEFORE, after).splitlines() == [
+        "removed notes (task notes)",
+        "changed staging (task staging)",
+        "  other rows: a filter, join, group, order or limit",
+        "  note: removed",
+        "  order_id: int64 became int32",
+        "  remark: added",
+        "  read by notes: note",
+        "  read by revenue: amount, customer_id",
+        "1 removed, 1 changed",
+    ]
+
+
+def test_another_way_of_writing_is_no_difference() -> None:
+    assert states(BEFORE, {**BEFORE, "staging": f"SELECT * FROM ({STAGING}) -- same"}) == (
+        "no difference: every table is computed as before"
+    )
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "sql").mkdir()
+    (tmp_path / "pyproject.toml").write_text('[tool.relspec]\ncatalog = "./sql"\ndatabase = "w.duckdb"\n')
+    (tmp_path / "sql" / "one.sql").write_text("SELECT 1 AS a, 2 AS b")
+    (tmp_path / "sql" / "two.sql").write_text("SELECT a FROM one")
+    for arguments in (
+        ("init", "-q"), ("add", "."), ("-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-qm", "first")
+    ):  # fmt: skip
+        subprocess.run(["git", "-C", str(tmp_path), *arguments], check=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def relspec(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+def test_the_working_tree_is_compared_with_a_revision_and_neither_is_touched(repository: Path) -> None:
+    assert relspec("diff").output.strip() == "no difference: every table is computed as before"
+    (repository / "sql" / "one.sql").write_text("SELECT 3 AS a, 2 AS b")
+    result = relspec("diff", "HEAD", "--json")
+    assert result.exit_code == 0
+    (table,) = json.loads(result.output)["tables"]
+    assert (table["table"], table["columns"], table["readers"]) == ("one", {"a": "values"}, {"two": ["a"]})
+    assert sorted(path.name for path in repository.iterdir()) == [".git", "pyproject.toml", "sql"]
+
+
+def test_the_working_tree_is_compared_with_a_saved_plan(repository: Path) -> None:
+    saved = repository / "plan.json"
+    saved.write_text(relspec("plan", "--json").output)
+    (repository / "sql" / "three.sql").write_text("SELECT b FROM one")
+    assert relspec("diff", "plan.json").output.splitlines() == ["added three (task three)", "1 added"]
+
+
+def test_an_unknown_revision_and_a_file_that_is_no_plan_are_named(repository: Path) -> None:
+    unknown = relspec("diff", "nowhere")
+    assert unknown.exit_code == 2
+    assert "nowhere" in unknown.output
+    (repository / "no.json").write_text("[]")
+    assert "no saved plan" in relspec("diff", "no.json").output
