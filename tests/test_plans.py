@@ -46,6 +46,9 @@ class Workbench:
             for backend in (self._full, self._empty):
                 prepare(backend, plan)
             self.counts["random plans"] += 1
+            if not binds(self._full.con, printed):  # an alias of Ibis's may be a struct column's name, and means that
+                self.counts["plans that Ibis prints wrongly"] += 1
+                continue
             self._try_rows(plan, printed)
             assert_all_columns_where_unknown(plan, tables)
             assert_same_edges(plan, printed, tables)
@@ -88,6 +91,14 @@ def prepare(backend: DuckDBBackend, plan: PlanArtifact) -> None:
     """Make in-memory tables and functions known under the plan's names for them and under those that Ibis prints."""
     Warehouse(backend).prepare(plan)
     backend._register_in_memory_tables(plan.expr)
+
+
+def binds(con: duckdb.DuckDBPyConnection, sql: str) -> bool:
+    try:
+        con.execute(f"EXPLAIN {sql}")
+    except duckdb.BinderException:
+        return False
+    return True
 
 
 def assert_all_columns_where_unknown(plan: PlanArtifact, tables: Tables) -> None:
