@@ -1,0 +1,94 @@
+"""The commands that look into a catalog and change nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from relspec_core.cli_session import DONE, FAILED, Session, command
+from relspec_core.contract import contract_of
+from relspec_core.evidence_change import dropped, proposed, recalculated, renamed, retyped
+from relspec_core.evidence_reference import find_evidence, find_reference
+from relspec_core.graph_inference import task_graph_from_catalog
+from relspec_core.impact import impact_of
+from relspec_core.plan_catalog import compile_task_catalog
+from relspec_core.schema_files import schema_in_file, type_named
+
+if TYPE_CHECKING:
+    from relspec_core.evidence_change import EvidenceChange
+    from relspec_core.graph_inference import TaskGraph
+    from relspec_core.plan_catalog import PlanCatalog
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def _compiled(session: Session) -> tuple[PlanCatalog, TaskGraph]:
+    with session.backend(read_only=True) as backend:
+        plans = compile_task_catalog(session.catalog, backend=backend)
+    return plans, task_graph_from_catalog(plans)
+
+
+@click.command("impact")
+@click.argument("target", metavar="EVIDENCE[.COLUMN]")
+@click.option("--drop", is_flag=True, help="It is gone.")
+@click.option("--rename", metavar="NEW", help="It has another name.")
+@click.option("--type", "kind", metavar="TYPE", help="The column has another type: int64, or DuckDB's BIGINT.")
+@click.option(
+    "--schema",
+    "file",
+    type=click.Path(path_type=Path),
+    help="The evidence has this schema: YAML or JSON that maps columns to types, or a Parquet or Arrow file.",
+)
+@as_json
+@command
+def impact_command(
+    session: Session,
+    target: str,
+    drop: bool,  # noqa: FBT001 - a flag of the command line
+    rename: str | None,
+    kind: str | None,
+    file: Path | None,
+    as_json: bool,  # noqa: FBT001
+) -> int:
+    """Show which tasks a change breaks, which wait for those, which would rebuild, and which are untouched.
+
+    Without an option the values change, and nothing else. Exits with 1 where a task breaks.
+    """
+    if sum([drop, rename is not None, kind is not None, file is not None]) > 1:
+        raise click.UsageError("give one of --drop, --rename, --type and --schema.")
+    plans, graph = _compiled(session)
+    impact = impact_of(_change(target, graph, drop=drop, rename=rename, kind=kind, file=file), plans=plans, graph=graph)
+    click.echo(impact.to_json() if as_json else str(impact))
+    return DONE if impact.ok else FAILED
+
+
+def _change(
+    target: str, graph: TaskGraph, *, drop: bool, rename: str | None, kind: str | None, file: Path | None
+) -> EvidenceChange:
+    if file is not None:
+        return proposed(find_evidence(target, graph), schema_in_file(file), graph)
+    found = find_reference(target, graph)
+    if kind is not None:
+        if found.column is None:
+            raise click.UsageError(f"--type needs a column: '{target}.COLUMN'.")
+        return retyped(found.evidence, found.column, type_named(kind), graph)
+    if rename is not None:
+        return renamed(found, rename, graph)
+    return dropped(found, graph) if drop else recalculated(found, graph)
+
+
+@click.command("contract")
+@click.argument("source", metavar="SOURCE")
+@as_json
+@command
+def contract_command(session: Session, source: str, as_json: bool) -> int:  # noqa: FBT001
+    """Print the schema that the readers of SOURCE need, as YAML that `relspec impact SOURCE --schema` takes."""
+    _, graph = _compiled(session)
+    contract = contract_of(find_evidence(source, graph), graph)
+    click.echo(contract.to_json() if as_json else str(contract))
+    return DONE
+
+
+INSPECTIONS: tuple[click.Command, ...] = (impact_command, contract_command)

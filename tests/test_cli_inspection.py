@@ -1,0 +1,71 @@
+"""The commands that look into a catalog: they run from the shell's side, and change nothing."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.test_cli import Project
+
+COMMANDS = (
+    ("impact", "stg_orders.amount", "--rename", "amt"),
+    ("impact", "raw_orders"),
+    ("contract", "raw_orders"),
+)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    return Project(tmp_path, monkeypatch)
+
+
+def state(folder: Path) -> dict[str, bytes]:
+    return {str(file): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_no_command_changes_the_warehouse_or_any_other_file(project: Project, arguments: tuple[str, ...]) -> None:
+    assert project.relspec("run", "-q").exit_code == 0
+    before = state(project.root)
+    for form in ((), ("--json",)):
+        result = project.relspec(*arguments, *form)
+        assert result.exit_code in {0, 1}, result.output
+        assert form == () or json.loads(result.output)
+    assert state(project.root) == before
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_every_command_works_without_a_warehouse_and_makes_none(project: Project, arguments: tuple[str, ...]) -> None:
+    assert project.relspec(*arguments).exit_code in {0, 1}
+    assert not project.database.exists()
+
+
+def test_impact_exits_with_one_where_a_task_breaks_and_with_zero_otherwise(project: Project) -> None:
+    broken = project.relspec("impact", "stg_orders.amount", "--drop")
+    assert broken.exit_code == 1
+    assert "task 'revenue' reads 'stg_orders.amount' (AGGREGATION), which is gone" in broken.output
+    assert project.relspec("impact", "stg_orders.amount").exit_code == 0
+    assert project.relspec("impact", "raw_orders.amount", "--type", "HUGEINT").exit_code == 1
+    assert project.relspec("impact", "stg_orders.amount", "--drop", "--rename", "b").exit_code == 2
+    assert project.relspec("impact", "stg_orders", "--type", "int64").exit_code == 2
+
+
+def test_impact_takes_what_contract_prints(project: Project) -> None:
+    file = project.root / "contract.yaml"
+    file.write_text(project.relspec("contract", "raw_orders").output)
+    assert project.relspec("impact", "raw_orders", "--schema", str(file)).exit_code == 0
+    file.write_text(file.read_text().replace("\namount:", "\namt:"))
+    result = project.relspec("impact", "raw_orders", "--schema", str(file))
+    assert result.exit_code == 1
+    assert "its new name is likely 'amt'" in result.output
+
+
+def test_an_unknown_name_gives_the_nearest_and_exits_with_two(project: Project) -> None:
+    for arguments, nearest in (
+        (("impact", "stg_orders.amout"), "amount"),
+        (("impact", "stg_order"), "stg_orders"),
+        (("contract", "raw_order"), "raw_orders"),
+    ):
+        result = project.relspec(*arguments)
+        assert result.exit_code == 2
+        assert f"did you mean '{nearest}'?" in result.output
