@@ -10,9 +10,10 @@ import click
 from relspec_core.cli_session import DONE, FAILED, Session, command
 from relspec_core.contract import contract_of
 from relspec_core.evidence_change import dropped, proposed, recalculated, renamed, retyped
-from relspec_core.evidence_reference import find_evidence, find_reference
+from relspec_core.evidence_reference import find_column_reference, find_evidence, find_reference
 from relspec_core.graph_inference import task_graph_from_catalog
 from relspec_core.impact import impact_of
+from relspec_core.lineage_tree import DIRECTIONS, lineage_tree
 from relspec_core.plan_catalog import compile_task_catalog
 from relspec_core.schema_files import schema_in_file, type_named
 
@@ -91,4 +92,26 @@ def contract_command(session: Session, source: str, as_json: bool) -> int:  # no
     return DONE
 
 
-INSPECTIONS: tuple[click.Command, ...] = (impact_command, contract_command)
+@click.command("lineage")
+@click.argument("column", metavar="EVIDENCE.COLUMN")
+@click.option("--upstream", is_flag=True, help="Only what it comes from.")
+@click.option("--downstream", is_flag=True, help="Only what comes from it.")
+@as_json
+@command
+def lineage_command(
+    session: Session,
+    column: str,
+    upstream: bool,  # noqa: FBT001
+    downstream: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001
+) -> int:
+    """Show where a column comes from and where it goes, through the whole graph, with its use on each step."""
+    plans, graph = _compiled(session)
+    asked = {"upstream": upstream, "downstream": downstream}
+    directions = [direction for direction in DIRECTIONS if asked[direction] or not any(asked.values())]
+    tree = lineage_tree(find_column_reference(column, graph), plans, directions=directions)
+    click.echo(tree.to_json() if as_json else str(tree))
+    return DONE
+
+
+INSPECTIONS: tuple[click.Command, ...] = (impact_command, contract_command, lineage_command)

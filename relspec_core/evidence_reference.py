@@ -72,6 +72,22 @@ def find_reference(text: str, graph: TaskGraph) -> EvidenceReference:
     return EvidenceReference(evidence=find_evidence(text, graph))
 
 
+def find_column_reference(text: str, graph: TaskGraph) -> EvidenceReference:
+    """The column that a text names.
+
+    Raises:
+        UnknownTargetError: RS302. UnknownColumnError: RS102, also where the text names an evidence only.
+    """
+    found = find_reference(text, graph)
+    if found.column is None:
+        columns = tuple(columns_of(found.evidence, graph))
+        raise UnknownColumnError(
+            f"'{text}' names an evidence, and none of its columns",
+            hint=f"name one of {listed(columns, most=40)}: {found.evidence}.{columns[0] if columns else 'COLUMN'}",
+        )
+    return found
+
+
 def columns_of(evidence: str, graph: TaskGraph) -> ibis.Schema:
     """The columns of an evidence of a compiled catalog, which has a schema for every one."""
     schema = graph.schema_of(evidence)

@@ -11,6 +11,7 @@ COMMANDS = (
     ("impact", "stg_orders.amount", "--rename", "amt"),
     ("impact", "raw_orders"),
     ("contract", "raw_orders"),
+    ("lineage", "stg_orders.amount"),
 )
 
 
@@ -65,7 +66,24 @@ def test_an_unknown_name_gives_the_nearest_and_exits_with_two(project: Project) 
         (("impact", "stg_orders.amout"), "amount"),
         (("impact", "stg_order"), "stg_orders"),
         (("contract", "raw_order"), "raw_orders"),
+        (("lineage", "revenue.totl"), "total"),
     ):
         result = project.relspec(*arguments)
         assert result.exit_code == 2
         assert f"did you mean '{nearest}'?" in result.output
+
+
+def test_lineage_walks_the_way_that_is_asked_for(project: Project) -> None:
+    both = project.relspec("lineage", "stg_orders.amount").output.splitlines()
+    assert both == [
+        "stg_orders.amount",
+        "upstream",
+        "  raw_orders.amount  IDENTITY",
+        "downstream",
+        "  revenue.total  AGGREGATION",
+    ]
+    assert project.relspec("lineage", "stg_orders.amount", "--upstream").output.splitlines() == both[:3]
+    assert project.relspec("lineage", "stg_orders.amount", "--downstream").output.splitlines() == [both[0], *both[3:]]
+    missing = project.relspec("lineage", "stg_orders")
+    assert missing.exit_code == 2
+    assert "name one of 'order_id', 'customer_id', 'amount', 'note': stg_orders.order_id" in missing.output
