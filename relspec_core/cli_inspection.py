@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from relspec_core.catalog_check import check_catalog
 from relspec_core.cli_session import DONE, FAILED, Session, command
 from relspec_core.contract import contract_of
 from relspec_core.evidence_change import dropped, proposed, recalculated, renamed, retyped
@@ -114,4 +115,18 @@ def lineage_command(
     return DONE
 
 
-INSPECTIONS: tuple[click.Command, ...] = (impact_command, contract_command, lineage_command)
+@click.command("check")
+@as_json
+@command
+def check_command(session: Session, as_json: bool) -> int:  # noqa: FBT001
+    """Compile every task and run it on empty tables in a database of its own; tell every problem at once.
+
+    The warehouse is asked for the schemas of sources only. Exits with 1 where there is a problem.
+    """
+    with session.backend(read_only=True) as backend:
+        report = check_catalog(session.catalog, backend=backend)
+    click.echo(report.to_json() if as_json else str(report))
+    return DONE if report.ok else FAILED
+
+
+INSPECTIONS: tuple[click.Command, ...] = (impact_command, contract_command, lineage_command, check_command)

@@ -162,6 +162,36 @@ def compile_task_catalog(
     Raises:
         RelspecError: RS1xx or RS2xx; a ``CompileError`` holds all where there are several.
     """
+    found = compile_what_compiles(task_catalog, backend=backend, ctx=ctx, known=known)
+    raise_all([problem for errors in found.errors.values() for problem in errors])
+    return found.plans
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartialCatalog:
+    """The plans of the tasks that compile, and what is wrong with others.
+
+    Attributes:
+        plans: their inputs may be tables of tasks that have no plan.
+        errors: by task; one that reads a table of a task without a plan may have neither plan nor error.
+    """
+
+    plans: PlanCatalog
+    errors: Mapping[str, tuple[RelspecError, ...]]
+
+
+def compile_what_compiles(
+    task_catalog: TaskCatalog,
+    *,
+    backend: BaseBackend | None = None,
+    ctx: ExecutionContext | None = None,
+    known: EvidenceCatalog | None = None,
+) -> PartialCatalog:
+    """The same as ``compile_task_catalog`` for the tasks that it can be done for, with the errors of the others.
+
+    Raises:
+        RelspecError: RS100, RS105 or RS202, for what is wrong with the catalog or the backend as a whole.
+    """
     warn_if_compiled()
     sqlbackend = ibis.duckdb.connect() if backend is None else backend
     if not isinstance(sqlbackend, SQLBackend):
@@ -179,12 +209,12 @@ def compile_task_catalog(
     if lost and known is not None and schemas.lost_columns(known):
         remembered, errors, schemas = _compile(catalog, sqlbackend, ctx, known)
         plans = {**remembered, **plans}
-    raise_all([problem for name in sorted(errors) for problem in all_of(errors[name])])
-    return PlanCatalog(
+    found = PlanCatalog(
         tuple(plan for name in sorted(plans) for plan in plans[name]),
         **_sources_read(plans, schemas),
         dialect=dialect_of(sqlbackend),
     )
+    return PartialCatalog(plans=found, errors={name: all_of(errors[name]) for name in sorted(errors)})
 
 
 Compiled = tuple[dict[str, tuple[PlanArtifact, ...]], dict[str, RelspecError], SourceSchemas]

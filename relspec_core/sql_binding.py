@@ -60,7 +60,7 @@ def bind(
     scratch.begin()
     try:
         for name, columns in duckdb_types(schemas).items():
-            _create_empty_table(scratch, name, columns)
+            create_empty_table(scratch, name, columns)
         rows = scratch.execute(f"DESCRIBE {text}").fetchall()
     except duckdb.Error as error:
         raise _bind_error(error, places.rewritten(text, dialect="duckdb")) from error
@@ -116,7 +116,7 @@ def _details(error: duckdb.Error) -> dict[str, str]:
         return {"exception_message": str(error)}
 
 
-def _create_empty_table(connection: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, str]) -> None:
+def create_empty_table(connection: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, str]) -> None:
     """Create an empty table, and the schema and database that its name asks for."""
     *outer, _ = table_parts(name)
     if len(outer) > 1:

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_cli import Project
+from tests.test_cli import CATALOG, Project
 
 COMMANDS = (
     ("impact", "stg_orders.amount", "--rename", "amt"),
     ("impact", "raw_orders"),
     ("contract", "raw_orders"),
     ("lineage", "stg_orders.amount"),
+    ("check",),
 )
 
 
@@ -87,3 +88,12 @@ def test_lineage_walks_the_way_that_is_asked_for(project: Project) -> None:
     missing = project.relspec("lineage", "stg_orders")
     assert missing.exit_code == 2
     assert "name one of 'order_id', 'customer_id', 'amount', 'note': stg_orders.order_id" in missing.output
+
+
+def test_check_exits_with_one_where_there_is_a_problem(project: Project) -> None:
+    result = project.relspec("check")
+    assert (result.exit_code, result.output) == (0, "3 of 3 tasks compile and run on empty tables, 0 problems\n")
+    project.write(CATALOG.replace("orders.note.upper()", "orders.noet.upper()"))
+    result = project.relspec("check")
+    assert result.exit_code == 1
+    assert "did you mean 'note'?" in result.output
