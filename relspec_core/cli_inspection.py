@@ -17,6 +17,8 @@ from relspec_core.impact import impact_of
 from relspec_core.lineage_tree import DIRECTIONS, lineage_tree
 from relspec_core.plan_catalog import compile_task_catalog
 from relspec_core.schema_files import schema_in_file, type_named
+from relspec_core.unused_columns import unused_columns
+from relspec_core.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from relspec_core.evidence_change import EvidenceChange
@@ -129,4 +131,23 @@ def check_command(session: Session, as_json: bool) -> int:  # noqa: FBT001
     return DONE if report.ok else FAILED
 
 
-INSPECTIONS: tuple[click.Command, ...] = (impact_command, contract_command, lineage_command, check_command)
+@click.command("unused")
+@as_json
+@command
+def unused_command(session: Session, as_json: bool) -> int:  # noqa: FBT001
+    """Show columns of tables and sources that no task reads, with what they take up on disk where that is known."""
+    with session.backend(read_only=True) as backend:
+        plans = compile_task_catalog(session.catalog, backend=backend)
+        graph = task_graph_from_catalog(plans)
+        report = unused_columns(session.catalog, plans=plans, graph=graph, warehouse=Warehouse(backend))
+    click.echo(report.to_json() if as_json else str(report))
+    return DONE
+
+
+INSPECTIONS: tuple[click.Command, ...] = (
+    impact_command,
+    contract_command,
+    lineage_command,
+    check_command,
+    unused_command,
+)

@@ -13,6 +13,7 @@ COMMANDS = (
     ("contract", "raw_orders"),
     ("lineage", "stg_orders.amount"),
     ("check",),
+    ("unused",),
 )
 
 
