@@ -17,6 +17,7 @@ from relspec_core.impact import impact_of
 from relspec_core.lineage_tree import DIRECTIONS, lineage_tree
 from relspec_core.plan_catalog import compile_task_catalog
 from relspec_core.schema_files import schema_in_file, type_named
+from relspec_core.task_fixtures import task_fixtures
 from relspec_core.unused_columns import unused_columns
 from relspec_core.warehouse import Warehouse
 
@@ -144,10 +145,23 @@ def unused_command(session: Session, as_json: bool) -> int:  # noqa: FBT001
     return DONE
 
 
+@click.command("fixtures")
+@click.argument("task", metavar="TASK")
+@as_json
+@command
+def fixtures_command(session: Session, task: str, as_json: bool) -> int:  # noqa: FBT001
+    """Print a pytest module that runs TASK on small tables which hold only what it reads."""
+    plans, _ = _compiled(session)
+    fixtures = task_fixtures(task, plans, catalog=session.project.reference)
+    click.echo(fixtures.to_json() if as_json else str(fixtures))
+    return DONE
+
+
 INSPECTIONS: tuple[click.Command, ...] = (
     impact_command,
     contract_command,
     lineage_command,
     check_command,
     unused_command,
+    fixtures_command,
 )

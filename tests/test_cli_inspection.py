@@ -14,6 +14,7 @@ COMMANDS = (
     ("lineage", "stg_orders.amount"),
     ("check",),
     ("unused",),
+    ("fixtures", "revenue"),
 )
 
 
@@ -69,6 +70,7 @@ def test_an_unknown_name_gives_the_nearest_and_exits_with_two(project: Project) 
         (("impact", "stg_order"), "stg_orders"),
         (("contract", "raw_order"), "raw_orders"),
         (("lineage", "revenue.totl"), "total"),
+        (("fixtures", "revenu"), "revenue"),
     ):
         result = project.relspec(*arguments)
         assert result.exit_code == 2
