@@ -10,12 +10,13 @@ import click
 from relspec_core.catalog_check import check_catalog
 from relspec_core.cli_session import DONE, FAILED, Session, command
 from relspec_core.contract import contract_of
+from relspec_core.errors import raise_all
 from relspec_core.evidence_change import dropped, proposed, recalculated, renamed, retyped
 from relspec_core.evidence_reference import find_column_reference, find_evidence, find_reference
 from relspec_core.graph_inference import task_graph_from_catalog
 from relspec_core.impact import impact_of
 from relspec_core.lineage_tree import DIRECTIONS, lineage_tree
-from relspec_core.plan_catalog import compile_task_catalog
+from relspec_core.plan_catalog import compile_task_catalog, compile_what_compiles
 from relspec_core.schema_files import schema_in_file, type_named
 from relspec_core.task_fixtures import task_fixtures
 from relspec_core.unused_columns import unused_columns
@@ -151,8 +152,10 @@ def unused_command(session: Session, as_json: bool) -> int:  # noqa: FBT001
 @command
 def fixtures_command(session: Session, task: str, as_json: bool) -> int:  # noqa: FBT001
     """Print a pytest module that runs TASK on small tables which hold only what it reads."""
-    plans, _ = _compiled(session)
-    fixtures = task_fixtures(task, plans, catalog=session.project.reference)
+    with session.backend(read_only=True) as backend:
+        compiled = compile_what_compiles(session.catalog, backend=backend)
+    raise_all([problem for problems in compiled.errors.values() for problem in problems])
+    fixtures = task_fixtures(task, compiled, catalog=session.project.reference)
     click.echo(fixtures.to_json() if as_json else str(fixtures))
     return DONE
 

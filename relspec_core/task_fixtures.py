@@ -21,9 +21,9 @@ from relspec_core.task_catalog import SourceSpec, TaskCatalog
 from relspec_core.warehouse import DIALECT, Warehouse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from relspec_core.plan_catalog import PlanCatalog
+    from relspec_core.plan_catalog import PartialCatalog, PlanArtifact, PlanCatalog
     from relspec_core.task_catalog import TaskSpec
 
 ROWS = (1, 2, 3)
@@ -53,7 +53,7 @@ def test_{function}_runs_on_the_columns_that_it_reads() -> None:
 {checks}'''
 
 SOURCES = """
-# The task's builder names columns that its plan does not read: they are declared here, and in no table.
+# The task's builder asks for more than its plan reads: that is declared here, and in no table.
 COLUMNS = {columns}
 SOURCES = [
     SourceSpec(name, schema={{column: type_named(kind) for column, kind in columns.items()}})
@@ -94,7 +94,7 @@ class TaskFixtures:
         task: its name.
         catalog: where it is found.
         tables: its inputs, by name.
-        declared: the whole schemas of its inputs, where its builder needs them; else none.
+        declared: whole schemas of what its builder asks for, where it needs more than is read; else none.
         outputs: the columns of each of its outputs.
         refused: what the engine has against every value that was tried; None where the task runs.
     """
@@ -141,25 +141,26 @@ class TaskFixtures:
         return json.dumps(data, indent=2)
 
 
-def task_fixtures(task: str, plans: PlanCatalog, *, catalog: str) -> TaskFixtures:
+def task_fixtures(task: str, compiled: PartialCatalog, *, catalog: str) -> TaskFixtures:
     """Small tables for what a task reads, and a module that runs it on them; tried out in a database of its own.
 
     Args:
         task: its name.
-        plans: of its catalog.
+        compiled: its catalog.
         catalog: ``package.module:attribute``, or a folder with a slash in it, that the module is to find the task in.
 
     Raises:
         UnknownTargetError: RS302.
     """
+    plans = compiled.plans
     specs = {spec.name: spec for spec in plans.tasks}
     if task not in specs:
         raise UnknownTargetError(
             f"there is no task '{task}'", hint=f"{did_you_mean(task, specs)}There are {listed(specs, most=40)}."
         )
     schemas = _input_schemas(task, plans)
-    declared = {} if _builds_on(specs[task], _read(task, plans, schemas)) else schemas
-    tables, refused = _tables_that_run(specs[task], _read(task, plans, schemas), declared)
+    declared = {} if _same_plans(specs[task], plans, schemas) else {**compiled.asked[task], **_whole(task, plans)}
+    tables, refused = _tables_that_run(plans.of_task(task), schemas)
     return TaskFixtures(
         task=task,
         catalog=catalog,
@@ -170,33 +171,33 @@ def task_fixtures(task: str, plans: PlanCatalog, *, catalog: str) -> TaskFixture
     )
 
 
-def _input_schemas(task: str, plans: PlanCatalog) -> dict[str, ibis.Schema]:
+def _whole(task: str, plans: PlanCatalog) -> dict[str, ibis.Schema]:
+    """The inputs with all of their columns."""
     return {name: plans[name].schema if name in plans else plans.schemas[name] for name in plans.deps_of(task).inputs}
 
 
-def _read(task: str, plans: PlanCatalog, schemas: Mapping[str, ibis.Schema]) -> dict[str, ibis.Schema]:
+def _input_schemas(task: str, plans: PlanCatalog) -> dict[str, ibis.Schema]:
     """The inputs with the columns that are read, in the evidence's order; a table has at least one."""
     required = plans.deps_of(task).required_columns
     return {
         name: ibis.schema(
-            {column: schema[column] for column in schema if column in (required[name] or tuple(schema)[:1])}
+            {column: kind for column, kind in schema.items() if column in (required[name] or tuple(schema)[:1])}
         )
-        for name, schema in schemas.items()
+        for name, schema in _whole(task, plans).items()
     }
 
 
-def _builds_on(task: TaskSpec, schemas: Mapping[str, ibis.Schema]) -> bool:
-    """Whether the task's builder is content with inputs of these columns."""
+def _same_plans(task: TaskSpec, plans: PlanCatalog, schemas: Mapping[str, ibis.Schema]) -> bool:
+    """Whether the task's builder gives the same plans where the inputs have these columns only."""
     sources = [SourceSpec(name, schema=schema) for name, schema in schemas.items()]
-    return not compile_what_compiles(TaskCatalog([task], sources)).errors
+    found = compile_what_compiles(TaskCatalog([task], sources)).plans
+    return [(plan.name, plan.sql) for plan in found] == [(plan.name, plan.sql) for plan in plans.of_task(task.name)]
 
 
 def _tables_that_run(
-    task: TaskSpec, schemas: Mapping[str, ibis.Schema], declared: Mapping[str, ibis.Schema]
+    plans: Iterable[PlanArtifact], schemas: Mapping[str, ibis.Schema]
 ) -> tuple[tuple[FixtureTable, ...], str | None]:
-    """Tables with the first kind of values that the task runs on, or the first kind with what the engine says."""
-    sources = [SourceSpec(name, schema=schema) for name, schema in (declared or schemas).items()]
-    plans = compile_what_compiles(TaskCatalog([task], sources)).plans
+    """Tables with the first kind of values that plans run on, or the first kind with what the engine says."""
     kinds = [_tables(schemas, text) for text in (*TEXTS, None)]
     refusals: list[str] = []
     for tables in kinds:
@@ -222,7 +223,7 @@ def _tables(schemas: Mapping[str, ibis.Schema], text: Callable[[int], str] | Non
     )
 
 
-def _refusal(plans: PlanCatalog, tables: tuple[FixtureTable, ...]) -> str | None:
+def _refusal(plans: Iterable[PlanArtifact], tables: tuple[FixtureTable, ...]) -> str | None:
     """What the engine has against running plans on tables; None where they run."""
     warehouse = Warehouse(ibis.duckdb.connect())
     try:

@@ -10,21 +10,25 @@ from typing import Any
 import ibis
 import ibis.expr.datatypes as dt
 import pytest
+from hypothesis import given, settings
 from ibis import _
 from ibis.backends.duckdb import Backend as DuckDBBackend
 from ibis.backends.sql.datatypes import DuckDBType
 
-from relspec_core import TaskBuildContext, TaskCatalog, TaskSpec, compile_task_catalog
+from relspec_core import TaskBuildContext, TaskCatalog, TaskSpec
 from relspec_core.errors import UnknownTargetError
 from relspec_core.fixture_values import literal
+from relspec_core.plan_catalog import compile_what_compiles
 from relspec_core.task_fixtures import TaskFixtures, task_fixtures
-from tests.catalogs import SHOP, compiled, sql_task, task_of
+from tests.catalogs import SHOP, empty_backend, sql_task, task_of
+from tests.generated import Generated, catalogs
 
 REFERENCE = "tests.no_such_module:catalog"
 
 
-def fixtures_of(task: TaskSpec, *more: TaskSpec) -> TaskFixtures:
-    return task_fixtures(task.name, compiled(task, *more), catalog=REFERENCE)
+def fixtures_of(task: TaskSpec, *more: TaskSpec, asked: str | None = None) -> TaskFixtures:
+    compiled = compile_what_compiles(TaskCatalog([task, *more], SHOP), backend=empty_backend())
+    return task_fixtures(asked or task.name, compiled, catalog=REFERENCE)
 
 
 def runs(fixtures: TaskFixtures, task: TaskSpec, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,6 +89,28 @@ def test_values_that_the_engine_refuses_are_printed_with_what_it_says() -> None:
     assert "Other values are needed" in str(fixtures)
 
 
+def test_a_table_that_the_builder_asks_for_and_does_not_read_is_declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(ctx: TaskBuildContext) -> ibis.Table:
+        ctx.table("customers")
+        return ctx.table("orders").select("amount")
+
+    fixtures = fixtures_of(task_of(build, "t"))
+    assert set(fixtures.declared) == {"customers", "orders"}
+    assert [table.name for table in fixtures.tables] == ["orders"]
+    runs(fixtures, task_of(build, "t"), monkeypatch)
+
+
+@settings(max_examples=4)
+@given(catalogs(most=3))
+def test_every_task_of_a_random_catalog_runs_in_its_module(generated: Generated) -> None:
+    compiled = compile_what_compiles(generated.catalog, backend=empty_backend())
+    for task in compiled.plans.tasks:
+        fixtures = task_fixtures(task.name, compiled, catalog=REFERENCE)
+        assert fixtures.refused is None
+        with pytest.MonkeyPatch.context() as patch:
+            runs(fixtures, task, patch)
+
+
 def test_a_task_with_two_outputs_over_tables_in_schemas_and_of_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     def build(ctx: TaskBuildContext) -> dict[str, ibis.Table]:
         staged = ctx.table("staging.orders")
@@ -111,7 +137,7 @@ def test_there_is_a_value_for_every_type_of_duckdb(con: DuckDBBackend) -> None:
 def test_every_type_is_right_in_a_module_that_runs(con: DuckDBBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     con.con.execute("CREATE TABLE every AS FROM test_all_types()")
     task = sql_task("SELECT * FROM every", "t")
-    fixtures = task_fixtures("t", compile_task_catalog(TaskCatalog([task]), backend=con), catalog=REFERENCE)
+    fixtures = task_fixtures("t", compile_what_compiles(TaskCatalog([task]), backend=con), catalog=REFERENCE)
     assert fixtures.refused is None
     runs(fixtures, task, monkeypatch)
 
@@ -122,7 +148,7 @@ def test_a_value_of_an_unknown_type_is_null() -> None:
 
 def test_an_unknown_task_gives_the_nearest() -> None:
     with pytest.raises(UnknownTargetError, match="did you mean 'revenue'"):
-        task_fixtures("revenu", compiled(sql_task("SELECT amount FROM orders", "revenue")), catalog=REFERENCE)
+        fixtures_of(sql_task("SELECT amount FROM orders", "revenue"), asked="revenu")
 
 
 def test_a_printed_module_passes_under_pytest_for_a_module_and_for_a_folder(tmp_path: Path) -> None:
