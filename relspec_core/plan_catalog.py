@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import ibis
 import ibis.expr.operations as ops
@@ -162,6 +162,38 @@ def compile_task_catalog(
     Raises:
         RelspecError: RS1xx or RS2xx; a ``CompileError`` holds all where there are several.
     """
+    found = compile_what_compiles(task_catalog, backend=backend, ctx=ctx, known=known)
+    raise_all([problem for errors in found.errors.values() for problem in errors])
+    return found.plans
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartialCatalog:
+    """The plans of the tasks that compile, and what is wrong with others.
+
+    Attributes:
+        plans: their inputs may be tables of tasks that have no plan.
+        errors: by task; one that reads a table of a task without a plan may have neither plan nor error.
+        asked: by task, the evidence that its builder asked for, whether the plan reads it or not, with its schema.
+    """
+
+    plans: PlanCatalog
+    errors: Mapping[str, tuple[RelspecError, ...]]
+    asked: Mapping[str, Mapping[str, ibis.Schema]]
+
+
+def compile_what_compiles(
+    task_catalog: TaskCatalog,
+    *,
+    backend: BaseBackend | None = None,
+    ctx: ExecutionContext | None = None,
+    known: EvidenceCatalog | None = None,
+) -> PartialCatalog:
+    """The same as ``compile_task_catalog`` for the tasks that it can be done for, with the errors of the others.
+
+    Raises:
+        RelspecError: RS100, RS105 or RS202, for what is wrong with the catalog or the backend as a whole.
+    """
     warn_if_compiled()
     sqlbackend = ibis.duckdb.connect() if backend is None else backend
     if not isinstance(sqlbackend, SQLBackend):
@@ -170,30 +202,31 @@ def compile_task_catalog(
         )
     ctx = ctx or ExecutionContext()
     catalog = TaskCatalog(task_catalog.tasks, (*task_catalog.sources, *ctx.sources))
-    plans, errors, schemas = _compile(catalog, sqlbackend, ctx, None)
+    plans, errors, schemas, asked = _compile(catalog, sqlbackend, ctx, None)
     lost = any(
         isinstance(problem, UnknownColumnError | UnknownTableError | SourceError)
         for error in errors.values()
         for problem in all_of(error)
     )
     if lost and known is not None and schemas.lost_columns(known):
-        remembered, errors, schemas = _compile(catalog, sqlbackend, ctx, known)
+        remembered, errors, schemas, asked = _compile(catalog, sqlbackend, ctx, known)
         plans = {**remembered, **plans}
-    raise_all([problem for name in sorted(errors) for problem in all_of(errors[name])])
-    return PlanCatalog(
+    found = PlanCatalog(
         tuple(plan for name in sorted(plans) for plan in plans[name]),
         **_sources_read(plans, schemas),
         dialect=dialect_of(sqlbackend),
     )
+    return PartialCatalog(plans=found, errors={name: all_of(errors[name]) for name in sorted(errors)}, asked=asked)
 
 
-Compiled = tuple[dict[str, tuple[PlanArtifact, ...]], dict[str, RelspecError], SourceSchemas]
+Asked: TypeAlias = dict[str, dict[str, ibis.Schema]]
+Compiled: TypeAlias = tuple[dict[str, tuple[PlanArtifact, ...]], dict[str, RelspecError], SourceSchemas, Asked]
 
 
 def _compile(
     catalog: TaskCatalog, backend: SQLBackend, ctx: ExecutionContext, known: EvidenceCatalog | None
 ) -> Compiled:
-    """One round over all tasks: plans and errors, both by task name."""
+    """One round over all tasks: plans, errors, and what builders asked for, each by task name."""
     schemas = SourceSchemas(catalog.sources, backend=backend, known=known)
     building = TaskBuilding(catalog=catalog, schemas=schemas, backend=backend, params=dict(ctx.params or {}))
     building.build_all()
@@ -208,7 +241,7 @@ def _compile(
             continue
         except RelspecError as error:
             errors[name] = error
-    return plans, errors, schemas
+    return plans, errors, schemas, building.asked
 
 
 def _sources_read(plans: Mapping[str, tuple[PlanArtifact, ...]], schemas: SourceSchemas) -> dict[str, dict]:

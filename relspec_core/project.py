@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tomllib
 from dataclasses import dataclass
@@ -33,6 +34,11 @@ class Project:
     root: Path
     catalog: str
     database: Path
+
+    @property
+    def reference(self) -> str:
+        """The catalog as it is named where the working folder is the root."""
+        return f"./{os.path.relpath(self.catalog, self.root)}" if names_folder(self.catalog) else self.catalog
 
     def load(self) -> TaskCatalog:
         """The catalog.

@@ -57,7 +57,7 @@ def _data_type(value: Any) -> dt.DataType:  # noqa: ANN401 - as above
 def fits(required: dt.DataType, actual: dt.DataType) -> bool:
     """Whether values of a type can stand where another is read: the same type, or a wider one of its family.
 
-    Nullability is no difference.
+    Nullability is no difference. A timestamp without a zone is wider than a date.
 
     >>> import ibis.expr.datatypes as dt
     >>> fits(dt.int32, dt.int64), fits(dt.int64, dt.int32), fits(dt.int64, dt.string)
@@ -68,6 +68,8 @@ def fits(required: dt.DataType, actual: dt.DataType) -> bool:
         return True
     if isinstance(wanted, dt.Timestamp) and isinstance(found, dt.Timestamp) and wanted.timezone != found.timezone:
         return False  # castable, but another moment in time
+    if isinstance(found, dt.Timestamp) and wanted.is_date():
+        return found.timezone is None
     same_family = any(
         getattr(wanted, test)() and getattr(found, test)()
         for test in ("is_integer", "is_floating", "is_decimal", "is_string", "is_timestamp", "is_binary")

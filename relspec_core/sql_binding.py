@@ -60,7 +60,7 @@ def bind(
     scratch.begin()
     try:
         for name, columns in duckdb_types(schemas).items():
-            _create_empty_table(scratch, name, columns)
+            create_empty_table(scratch, name, columns)
         rows = scratch.execute(f"DESCRIBE {text}").fetchall()
     except duckdb.Error as error:
         raise _bind_error(error, places.rewritten(text, dialect="duckdb")) from error
@@ -116,12 +116,24 @@ def _details(error: duckdb.Error) -> dict[str, str]:
         return {"exception_message": str(error)}
 
 
-def _create_empty_table(connection: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, str]) -> None:
+def create_empty_table(connection: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, str]) -> None:
     """Create an empty table, and the schema and database that its name asks for."""
+    for statement in empty_table(name, columns):
+        connection.execute(statement)
+
+
+def empty_table(name: str, columns: Mapping[str, str]) -> list[str]:
+    """The statements that create an empty table, and the schema and database that its name asks for.
+
+    Args:
+        name: of the evidence.
+        columns: with DuckDB's names of their types.
+    """
     *outer, _ = table_parts(name)
+    found: list[str] = []
     if len(outer) > 1:
-        connection.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {quoted_name(outer[0], dialect='duckdb')}")
+        found.append(f"ATTACH IF NOT EXISTS ':memory:' AS {quoted_name(outer[0], dialect='duckdb')}")
     if outer:
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted_name('.'.join(outer), dialect='duckdb')}")
+        found.append(f"CREATE SCHEMA IF NOT EXISTS {quoted_name('.'.join(outer), dialect='duckdb')}")
     listing = ", ".join(f"{quoted_column(column, dialect='duckdb')} {kind}" for column, kind in columns.items())
-    connection.execute(f"CREATE TABLE {quoted_name(name, dialect='duckdb')} ({listing})")
+    return [*found, f"CREATE TABLE {quoted_name(name, dialect='duckdb')} ({listing})"]

@@ -71,6 +71,7 @@ class TaskBuilding:
         built: what came out, by task name.
         errors: what went wrong, by task name; a task whose upstream failed has none of its own.
         texts: every SQL text by the operation that stands for it.
+        asked: the evidence that each builder asked for, read or not, with its schema.
     """
 
     catalog: TaskCatalog
@@ -80,10 +81,10 @@ class TaskBuilding:
     built: dict[str, BuiltTask] = field(default_factory=dict)
     errors: dict[str, RelspecError] = field(default_factory=dict)
     texts: dict[ops.Node, SqlText] = field(default_factory=dict)
+    asked: dict[str, dict[str, ibis.Schema]] = field(default_factory=dict)
     _opened: duckdb.DuckDBPyConnection | None = None
     _stack: list[str] = field(default_factory=list)
     _called: set[str] = field(default_factory=set)
-    _asked: dict[str, dict[str, ibis.Schema]] = field(default_factory=dict)
     _writers: dict[str, str] = field(default_factory=dict)
     _spelling: NameIndex = field(default_factory=lambda: NameIndex((), ignore_case=False))
 
@@ -153,7 +154,7 @@ class TaskBuilding:
             return
         self._called.add(task.name)
         self._stack.append(task.name)
-        self._asked[task.name] = {}
+        self.asked[task.name] = {}
         try:
             self.built[task.name] = self._outcome(task, self._call(task))
         except BrokenUpstream:
@@ -179,13 +180,13 @@ class TaskBuilding:
 
     def _table(self, name: str) -> ir.Table:
         spelled, schema = self.schema_of(name)
-        self._asked[self._stack[-1]][spelled] = schema
+        self.asked[self._stack[-1]][spelled] = schema
         return unbound(spelled, schema)
 
     def _sql(self, text: str, dialect: str | None) -> ir.Table:
         def schema_of(name: str) -> tuple[str, ibis.Schema]:
             spelled, schema = self.schema_of(name)
-            self._asked[self._stack[-1]][spelled] = schema
+            self.asked[self._stack[-1]][spelled] = schema
             return spelled, schema
 
         target = dialect_of(self.backend)
@@ -257,7 +258,7 @@ class TaskBuilding:
 
     def _evidence_with(self, task: TaskSpec, columns: tuple[str, ...]) -> str | None:
         """The one evidence that the task asked for and that has exactly these columns."""
-        found = [name for name, schema in self._asked[task.name].items() if tuple(schema) == columns]
+        found = [name for name, schema in self.asked[task.name].items() if tuple(schema) == columns]
         return found[0] if len(found) == 1 else None
 
 

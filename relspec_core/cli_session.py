@@ -1,0 +1,81 @@
+"""What every command needs: its project, its warehouse, and exit codes for outcomes and errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
+
+import click
+
+from relspec_core.compiled_sqlglot import CompiledSqlglotWarning, is_compiled, notice
+from relspec_core.errors import NotReadyError, RelspecError, TaskFailedError
+from relspec_core.hamilton_output import write_if_asked
+from relspec_core.project import Project, find_project
+from relspec_core.warehouse import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from ibis.backends.duckdb import Backend as DuckDBBackend
+
+    from relspec_core.graph_inference import TaskGraph
+    from relspec_core.plan_catalog import PlanCatalog
+    from relspec_core.task_catalog import TaskCatalog
+
+DONE, FAILED, UNUSABLE, WOULD_RUN = 0, 1, 2, 3
+INTERRUPTED = 130
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A project, opened for one command."""
+
+    project: Project
+    catalog: TaskCatalog
+
+    @contextmanager
+    def backend(self, *, read_only: bool) -> Generator[DuckDBBackend]:
+        """The warehouse, closed at the end."""
+        backend = connect(self.project.database, read_only=read_only)
+        try:
+            yield backend
+        finally:
+            backend.disconnect()
+
+    def write_hamilton_module(self, graph: TaskGraph, plans: PlanCatalog) -> None:
+        """The graph as a Hamilton module, where the environment asks for it."""
+        write_if_asked(graph, plans, os.environ, catalog=self.project.catalog, database=self.project.database)
+
+
+def command(function: Callable[Concatenate[Session, P], int]) -> Callable[..., None]:
+    """A command that finds its project, and turns outcomes and errors into exit codes."""
+
+    @click.option("--catalog", metavar="MODULE:ATTRIBUTE|FOLDER", help="The catalog, instead of the project file's.")
+    @click.option("--database", type=click.Path(path_type=Path), help="The DuckDB file, instead of the project file's.")
+    @wraps(function)
+    def wrapped(catalog: str | None, database: Path | None, *args: P.args, **kwargs: P.kwargs) -> None:
+        if is_compiled():
+            click.echo(f"warning: {notice()}", err=True)
+            warnings.simplefilter("ignore", CompiledSqlglotWarning)
+        try:
+            project = find_project(Path.cwd(), catalog=catalog, database=database)
+            sys.exit(function(Session(project=project, catalog=project.load()), *args, **kwargs))
+        except (TaskFailedError, NotReadyError) as error:
+            click.echo(str(error), err=True)
+            sys.exit(FAILED)
+        except RelspecError as error:
+            click.echo(str(error), err=True)
+            sys.exit(UNUSABLE)
+        except KeyboardInterrupt:
+            click.echo("interrupted; what was finished is kept, and the next run goes on from there", err=True)
+            sys.exit(INTERRUPTED)
+
+    return wrapped

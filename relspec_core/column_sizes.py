@@ -1,0 +1,103 @@
+"""What each column of a table takes up on disk, as far as the engine or the files tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from relspec_core.names import quoted_name, quoted_text
+from relspec_core.source_files import source_files
+from relspec_core.warehouse import DIALECT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from relspec_core.source_files import SourceFiles
+    from relspec_core.task_catalog import SourceSpec
+    from relspec_core.warehouse import Warehouse
+
+UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
+UNIT = 1024
+WIDEST = 16  # bytes of a value of the widest types that are not texts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnSizes:
+    """Bytes by column.
+
+    Attributes:
+        bytes: of the columns whose size is known.
+        estimated: whether they are estimates.
+    """
+
+    bytes: Mapping[str, int] = field(default_factory=dict)
+    estimated: bool = False
+
+
+def column_sizes(
+    evidence: str, columns: Iterable[str], warehouse: Warehouse, *, source: SourceSpec | None = None
+) -> ColumnSizes:
+    """The sizes of an evidence's columns; of views, tables that are not on disk, and text files none is known.
+
+    Parquet files tell them. DuckDB does not: columns share its blocks. What a column has of a block is taken for the
+    distance to the next one's beginning or the block's end, and for no more than its values take up uncompressed.
+
+    Args:
+        evidence: the table.
+        columns: its columns.
+        warehouse: where it is; nothing is written.
+        source: its declaration, for a source.
+    """
+    files = source_files(source) if source is not None else None
+    if files is not None:
+        return _of_files(files, tuple(columns), warehouse)
+    if warehouse.relation_kind(evidence) != "table":
+        return ColumnSizes()
+    return ColumnSizes(bytes=dict(_of_blocks(evidence, warehouse)), estimated=True)
+
+
+def size_text(size: int) -> str:
+    """Bytes in the largest unit of which there is at least one.
+
+    >>> size_text(512), size_text(1_310_720)
+    ('512 bytes', '1.2 MiB')
+    """
+    value = float(size)
+    for unit in UNITS[:-1]:
+        if value < UNIT:
+            return f"{size} {unit}" if unit == UNITS[0] else f"{value:.1f} {unit}"
+        value /= UNIT
+    return f"{value:.1f} {UNITS[-1]}"
+
+
+def _of_files(files: SourceFiles, columns: tuple[str, ...], warehouse: Warehouse) -> ColumnSizes:
+    if files.reader != "read_parquet":
+        return ColumnSizes()
+    paths = ", ".join(quoted_text(path) for path in files.files)
+    rows = warehouse.rows(
+        f"SELECT path_in_schema, sum(total_compressed_size)::BIGINT FROM parquet_metadata([{paths}]) GROUP BY ALL"  # noqa: S608 - quoted
+    )
+    found = {
+        column: [size for path, size in rows if path == column or path.startswith(f"{column}, ")] for column in columns
+    }
+    return ColumnSizes(bytes={column: sum(sizes) for column, sizes in found.items() if sizes})
+
+
+def _of_blocks(evidence: str, warehouse: Warehouse) -> list[tuple[str, int]]:
+    table = quoted_text(quoted_name(evidence, dialect=DIALECT))
+    return warehouse.rows(rf"""
+        WITH block AS (
+            SELECT any_value(block_size) AS size FROM pragma_database_size()
+        ), segment AS (
+            SELECT column_name, block_id, block_offset, len(additional_block_ids) AS more,
+                count * CASE WHEN segment_type = 'VARCHAR'
+                    THEN try_cast(regexp_extract(stats, 'Max String Length: (\d+)', 1) AS BIGINT)
+                    ELSE {WIDEST} END AS most
+            FROM pragma_storage_info({table}) WHERE persistent AND block_id >= 0
+        ), sized AS (
+            SELECT column_name, more * size AS more, most,
+                lead(block_offset, 1, size) OVER (PARTITION BY block_id ORDER BY block_offset) - block_offset AS own
+            FROM segment, block
+        )
+        SELECT column_name, sum(least(own, most) + coalesce(more, 0))::BIGINT FROM sized GROUP BY ALL
+    """)  # noqa: S608 - the name is quoted
