@@ -23,7 +23,7 @@ DAGSTER_HOME_DIR := $(CURDIR)/build/dagster_home
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup data demo test fuzz dev bench-inference clean
+.PHONY: help setup data demo test fuzz mutants dev bench-inference clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -77,6 +77,9 @@ test: data $(OLDEST)/.ready ## Lint, formatting, types, import layers, tests and
 
 fuzz: $(READY) ## Try 20,000 random plans (another number: make PLANS=100000 fuzz); about half an hour
 	@$(PY) -m pytest -n $(JOBS) --plans $(PLANS) tests/test_plans.py
+
+mutants: $(READY) ## Edit all queries of TPC-H and TPC-DS in every way: do fingerprints notice what matters? Some minutes
+	@$(PY) -m pytest -n $(JOBS) --all-mutants tests/test_mutants.py
 
 dev: data ## Open the example in Dagster on http://localhost:3000 (another port: make PORT=3001 dev)
 	@mkdir -p $(DAGSTER_HOME_DIR)
