@@ -1,10 +1,16 @@
 """Law 8 on the queries of TPC-H and TPC-DS: edits that change no result keep the fingerprint, all others change it."""
 
+import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 
 import pytest
+import sqlglot
 
 from tests.mutants import Mutant, fingerprints, harmful_mutants, harmless_mutants
 from tests.tpc import QUERIES, TpcQuery
@@ -12,6 +18,12 @@ from tests.tpc import QUERIES, TpcQuery
 # Short ones that have each edit at least twice; all of them take minutes.
 SAMPLE: Mapping[str, Collection[int]] = {"tpch": {6, 13, 15, 17, 22}, "tpcds": {17, 27, 55, 60, 82, 97}}
 LEAST_KEPT = 0.99
+OLDEST_SQLGLOT = next(Path(sys.prefix).glob("sqlglot-*"), None)  # where `make test` puts it
+FINGERPRINTS_AS_JSON = """
+import json, sys, sqlglot
+from tests.mutants import fingerprints
+print(json.dumps([sqlglot.__version__, list(fingerprints("tpcds", json.load(sys.stdin)).values())]))
+"""
 
 
 @pytest.fixture
@@ -55,3 +67,21 @@ def test_edits_that_change_a_result_change_the_fingerprint(
     kept = with_the_fingerprint_of_the_query(harmful_mutants, queries)
     record_property("harmful mutants", len(kept))
     assert [str(mutant) for mutant, same in kept.items() if same] == []
+
+
+@pytest.mark.skipif(OLDEST_SQLGLOT is None, reason="the oldest SQLGlot is installed by make test")
+def test_fingerprints_are_the_same_in_another_process_with_another_hash_seed_and_the_oldest_sqlglot() -> None:
+    texts = [query.text for query in QUERIES if query.suite == "tpcds" and query.number in SAMPLE["tpcds"]]
+    root = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", FINGERPRINTS_AS_JSON],
+        env={**os.environ, "PYTHONHASHSEED": "17", "PYTHONPATH": f"{OLDEST_SQLGLOT}{os.pathsep}{root}"},
+        cwd=root,
+        input=json.dumps(texts),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    version, found = json.loads(done.stdout)
+    assert version != sqlglot.__version__
+    assert found == list(fingerprints("tpcds", texts).values())
