@@ -23,7 +23,7 @@ DAGSTER_HOME_DIR := $(CURDIR)/build/dagster_home
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup data demo test fuzz dev bench-inference clean
+.PHONY: help setup data demo test fuzz mutants dev bench-inference bench-rebuild clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -78,6 +78,9 @@ test: data $(OLDEST)/.ready ## Lint, formatting, types, import layers, tests and
 fuzz: $(READY) ## Try 20,000 random plans (another number: make PLANS=100000 fuzz); about half an hour
 	@$(PY) -m pytest -n $(JOBS) --plans $(PLANS) tests/test_plans.py
 
+mutants: $(READY) ## Edit all queries of TPC-H and TPC-DS in every way: do fingerprints notice what matters? Some minutes
+	@$(PY) -m pytest -n $(JOBS) --all-mutants tests/test_mutants.py
+
 dev: data ## Open the example in Dagster on http://localhost:3000 (another port: make PORT=3001 dev)
 	@mkdir -p $(DAGSTER_HOME_DIR)
 	@cp examples/dagster_home/dagster.yaml $(DAGSTER_HOME_DIR)/dagster.yaml
@@ -85,6 +88,9 @@ dev: data ## Open the example in Dagster on http://localhost:3000 (another port:
 
 bench-inference: $(READY) ## Time the inference on TPC-DS beside SQLGlot's (RIVALS=1: beside SQLMesh, SQLLineage and DataHub too)
 	@$(PY) -m benchmarks.inference $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RIVALS),--rivals)
+
+bench-rebuild: data ## Time rebuilds after edits, an idle plan and digests (RIVALS=1: beside SQLMesh and dbt too)
+	@$(PY) -m benchmarks.rebuild $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RIVALS),--rivals)
 
 clean: ## Remove .venv, the databases, the generated data and all caches
 	rm -rf $(VENV) build dist examples/jaffle_shop/data hamilton_dag.py

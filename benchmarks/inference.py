@@ -10,11 +10,11 @@ import argparse
 import cProfile
 import pstats
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import median
 from typing import TypeAlias
 
 from benchmarks.contenders import Contender, contenders
+from benchmarks.goals import Goal, Rounds, ratio
 from benchmarks.projects import cost_per_task, project
 from benchmarks.rivals import RIVALS, RivalFailed, RivalProcess
 from benchmarks.tpcds import Answer, Column, Database, Query, Reads
@@ -22,29 +22,8 @@ from relspec_core.inferred_deps import InferredDeps, Use
 
 FLOOR, RELSPEC, LINEAGE, SQLMESH = "SQLGlot parse + qualify", "relspec", "sqlglot.lineage", "SQLMesh"
 SIZES = (50, 200, 800)
-# CPU seconds over all queries, by contender; not every contender takes part in every round.
-Rounds: TypeAlias = Sequence[Mapping[str, float]]
 RIVAL_ROUNDS = 3
 VALUE_USES = frozenset({Use.IDENTITY, Use.TRANSFORMATION, Use.AGGREGATION, Use.CONDITIONAL, Use.WINDOW})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Goal:
-    """A bound on the ratio of two medians."""
-
-    of: str
-    to: str
-    bound: float
-    at_most: bool
-
-    def verdict(self, rounds: Rounds) -> str:
-        """The goal with what was measured."""
-        sign = "<=" if self.at_most else ">="
-        if not any(self.of in spent for spent in rounds):
-            return f"{self.of} / {self.to} {sign} {self.bound:g}: not measured"
-        ratio = _ratio(rounds, self.of, self.to)
-        met = ratio <= self.bound if self.at_most else ratio >= self.bound
-        return f"{self.of} / {self.to} {sign} {self.bound:g}: {ratio:.2f}, {'met' if met else 'MISSED'}"
 
 
 GOALS = (
@@ -171,16 +150,12 @@ def _share(
     )
 
 
-def _ratio(rounds: Rounds, of: str, to: str) -> float:
-    return median(spent[of] / spent[to] for spent in rounds if of in spent)
-
-
 def _table(rounds: Rounds, shares: Shares, *, queries: int) -> None:
     heads = ("/ floor", "/ relspec", "ms a query", "answered", "lineage right", "reads right")
     print(f"  {'':34}" + "".join(f"{head:>15}" for head in heads))
     for name in rounds[0]:
         seconds = median(spent[name] for spent in rounds if name in spent)
-        figures = (_ratio(rounds, name, FLOOR), _ratio(rounds, name, RELSPEC), seconds / queries * 1000)
+        figures = (ratio(rounds, name, FLOOR), ratio(rounds, name, RELSPEC), seconds / queries * 1000)
         cells = [*(f"{figure:.2f}" for figure in figures), *shares.get(name, ("-",) * 3)]
         print(f"  {name:34}" + "".join(f"{cell:>15}" for cell in cells))
 
@@ -194,7 +169,7 @@ def _scale(*, rounds: int) -> None:
     print(f"  {'tasks':>7}{'ms a task':>12}{f'/ {smallest} tasks':>13}")
     for size in catalogs:
         seconds = median(costs[size] for costs in spent)
-        print(f"  {size:>7}{seconds * 1000:12.2f}{_ratio(spent, size, smallest):13.2f}")
+        print(f"  {size:>7}{seconds * 1000:12.2f}{ratio(spent, size, smallest):13.2f}")
     goal = Goal(of=largest, to=smallest, bound=1.1, at_most=True)
     print(f"\n  goal: cost per task, {goal.verdict(spent)}")
 

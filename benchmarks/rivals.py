@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -56,7 +57,7 @@ class RivalProcess:
 
     def __init__(self, rival: Rival, queries: Sequence[Query]) -> None:
         self.name = rival.name
-        python = _installed(rival)
+        python = installed(rival.package)
         given = BUILD / f"{rival.module}.json"
         given.write_text(json.dumps([asdict(query) for query in queries]))
         self._log = (BUILD / f"{rival.module}.log").open("a")
@@ -102,18 +103,26 @@ class RivalProcess:
         self._log.close()
 
 
-def _installed(rival: Rival) -> Path:
-    """The Python of a rival's environment, which is made where it is not there yet."""
-    place = BUILD / rival.module
+def installed(*packages: str) -> Path:
+    """The Python of an environment with these packages, which is made where it is not there yet.
+
+    Args:
+        packages: each with its version, as pip takes it; the environment is named after the first.
+
+    Raises:
+        RivalFailed: where they can't be installed.
+    """
+    name, wanted = re.sub(r"\W*==.*", "", packages[0]).replace("[", "-"), " ".join(packages)
+    place, log = BUILD / name, BUILD / f"{name}.log"
     python, stamp = place / "bin" / "python", place / "ready"
-    if stamp.exists() and stamp.read_text() == rival.package:
+    if stamp.exists() and stamp.read_text() == wanted:
         return python
-    print(f"==> Installing {rival.package} into {place}", flush=True)
+    print(f"==> Installing {wanted} into {place}", flush=True)
     BUILD.mkdir(parents=True, exist_ok=True)
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", rival.package]
-    with (BUILD / f"{rival.module}.log").open("w") as log:
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
+    with log.open("w") as output:
         for command in ([sys.executable, "-m", "venv", "--clear", place], pip):
-            if subprocess.run(command, stdout=log, stderr=log, check=False).returncode:  # noqa: S603 - pip and venv
-                raise RivalFailed(f"{rival.name} can't be installed; see {log.name}")
-    stamp.write_text(rival.package)
+            if subprocess.run(command, stdout=output, stderr=output, check=False).returncode:  # noqa: S603 - pip, venv
+                raise RivalFailed(f"{wanted} can't be installed; see {log}")
+    stamp.write_text(wanted)
     return python

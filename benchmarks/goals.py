@@ -1,0 +1,35 @@
+"""Rounds of measurements, and what they are to show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TypeAlias
+
+# Seconds by contender; not every contender takes part in every round.
+Rounds: TypeAlias = Sequence[Mapping[str, float]]
+
+
+def ratio(rounds: Rounds, of: str, to: str) -> float:
+    """The median over the rounds of what one contender takes of another's time within a round."""
+    return median(spent[of] / spent[to] for spent in rounds if of in spent and to in spent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """A bound on the ratio of two contenders."""
+
+    of: str
+    to: str
+    bound: float
+    at_most: bool
+
+    def verdict(self, rounds: Rounds) -> str:
+        """The goal with what was measured."""
+        sign = "<=" if self.at_most else ">="
+        if not any(self.of in spent and self.to in spent for spent in rounds):
+            return f"{self.of} / {self.to} {sign} {self.bound:g}: not measured"
+        found = ratio(rounds, self.of, self.to)
+        met = found <= self.bound if self.at_most else found >= self.bound
+        return f"{self.of} / {self.to} {sign} {self.bound:g}: {found:.2f}, {'met' if met else 'MISSED'}"
