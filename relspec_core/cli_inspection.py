@@ -13,6 +13,7 @@ from relspec_core.contract import contract_of
 from relspec_core.errors import raise_all
 from relspec_core.evidence_change import dropped, proposed, recalculated, renamed, retyped
 from relspec_core.evidence_reference import find_column_reference, find_evidence, find_reference
+from relspec_core.evidence_store import EvidenceStore
 from relspec_core.graph_inference import task_graph_from_catalog
 from relspec_core.impact import impact_of
 from relspec_core.lineage_tree import DIRECTIONS, lineage_tree
@@ -31,8 +32,10 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def _compiled(session: Session) -> tuple[PlanCatalog, TaskGraph]:
+    """Plans and graph; a column that a source has lost since the last run is there, so that its readers are."""
     with session.backend(read_only=True) as backend:
-        plans = compile_task_catalog(session.catalog, backend=backend)
+        known = EvidenceStore(Warehouse(backend)).known_sources()
+        plans = compile_task_catalog(session.catalog, backend=backend, known=known)
     return plans, task_graph_from_catalog(plans)
 
 

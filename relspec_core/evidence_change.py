@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import ibis
 
-from relspec_core.errors import nearest
+from relspec_core.errors import CatalogError, listed, nearest
 from relspec_core.evidence_reference import columns_of, find_column
 from relspec_core.schemas import fits
 
@@ -28,7 +28,8 @@ class EvidenceChange:
         evidence: what is changed.
         steps: the change in words, at least one.
         schema: what it would have; None: it would be gone.
-        renamed: old names, of columns or of the evidence itself, to new ones, as stated or as they look.
+        renamed: old names, of columns or of the evidence itself, to new ones.
+        guessed: whether the new names are only likely ones.
         values: columns whose values would not be the same.
         rows: whether other rows would be in it, or none can tell.
     """
@@ -37,6 +38,7 @@ class EvidenceChange:
     steps: tuple[str, ...]
     schema: ibis.Schema | None
     renamed: Mapping[str, str] = field(default_factory=dict)
+    guessed: bool = False
     values: frozenset[str] = frozenset()
     rows: bool = False
 
@@ -54,15 +56,22 @@ def dropped(found: EvidenceReference, graph: TaskGraph) -> EvidenceChange:
 
 
 def renamed(found: EvidenceReference, new: str, graph: TaskGraph) -> EvidenceChange:
-    """The evidence, or the column, has another name."""
+    """The evidence, or the column, has another name.
+
+    Raises:
+        CatalogError: RS100, where something else has that name.
+    """
     steps = (f"'{found}' is renamed to '{new}'",)
+    columns = columns_of(found.evidence, graph)
+    taken = graph.evidence if found.column is None else tuple(columns)
+    if new in taken:
+        raise CatalogError(f"'{found}' can't be renamed to '{new}': there is one", hint=f"taken are {listed(taken)}.")
     if found.column is None:
         return EvidenceChange(evidence=found.evidence, steps=steps, schema=None, renamed={found.evidence: new})
-    columns = columns_of(found.evidence, graph).items()
     return EvidenceChange(
         evidence=found.evidence,
         steps=steps,
-        schema=ibis.schema({new if name == found.column else name: kind for name, kind in columns}),
+        schema=ibis.schema({new if name == found.column else name: kind for name, kind in columns.items()}),
         renamed={found.column: new},
     )
 
@@ -111,6 +120,7 @@ def proposed(evidence: str, schema: ibis.Schema, graph: TaskGraph) -> EvidenceCh
         steps=tuple(steps) or (f"'{evidence}' stays as it is",),
         schema=schema,
         renamed=names,
+        guessed=True,
         values=frozenset(values),
     )
 

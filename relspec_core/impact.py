@@ -198,19 +198,19 @@ def _broken(change: EvidenceChange, graph: TaskGraph) -> tuple[BrokenReader, ...
 
 
 def _broken_reader(edge: EdgeRequirement, reason: Reason, change: EvidenceChange) -> BrokenReader:
-    column, likely = None, change.renamed.get(edge.evidence)
-    problem = f"which is renamed to '{likely}'" if likely else "which is gone"
+    column, problem = None, "which is gone"
     match reason:
         case MissingColumn():
-            column, likely = reason.column, change.renamed.get(reason.column)
-            problem = f"which is gone; its new name is likely '{likely}'" if likely else "which is gone"
+            column = reason.column
         case WrongType():
-            column, likely = reason.column, None
-            problem = f"which is {reason.actual} instead of {reason.required}"
+            column, problem = reason.column, f"which is {reason.actual} instead of {reason.required}"
         case MissingEvidence() | WaitsForTask():
             pass
         case _:
             assert_never(reason)
+    likely = change.renamed.get(edge.evidence if column is None else column)
+    if likely:
+        problem = f"which is gone; its new name is likely '{likely}'" if change.guessed else f"which becomes '{likely}'"
     return BrokenReader(
         task=edge.task,
         evidence=edge.evidence,

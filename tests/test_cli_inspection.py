@@ -100,3 +100,12 @@ def test_check_exits_with_one_where_there_is_a_problem(project: Project) -> None
     result = project.relspec("check")
     assert result.exit_code == 1
     assert "did you mean 'note'?" in result.output
+
+
+def test_a_column_that_a_source_has_lost_is_still_in_its_contract(project: Project) -> None:
+    assert project.relspec("run", "-q").exit_code == 0
+    (project.root / "raw.csv").write_text("order_id,customer_id,amount\n1,10,5\n")
+    assert "\nnote: string\n" in project.relspec("contract", "raw_orders").output
+    result = project.relspec("impact", "raw_orders", "--schema", str(project.root / "raw.csv"))
+    assert result.exit_code == 1
+    assert "task 'stg_orders' reads 'raw_orders.note' (TRANSFORMATION), which is gone" in result.output

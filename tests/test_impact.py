@@ -56,7 +56,7 @@ def test_a_renamed_column_names_its_reader_the_new_name_and_who_waits(plans: Pla
         "change",
         "  'stg_orders.amount' is renamed to 'amt'",
         "breaks",
-        "  task 'revenue' reads 'stg_orders.amount' (AGGREGATION), which is gone; its new name is likely 'amt'",
+        "  task 'revenue' reads 'stg_orders.amount' (AGGREGATION), which becomes 'amt'",
         "    next: let task 'revenue' read 'amt', or keep 'stg_orders.amount' until it does.",
         "waits",
         "  task 'directory' waits for 'revenue' of task 'revenue', which breaks",
@@ -66,6 +66,12 @@ def test_a_renamed_column_names_its_reader_the_new_name_and_who_waits(plans: Pla
         "  notes",
         "1 broken, 1 waiting, 1 rebuilt, 1 untouched",
     ]
+
+
+def test_a_new_name_that_is_taken_is_refused(graph: TaskGraph) -> None:
+    for text, new in (("stg_orders.amount", "note"), ("stg_orders", "revenue")):
+        with pytest.raises(CatalogError, match=f"can't be renamed to '{new}'"):
+            renamed(find_reference(text, graph), new, graph)
 
 
 @pytest.mark.parametrize(
