@@ -8,14 +8,17 @@ import ibis.expr.datatypes as dt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import assume, given, settings
 
-from relspec_core import PlanCatalog, SourceSpec, TaskGraph, task_graph_from_catalog
+from relspec_core import PlanCatalog, SourceSpec, TaskGraph, compile_task_catalog, run, task_graph_from_catalog
 from relspec_core.errors import CatalogError, UnknownColumnError, UnknownTargetError
 from relspec_core.evidence_change import EvidenceChange, dropped, proposed, recalculated, renamed, retyped
-from relspec_core.evidence_reference import find_reference
+from relspec_core.evidence_reference import EvidenceReference, columns_of, find_reference
 from relspec_core.impact import Impact, impact_of
 from relspec_core.schema_files import name_of_type, schema_in_file, type_named
 from tests.catalogs import compiled, sql_task
+from tests.generated import Generated, catalogs
+from tests.plan_texts import q
 
 RAW_ORDERS = SourceSpec(
     "raw_orders",
@@ -214,3 +217,21 @@ def test_a_types_name_gives_the_type_again(kind: str) -> None:
     assert type_named(name_of_type(dt.dtype(kind))) == dt.dtype(kind)
     odd = dt.Struct.from_tuples([("Weird Col", dt.int64), ("b", dt.dtype(f"array<{kind}>"))])
     assert ibis.schema({"a": type_named(name_of_type(odd))}) == ibis.schema({"a": odd})
+
+
+@settings(max_examples=4)
+@given(catalogs(most=4))
+def test_what_a_run_rebuilds_after_a_columns_values_changed_was_foretold(generated: Generated) -> None:
+    con = ibis.duckdb.connect(threads=1)
+    generated.load(con)
+    assume(run(generated.catalog, backend=con, quiet=True).ok)
+    plans = compile_task_catalog(generated.catalog, backend=con)
+    graph = task_graph_from_catalog(plans)
+    always = set(run(generated.catalog, backend=con, quiet=True).ran)
+    for source in graph.sources:
+        for column in [name for name, kind in columns_of(source, graph).items() if kind.is_integer()]:
+            con.con.execute(f"UPDATE {q(source)} SET {q(column)} = {q(column)} + 1")
+            ran = set(run(generated.catalog, backend=con, quiet=True).ran) - always
+            change = recalculated(EvidenceReference(evidence=source, column=column), graph)
+            assert ran <= {found.task for found in impact_of(change, plans=plans, graph=graph).rebuilt}
+    con.disconnect()
