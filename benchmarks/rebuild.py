@@ -121,8 +121,8 @@ def _digests(*, rounds: int, rows: int) -> None:
         warehouse.execute(f"CREATE TABLE original AS {TABLE.format(rows=rows)}")
         turns: dict[str, Callable[[], object]] = {
             WRITE: lambda: warehouse.execute("CREATE OR REPLACE TABLE written AS FROM original"),
-            DIGEST: lambda: warehouse.content("written", COLUMNS),
-            EDGE: lambda: warehouse.content("written", COLUMNS[:2]),
+            DIGEST: lambda: warehouse.contents("written", [COLUMNS]),
+            EDGE: lambda: warehouse.contents("written", [COLUMNS[:2]]),
         }
         spent = [{name: _seconds(turn) for name, turn in turns.items()} for _ in range(rounds)]
         backend.disconnect()

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from relspec_core.query_flow import Origin
     from relspec_core.query_scope import Relation, Scope
 
-NAMES = frozenset({"alias", "with", "with_", "quoted", "comments"})
+NAMES = frozenset({"alias", "with", "with_", "quoted", "comments", "safe"})  # older SQLGlot marks divisions as safe
+GROUPINGS = (exp.Rollup, exp.Cube, exp.GroupingSets)
 SELECT_PARTS = frozenset(
     {"expressions", "from", "from_", "joins", "laterals", "windows", "where", "group", "having", "qualify", "distinct"}
 )
@@ -104,6 +105,9 @@ class _Hashes:
         selects = [
             origin for origin in tree.walk.origins.values() if isinstance(origin.node, exp.Select) and not origin.opaque
         ]
+        self._selects = {id(origin.scope): origin.node for origin in selects}
+        self._labels: dict[int, str] = {}
+        self._numbers: dict[int, dict[int, int]] = {}
         self._passing = {id(origin.scope) for origin in selects if self._passes(origin)}
 
     def calculation(self, node: int, role: Token) -> Calculation:
@@ -188,7 +192,7 @@ class _Hashes:
         scope = origin.scope
         projections = [(part, self._walk.origins[part].node) for part in origin.parts]
         joins = node.args.get("joins") or []
-        unordered = not any(join.side or join.method or join.kind not in ("", "INNER", "CROSS") for join in joins)
+        unordered = _is_plain(node)
         sources = [self.of(relation.rows) for relation in scope.sources.values()]
         filters = self._terms(node.args.get("where"), scope)
         joined: list[Token] = []
@@ -227,10 +231,15 @@ class _Hashes:
         group = node.args.get("group")
         if group is None:
             return ""
-        keys = sorted((self.expression(key, scope) for key in group.expressions), key=digest)
+        plain = [key for key in group.expressions if not isinstance(key, GROUPINGS)]
+        # Older releases of SQLGlot keep these apart from the other keys.
+        sets = [key for key in group.expressions if isinstance(key, GROUPINGS)]
+        sets += [key for name in ("rollup", "cube", "grouping_sets") for key in group.args.get(name) or []]
+        keys: list[Token] = sorted((self.expression(key, scope) for key in plain), key=digest)
         if group.args.get("all"):
             keys = sorted(self.of(part) for part, projection in projections if not has_aggregate(projection))
-        return ("group", tuple(keys), *self._args(group, scope, leave=frozenset({"expressions"})))
+        rest = self._args(group, scope, leave=frozenset({"expressions", "rollup", "cube", "grouping_sets"}))
+        return ("group", tuple(keys), tuple(self.expression(key, scope) for key in sets), *rest)
 
     def _distinct(self, node: exp.Select, scope: Scope, outputs: tuple[int, ...]) -> Token:
         distinct = node.args.get("distinct")
@@ -363,13 +372,43 @@ class _Hashes:
     def _place(self, relation: Relation, scope: Scope) -> tuple[str, ...]:
         """Which FROM item a column belongs to: how far out, what it reads, and the how manieth that reads just this."""
         rows = self.of(relation.rows)
+        if id(relation) in self._labels:
+            return (self._labels[id(relation)], rows)
         for level, around in enumerate(scope.outwards()):
-            before = 0
-            for other in around.sources.values():
-                if other is relation:
-                    return (str(level), rows, str(before))
-                before += self.of(other.rows) == rows
+            if any(other is relation for other in around.sources.values()):
+                return (str(level), rows, str(self._number_among_alike(relation, around)))
         return ("elsewhere", rows)
+
+    def _number_among_alike(self, relation: Relation, scope: Scope) -> int:
+        """Which one a FROM item is of those that read the same; told by the terms that name it, not by its place."""
+        alike = [other for other in scope.sources.values() if self.of(other.rows) == self.of(relation.rows)]
+        if len(alike) == 1:
+            return 0
+        if id(scope) not in self._numbers:
+            self._numbers[id(scope)] = {}
+        numbers = self._numbers[id(scope)]
+        if id(relation) not in numbers:
+            ordered = sorted(alike, key=lambda other: self._signature(other, alike, scope))
+            numbers.update({id(other): number for number, other in enumerate(ordered)})
+        return numbers[id(relation)]
+
+    def _signature(self, relation: Relation, alike: list[Relation], scope: Scope) -> list[str]:
+        """The terms and outputs of a SELECT that name a FROM item, without the places of those that read the same."""
+        select = self._selects.get(id(scope))
+        if select is None or not _is_plain(select):
+            return []
+        terms = [term for term in _plain_terms(select) if self._names(term, relation)]
+        for column in [column for term in terms for column in term.find_all(exp.Column)]:
+            if id(column) in self._walk.targets:
+                self.of(self._walk.targets[id(column)])  # made before there are labels, for it may name these items too
+        before = self._labels
+        self._labels = {id(other): "this" if other is relation else "other" for other in alike}
+        found = [digest(self.expression(term, scope)) for term in terms]
+        self._labels = before
+        return sorted(found)
+
+    def _names(self, term: exp.Expr, relation: Relation) -> bool:
+        return any(self._walk.columns.get(id(column), (None,))[0] is relation for column in term.find_all(exp.Column))
 
     def _window(self, node: exp.Window, scope: Scope) -> Token:
         inherited = [self._args(named, scope, leave=frozenset({"this"})) for named in scope.inherited(node)]
@@ -400,6 +439,29 @@ class _Hashes:
                 return tuple(map(self._as_written, node))
             case _:
                 return str(node)
+
+
+def _is_plain(select: exp.Expr) -> bool:
+    """Whether the FROM items of a SELECT may stand in any order."""
+    joins = select.args.get("joins") or []
+    return not any(join.side or join.method or join.kind not in ("", "INNER", "CROSS") for join in joins)
+
+
+def _plain_terms(select: exp.Expr) -> list[exp.Expr]:
+    """The terms of a SELECT's conditions, its keys and its outputs; less those with a query of their own inside."""
+    conditions = [select.args.get("where"), *(join.args.get("on") for join in select.args.get("joins") or [])]
+    terms = [term for condition in conditions if condition is not None for term in _conjuncts(condition)]
+    group = select.args.get("group")
+    terms += [*(group.expressions if group is not None else []), *select.expressions]
+    return [term for term in terms if term.find(exp.Query) is None]
+
+
+def _conjuncts(node: exp.Expr) -> list[exp.Expr]:
+    if isinstance(node, (exp.Where, exp.Paren)):
+        return _conjuncts(node.this)
+    if isinstance(node, exp.And):
+        return [*_conjuncts(node.this), *_conjuncts(node.expression)]
+    return [node]
 
 
 def _whole(token: Token) -> int | None:
