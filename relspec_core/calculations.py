@@ -388,11 +388,11 @@ class _Hashes:
             self._numbers[id(scope)] = {}
         numbers = self._numbers[id(scope)]
         if id(relation) not in numbers:
-            ordered = sorted(alike, key=lambda other: self._signature(other, alike, scope))
+            ordered = sorted(alike, key=lambda other: self._signature(other, scope))
             numbers.update({id(other): number for number, other in enumerate(ordered)})
         return numbers[id(relation)]
 
-    def _signature(self, relation: Relation, alike: list[Relation], scope: Scope) -> list[str]:
+    def _signature(self, relation: Relation, scope: Scope) -> list[str]:
         """The terms and outputs of a SELECT that name a FROM item, without the places of those that read the same."""
         select = self._selects.get(id(scope))
         if select is None or not _is_plain(select):
@@ -402,7 +402,7 @@ class _Hashes:
             if id(column) in self._walk.targets:
                 self.of(self._walk.targets[id(column)])  # made before there are labels, for it may name these items too
         before = self._labels
-        self._labels = {id(other): "this" if other is relation else "other" for other in alike}
+        self._labels = {id(other): "this" if other is relation else "other" for other in scope.sources.values()}
         found = [digest(self.expression(term, scope)) for term in terms]
         self._labels = before
         return sorted(found)
