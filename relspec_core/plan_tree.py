@@ -145,7 +145,7 @@ def plan_tree(
     spelled = {name: {column: schemas[name][true] for column, true in found.items()} for name, found in columns.items()}
     spell_out_patterns(query, columns)
     if not hides_columns(query):
-        mark_using_joins(query, columns)
+        mark_using_joins(query)
         query = _qualified(query, spelled, dialect)
         settle_using_joins(query)
     if names is not None:

@@ -113,6 +113,24 @@ FROM = (
     "SELECT count(z) AS n FROM (SELECT a AS x, b AS y FROM t) AS z",
     'SELECT "T"."A" FROM main.t',
 )
+# joins by common columns
+USING = (
+    "SELECT x.a, y.d FROM t x, t y JOIN u USING (a) WHERE x.a = y.b",
+    "SELECT a, x.b, y.d FROM t x, t y JOIN u USING (a) WHERE x.a = y.b",
+    "SELECT t.b, u.f FROM t, u JOIN (SELECT a, e FROM u) AS v USING (a) WHERE t.a = v.e",
+    "SELECT x.d, v.f FROM t x, t y NATURAL JOIN u v WHERE x.a = y.b",
+    "SELECT x.a, y.e, z.f FROM t x, u y FULL JOIN (SELECT a + 1 AS a, f FROM u) z USING (a) WHERE x.d < 5",
+    "SELECT g, p, q FROM (SELECT * FROM t x, u y FULL JOIN (SELECT a + 1 AS a, f FROM u) z USING (a)) AS s(p, b, c, d, q, e, f, g)",
+    "SELECT p, q FROM (SELECT * FROM t x FULL JOIN u y USING (a), t z RIGHT JOIN u w USING (a)) AS s(p, b, c, d, e, f, q)",
+    "SELECT p, q, z FROM (SELECT * FROM u CROSS JOIN t x JOIN (SELECT d, 3 AS z FROM t) USING (d)) AS s(p, e, f, q)",
+    "SELECT * REPLACE (a + 1 AS a) FROM t JOIN u USING (a)",
+    "SELECT * REPLACE (a + 1 AS a, e * 2 AS e) FROM t FULL JOIN (SELECT a + 1 AS a, e FROM u) USING (a)",
+    "SELECT * EXCLUDE (t.a) RENAME (b AS z) FROM t FULL JOIN (SELECT a + 1 AS a, e FROM u) USING (a)",
+    "SELECT t.* FROM t FULL JOIN (SELECT a + 1 AS a, e FROM u) AS v USING (a)",
+    "SELECT v.* FROM t LEFT JOIN (SELECT a + 1 AS a, e FROM u) AS v USING (a)",
+    "SELECT * FROM t RIGHT JOIN u USING (a) SEMI JOIN u w USING (a)",
+    "SELECT (SELECT max(w.e) FROM (SELECT e, f FROM u) w WHERE w.f = a) AS m FROM t x, t y LEFT JOIN u z USING (a)",
+)
 # projections
 PROJECTIONS = (
     "SELECT t.* EXCLUDE (a), u.e FROM t JOIN u USING (a)",
@@ -140,7 +158,7 @@ PROJECTIONS = (
     "SELECT b FROM (SELECT columns(* REPLACE (a + 1 AS a)) FROM t)",
     "SELECT a, x FROM t UNPIVOT (x FOR n IN (b, c))",
 )
-TEXTS = (*GROUPING, *ORDER, *WINDOWS, *SETS, *SUBQUERIES, *EXPRESSIONS, *FROM, *PROJECTIONS)
+TEXTS = (*GROUPING, *ORDER, *WINDOWS, *SETS, *SUBQUERIES, *EXPRESSIONS, *FROM, *USING, *PROJECTIONS)
 
 
 @pytest.fixture(scope="module")
