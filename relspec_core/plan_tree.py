@@ -147,7 +147,6 @@ def plan_tree(
     if not hides_columns(query):
         mark_using_joins(query)
         query = _qualified(query, spelled, dialect)
-        settle_using_joins(query)
     if names is not None:
         _name_outputs(query, names)
     root, walk = walk_query(query, columns, dialect=dialect)
@@ -236,6 +235,7 @@ def _qualified(query: exp.Query, schemas: Mapping[str, Mapping[str, str]], diale
         qualified = qualify_columns(
             qualify_tables(query, dialect=dialect), schema=mapping, allow_partial_qualification=True
         )
+        settle_using_joins(qualified)
     except SqlglotError as error:
         raise UnqualifiableQuery(str(error)) from error
     _spell_out_grouping_sets(qualified)

@@ -17,7 +17,7 @@ from sqlglot import exp
 
 from relspec_core.names import from_table
 from relspec_core.query_scope import part
-from relspec_core.using_joins import UNSEEN, FromItem, is_by_columns, join_groups
+from relspec_core.using_joins import UNSEEN, FromItem, is_by_columns, join_groups, name_joined_columns
 from relspec_core.using_stars import spelled_star
 
 if TYPE_CHECKING:
@@ -131,12 +131,12 @@ class _Spelling:
         items = [*([clause.this] if clause is not None else []), *(join.this for join in joins)]
         merged = any(is_by_columns(join) for join in joins)
         if merged:
-            _name_subqueries(items)
+            _name_items(items)
         found = {item.alias_or_name or f"#{at}": self._columns(item, ctes) for at, item in enumerate(items)}
         for join in joins:
             self._subqueries(join.args.get("on"), ctes)
         if merged:
-            _spell_merged_stars(node, items, found)
+            _spell_merged(node, items, found)
             return dict.fromkeys(found)
         for join in joins:
             if join.kind in UNSEEN:
@@ -161,15 +161,15 @@ class _Spelling:
         return _renamed_columns(columns, item.alias_column_names)
 
 
-def _name_subqueries(items: Sequence[exp.Expr]) -> None:
-    """Give, in place, each subquery without an alias one by which its columns can be told from others."""
+def _name_items(items: Sequence[exp.Expr]) -> None:
+    """Give, in place, each FROM item without an alias one by which its columns can be told from others."""
     for at, item in enumerate(items):
-        if isinstance(item, exp.Subquery) and not item.alias and isinstance(item.this, (*QUERIES, exp.Subquery)):
+        if not item.alias_or_name and (not isinstance(item, exp.Subquery) or not isinstance(item.this, exp.Table)):
             item.set("alias", exp.TableAlias(this=_quoted(f"relspec_{at}")))
 
 
-def _spell_merged_stars(node: exp.Select, items: Sequence[exp.Expr], found: Mapping[str, Columns]) -> None:
-    """Spell out, in place, the stars over items that are joined by common columns."""
+def _spell_merged(node: exp.Select, items: Sequence[exp.Expr], found: Mapping[str, Columns]) -> None:
+    """Spell out, in place, the stars over items that are joined by common columns, and these columns."""
     groups = join_groups(
         [
             FromItem(
@@ -182,6 +182,7 @@ def _spell_merged_stars(node: exp.Select, items: Sequence[exp.Expr], found: Mapp
     )
     if not node.args.get("laterals"):
         node.set("expressions", [out for item in node.expressions for out in spelled_star(item, groups)])
+    name_joined_columns(node, groups)
 
 
 def _renamed_columns(columns: Columns, names: Sequence[str]) -> Columns:

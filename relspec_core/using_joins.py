@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
+from sqlglot.errors import OptimizeError
 
 from relspec_core.query_scope import part
 
@@ -130,6 +131,35 @@ def _owner(name: str, group: JoinGroup) -> str | None:
     return None
 
 
+def name_joined_columns(select: exp.Select, groups: Sequence[JoinGroup]) -> None:
+    """Write, in place, the values of joined columns where qualifying the query would not look for them.
+
+    That is in HAVING, where an alias goes before a column that is not grouped, in QUALIFY, in the expressions of ORDER
+    BY, where a whole one may be an alias, and in the arguments of table functions.
+    """
+    values = {name: column for group in reversed(groups) for name, column in group.joined.items()}
+    group = select.args.get("group")
+    grouped = {column.name for column in group.find_all(exp.Column)} if group is not None else set()
+    aliases = {projection.alias for projection in select.expressions if isinstance(projection, exp.Alias)}
+    clauses = [select.args.get("qualify"), select.args.get("having"), select.args.get("order")]
+    unknown = [item.join.this for found in groups for item in found.items if item.join and item.columns is None]
+    for clause in [*clauses, *(item for item in unknown if not item.args.get("pivots"))]:
+        for column in list(clause.find_all(exp.Column)) if clause is not None else ():
+            is_alias = column.name in aliases and (
+                (isinstance(clause, exp.Having) and column.name not in grouped)
+                or (isinstance(clause, exp.Order) and isinstance(column.parent, exp.Ordered))
+            )
+            own = column.parent_select is select and not column.table and not _is_bound(column, column.name)
+            if own and column.name in values and not is_alias:
+                column.replace(values[column.name].value(column.name))
+
+
+def _is_bound(node: exp.Expr, name: str) -> bool:
+    """Whether a name is that of the variable of a comprehension around a node."""
+    around = node.find_ancestor(exp.Comprehension, exp.Select)
+    return isinstance(around, exp.Comprehension) and (around.expression.name == name or _is_bound(around, name))
+
+
 def mark_using_joins(query: exp.Expr) -> None:
     """Remember, in place, which joins are by common columns: qualifying a query turns them into conditions."""
     for join in query.find_all(exp.Join):
@@ -142,9 +172,14 @@ def settle_using_joins(query: exp.Expr) -> None:
 
     Qualifying writes COALESCE over all of them, and compares later joins with the first table of all, which a comma,
     a right or a full join before them makes wrong.
+
+    Raises:
+        OptimizeError: where a star is left, which would show joined columns twice.
     """
     for select in query.find_all(exp.Select):
         if any(MARK in join.meta for join in select.args.get("joins") or []):
+            if any(isinstance(projection, exp.Star) for projection in select.expressions):
+                raise OptimizeError("A star over tables joined with USING stands for columns that can't be known")
             values, written = _joined_values(select)
             for coalesce in list(select.find_all(exp.Coalesce)):
                 if not _is_shadowed(coalesce, select, written):

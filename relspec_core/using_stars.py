@@ -20,22 +20,23 @@ def spelled_star(projection: exp.Expr, groups: Sequence[JoinGroup]) -> list[exp.
         groups: the items of its FROM clause.
     """
     star = projection.this if isinstance(projection, exp.Column) else projection
-    items = [item for group in groups for item in group.items]
-    table = projection.table if isinstance(projection, exp.Column) else None
-    read = [item for item in items if table is None or item.alias == table]
-    known = all(item.alias and item.columns is not None for item in read if item.is_seen)
-    if not isinstance(star, exp.Star) or star.args.get("ilike") is not None or not read or not known:
+    if not isinstance(star, exp.Star) or star.args.get("ilike") is not None:
         return [projection]
     gone = {_place(column) for column in star.args.get("except_") or star.args.get("except") or []}
-    if table is None:
-        columns = _all_columns(groups, gone)
-    else:
-        columns = (
-            (table, name, _column(table, name))
-            for name in read[0].columns or ()
-            if not gone & {("", name), (table, name)}
-        )
-    return list(_changed(columns, star))
+    if isinstance(projection, exp.Column):
+        return _of_table(projection.table, star, groups, gone) or [projection]
+    is_plain = not any(star.args.get(key) for key in ("except_", "except", "replace", "rename"))
+    for group in groups:
+        for item in group.items:
+            if item.columns is None and not (is_plain and item.alias and not group.joined):
+                return [projection]
+    return list(_changed(_all_columns(groups, gone), star))
+
+
+def _of_table(table: str, star: exp.Star, groups: Sequence[JoinGroup], gone: set[tuple[str, str]]) -> list[exp.Expr]:
+    columns = next((item.columns for group in groups for item in group.items if item.alias == table), None) or ()
+    kept = [name for name in columns if not gone & {("", name), (table, name)}]
+    return list(_changed(((table, name, _column(table, name)) for name in kept), star))
 
 
 def _all_columns(groups: Sequence[JoinGroup], gone: set[tuple[str, str]]) -> Iterator[tuple[str, str, exp.Expr]]:
@@ -43,6 +44,8 @@ def _all_columns(groups: Sequence[JoinGroup], gone: set[tuple[str, str]]) -> Ite
     for group in groups:
         shown: set[str] = set()
         for item in group.items:
+            if item.columns is None:
+                yield item.alias, "*", exp.Column(this=exp.Star(), table=exp.to_identifier(item.alias, quoted=True))
             for name in item.columns or () if item.is_seen else ():
                 joined = group.joined.get(name)
                 if gone & {("", name), (item.alias, name)}:
@@ -65,7 +68,8 @@ def _changed(columns: Iterator[tuple[str, str, exp.Expr]], star: exp.Star) -> It
         if name in replaced:
             done.add(name)
         new = renamed.get((alias, name), renamed.get(("", name), name))
-        yield exp.alias_(replaced[name].copy() if name in replaced else value, exp.to_identifier(new, quoted=True))
+        named = exp.to_identifier(new, quoted=True)
+        yield value if name == "*" else exp.alias_(replaced[name].copy() if name in replaced else value, named)
 
 
 def _place(column: exp.Expr) -> tuple[str, str]:

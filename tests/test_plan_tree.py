@@ -8,6 +8,7 @@ import pytest
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
 from relspec_core import SourceSpec
+from relspec_core.errors import SqlError
 from tests.catalogs import plan_of
 from tests.cutting import bag_of, cut_tables
 
@@ -130,6 +131,16 @@ USING = (
     "SELECT v.* FROM t LEFT JOIN (SELECT a + 1 AS a, e FROM u) AS v USING (a)",
     "SELECT * FROM t RIGHT JOIN u USING (a) SEMI JOIN u w USING (a)",
     "SELECT (SELECT max(w.e) FROM (SELECT e, f FROM u) w WHERE w.f = a) AS m FROM t x, t y LEFT JOIN u z USING (a)",
+    "SELECT a, count(*) AS n FROM t JOIN u USING (a) GROUP BY a HAVING a > 1",
+    "SELECT -a AS a, count(*) AS n FROM t JOIN u USING (a) GROUP BY t.a, a HAVING a > 1",
+    "SELECT sum(b) AS a FROM t JOIN u USING (a) GROUP BY c HAVING a > 500",
+    "SELECT a FROM t JOIN u USING (a) GROUP BY a HAVING (SELECT max(f) FROM (SELECT f FROM u) w WHERE w.f < a) > 1",
+    "SELECT b FROM t JOIN u USING (a) QUALIFY row_number() OVER (PARTITION BY a ORDER BY d, e, f) = 1",
+    "SELECT a, b, range AS r FROM t JOIN u USING (a), range(a)",
+    "SELECT -a AS a, e FROM t FULL JOIN (SELECT a + 1 AS a, e FROM u) USING (a) ORDER BY a + 0, e LIMIT 9",
+    "SELECT -a AS a FROM t FULL JOIN (SELECT a + 1 AS a, e FROM u) USING (a) ORDER BY a, e LIMIT 9",
+    "SELECT * FROM t JOIN (SELECT a, e FROM u) AS v USING (a), range(3)",
+    "SELECT t.*, w.x FROM t JOIN u USING (a), unnest([a, b]) AS w(x)",
 )
 # projections
 PROJECTIONS = (
@@ -213,6 +224,11 @@ def test_a_pattern_is_spelled_out_under_the_names_that_duckdb_gives(
     assert list(plan.schema) == columns.split()
     assert bag_of(data.con, plan.sql) == bag_of(data.con, text)
     assert plan.deps.unresolved == {}
+
+
+def test_a_star_that_would_show_a_joined_column_twice_is_refused() -> None:
+    with pytest.raises(SqlError, match="A star over tables joined with USING stands for columns that can't be known"):
+        plan_of("SELECT * EXCLUDE (range) FROM t JOIN u USING (a), range(2)", SOURCES)
 
 
 def test_a_column_that_a_table_around_it_can_stand_in_for_is_required_although_the_text_binds_without_it(
