@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlglot import ErrorLevel, exp, parse_one
+from sqlglot import ErrorLevel, exp
 from sqlglot.dialects.dialect import Dialect, NormalizationStrategy
 from sqlglot.dialects.tsql import TSQL
 from sqlglot.errors import ParseError, SqlglotError
@@ -16,6 +16,7 @@ from sqlglot.schema import MappingSchema
 
 from relspec_core.errors import SqlError
 from relspec_core.names import to_table
+from relspec_core.sql_parsing import parse_query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +60,7 @@ def transpile(
         raise _unsayable(dialect, target, str(error).splitlines()[0], places.start) from error
     found = places.rewritten(text, dialect=target)
     try:
-        return parse_one(text, read=target).assert_is(exp.Query), found
+        return parse_query(text, dialect=target), found
     except ParseError as error:
         first = error.errors[0]
         raise _unsayable(dialect, target, first["description"], found.ending(first["line"], first["col"])) from error

@@ -133,6 +133,28 @@ def test_a_text_of_another_dialect_means_on_duckdb_what_it_means_at_home(
 
 
 @pytest.mark.parametrize(
+    "value",
+    [
+        "note ~ 'a'",
+        "note !~ 'a'",
+        "note ~ 'a.*'",
+        "regexp_matches(note, 'a')",
+        *(
+            f"""'{{"k": {{"v": 1}}, "k.v": 2, "k v": 4, "0": 5}}'::JSON {path}"""
+            for path in ("->> 'k.v'", "-> 'k.v'", "->> 'k v'", "->> '$.k.v'", "->> '/k/v'", "-> 'k' ->> 'v'", "->> '0'")
+        ),
+        """json_extract_string('{"k": {"v": 1}, "k.v": 2}', 'k.v')""",
+        """json_extract('{"k": {"v": 1}, "k.v": 2}', '$.k.v')""",
+        "'[1, [2, 3]]'::JSON -> 1 ->> 0",
+    ],
+)
+def test_a_text_of_duckdb_means_what_duckdb_reads_in_it(shop: DuckDBBackend, value: str) -> None:
+    text = f"SELECT order_id, {value} AS v FROM orders ORDER BY order_id"
+    plan = plan_in(shop, "duckdb", text)
+    assert shop.con.execute(plan.sql).fetchall() == shop.con.execute(text).fetchall()
+
+
+@pytest.mark.parametrize(
     ("dialect", "half"),
     [("postgres", 2), ("tsql", 2), ("redshift", 2), ("trino", 2), ("sqlite", 2), ("mysql", 2.5), ("snowflake", 2.5)],
 )
