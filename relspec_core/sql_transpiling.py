@@ -16,6 +16,7 @@ from sqlglot.schema import MappingSchema
 
 from relspec_core.errors import SqlError
 from relspec_core.names import to_table
+from relspec_core.outer_laterals import join_laterals
 from relspec_core.sql_parsing import parse_query
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def transpile(
     in DuckDB), so these are worked out first.
 
     Args:
-        query: parsed; it is given types, and is otherwise left as it is.
+        query: parsed; it is given types, and outer laterals become joins.
         types: each table's columns with DuckDB's names of their types.
         dialect: of the query.
         target: to write it in.
@@ -54,6 +55,10 @@ def transpile(
     _annotate(query, types, dialect)
     if issubclass(type(Dialect.get_or_raise(dialect)), TSQL):
         _join_texts(query)
+    try:
+        join_laterals(query)
+    except ValueError as error:
+        raise _unsayable(dialect, target, str(error), places.start) from error
     try:
         text = query.sql(target, unsupported_level=ErrorLevel.RAISE)
     except SqlglotError as error:

@@ -98,6 +98,36 @@ CASES: list[tuple[str, str, list[tuple[Any, ...]], dict[str, tuple[str, ...]]]] 
     ),
     (
         "spark",
+        "SELECT order_id, tag FROM orders o LATERAL VIEW OUTER explode(split(note, ',')) t AS tag",
+        [(1, "a"), (1, "b"), (2, None), (3, "c")],
+        {"orders": ("note", "order_id")},
+    ),
+    (
+        "spark",
+        """SELECT order_id, tag, n FROM orders LATERAL VIEW explode_outer(split(note, ',')) t AS tag
+        LATERAL VIEW explode(array(order_id, amount)) s AS n WHERE order_id = 2""",
+        [(2, None, 2), (2, None, 8)],
+        {"orders": ("amount", "note", "order_id")},
+    ),
+    (
+        "tsql",
+        """SELECT o.order_id, x.later FROM orders o OUTER APPLY (
+            SELECT TOP 1 p.order_id AS later FROM orders p
+            WHERE p.customer_id = o.customer_id AND p.amount > o.amount ORDER BY p.day
+        ) AS x""",
+        [(1, 2), (2, None), (3, None)],
+        {"orders": ("amount", "customer_id", "day", "order_id")},
+    ),
+    (
+        "tsql",
+        """SELECT o.order_id, y.n FROM orders o OUTER APPLY (
+            SELECT p.order_id AS later FROM orders p WHERE p.customer_id = o.customer_id AND p.amount > o.amount
+        ) AS x CROSS APPLY (SELECT COALESCE(x.later, 0) + 1 AS n) AS y""",
+        [(1, 3), (2, 1), (3, 1)],
+        {"orders": ("amount", "customer_id", "order_id")},
+    ),
+    (
+        "spark",
         "SELECT NVL(note, 'x') AS n, amount / 2 AS h FROM orders WHERE size(split(note, ',')) = 2",
         [("a,b", 2.5)],
         {"orders": ("amount", "note")},
@@ -188,6 +218,7 @@ def test_an_unquoted_name_is_its_table_expression_as_its_dialect_folds_it(shop: 
     ("dialect", "text"),
     [
         ("snowflake", "SELECT f.value AS v FROM orders AS o, LATERAL FLATTEN(input => SPLIT(o.note, ',')) AS f"),
+        ("spark", "SELECT p, tag FROM orders LATERAL VIEW OUTER posexplode(split(note, ',')) t AS p, tag"),
         ("oracle", "SELECT TO_CHAR(amount, '999') AS a FROM orders"),
     ],
 )
