@@ -238,6 +238,8 @@ def _qualified(query: exp.Query, schemas: Mapping[str, Mapping[str, str]], diale
         settle_using_joins(qualified)
     except SqlglotError as error:
         raise UnqualifiableQuery(str(error)) from error
+    except AssertionError as error:  # for a number in ORDER BY where a set operation's columns can't be known
+        raise UnqualifiableQuery(f"its columns can't be told one from another ({error})") from error
     _spell_out_grouping_sets(qualified)
     return quote_identifiers(qualified, dialect=dialect)
 

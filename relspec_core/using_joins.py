@@ -11,7 +11,7 @@ from sqlglot.errors import OptimizeError
 from relspec_core.query_scope import part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 MARK = "relspec_using"
 UNSEEN = ("SEMI", "ANTI")
@@ -196,7 +196,8 @@ def _joined_values(select: exp.Select) -> tuple[dict[str, JoinedColumn], dict[st
     for join in select.args["joins"]:
         if _is_comma(join):
             left, joined = [], {}
-        for condition in _conditions(join):
+        conditions = _conditions(join)
+        for condition in conditions:
             name, right = condition.expression.name, condition.expression.table
             first = condition.this.find(exp.Column).table
             owner = join.meta[MARK].get(name, left[0] if len(left) == 1 else first)
@@ -205,15 +206,19 @@ def _joined_values(select: exp.Select) -> tuple[dict[str, JoinedColumn], dict[st
             column.join(right, join)
             values.setdefault(name, column)
             written.setdefault(name, {first}).update(set() if join.kind in UNSEEN else {right})
+        if join.method == "ASOF" and conditions:  # the last column is the one that is looked for backwards
+            last = conditions[-1]
+            last.replace(exp.GTE(this=last.this.copy(), expression=last.expression.copy()))
         left.append(join.alias_or_name)
     return values, written
 
 
-def _conditions(join: exp.Join) -> Iterator[exp.Expr]:
+def _conditions(join: exp.Join) -> list[exp.Expr]:
     """The comparisons of a join that was by common columns."""
     on = join.args.get("on")
-    if MARK in join.meta and on is not None:
-        yield from list(on.flatten()) if isinstance(on, exp.And) else [on]
+    if MARK not in join.meta or on is None:
+        return []
+    return list(on.flatten()) if isinstance(on, exp.And) else [on]
 
 
 def _is_shadowed(node: exp.Expr, select: exp.Select, written: Mapping[str, set[str]]) -> bool:

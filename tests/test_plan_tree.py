@@ -140,6 +140,9 @@ USING = (
     "SELECT -a AS a, e FROM t FULL JOIN (SELECT a + 1 AS a, e FROM u) USING (a) ORDER BY a + 0, e LIMIT 9",
     "SELECT -a AS a FROM t FULL JOIN (SELECT a + 1 AS a, e FROM u) USING (a) ORDER BY a, e LIMIT 9",
     "SELECT * FROM t JOIN (SELECT a, e FROM u) AS v USING (a), range(3)",
+    "SELECT d, b, v.f FROM t ASOF JOIN (SELECT max(e) AS b, f FROM u GROUP BY f) AS v USING (b)",
+    "SELECT * FROM t ASOF LEFT JOIN (SELECT a, max(e) - 2 AS b FROM u GROUP BY a) AS v USING (a, b)",
+    "SELECT * FROM t ASOF RIGHT JOIN (SELECT a, max(e) - 2 AS b FROM u GROUP BY a) AS v USING (a, b)",
     "SELECT t.*, w.x FROM t JOIN u USING (a), unnest([a, b]) AS w(x)",
 )
 # projections
@@ -229,6 +232,11 @@ def test_a_pattern_is_spelled_out_under_the_names_that_duckdb_gives(
 def test_a_star_that_would_show_a_joined_column_twice_is_refused() -> None:
     with pytest.raises(SqlError, match="A star over tables joined with USING stands for columns that can't be known"):
         plan_of("SELECT * EXCLUDE (range) FROM t JOIN u USING (a), range(2)", SOURCES)
+
+
+def test_an_order_by_position_over_columns_that_cannot_be_known_is_refused() -> None:
+    with pytest.raises(SqlError, match="the SQL text can't be resolved: its columns can't be told one from another"):
+        plan_of("SELECT * FROM (SELECT * FROM range(3) UNION ALL SELECT a FROM t ORDER BY 1) AS s", SOURCES)
 
 
 def test_a_column_that_a_table_around_it_can_stand_in_for_is_required_although_the_text_binds_without_it(
