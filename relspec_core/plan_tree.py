@@ -23,7 +23,7 @@ from relspec_core.query_flow import QueryFlow
 from relspec_core.query_scope import part
 from relspec_core.query_walk import walk_query
 from relspec_core.star_patterns import hides_columns, spell_out_patterns
-from relspec_core.using_joins import mark_using_joins, settle_using_joins
+from relspec_core.using_joins import mark_using_joins, settle_using_joins, unwrap_joins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -143,6 +143,7 @@ def plan_tree(
     _forget_values_of_exists(query)
     _drop_doubled_parentheses(query)
     spelled = {name: {column: schemas[name][true] for column, true in found.items()} for name, found in columns.items()}
+    unwrap_joins(query)
     spell_out_patterns(query, columns)
     if not hides_columns(query):
         mark_using_joins(query)

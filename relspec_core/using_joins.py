@@ -78,6 +78,32 @@ class JoinGroup:
     joined: dict[str, JoinedColumn] = field(default_factory=dict)
 
 
+def unwrap_joins(query: exp.Expr) -> None:
+    """Take, in place, the parentheses off joins with which a FROM clause or a group of it begins: they say nothing."""
+    for select in query.find_all(exp.Select):
+        clause = part(select, "from")
+        if clause is None:
+            continue
+        joins = _unwrapped(clause)
+        for join in select.args.get("joins") or []:
+            joins += [join, *(_unwrapped(join) if _is_comma(join) else [])]
+        select.set("joins", joins or None)
+
+
+def _unwrapped(holder: exp.Expr) -> list[exp.Join]:
+    """The joins that were in the parentheses of an item, which is replaced by the first of those that they join."""
+    item = holder.this
+    if not isinstance(item, exp.Subquery) or any(item.args[key] for key in item.args if key not in ("this", "joins")):
+        return []
+    inner = item.this
+    if not isinstance(inner, exp.Table) and not (isinstance(inner, exp.Subquery) and inner.args.get("joins")):
+        return []
+    joins = [*(inner.args.get("joins") or []), *(item.args.get("joins") or [])]
+    inner.set("joins", None)
+    holder.set("this", inner)
+    return [*_unwrapped(holder), *joins]
+
+
 def is_by_columns(join: exp.Join) -> bool:
     """Whether a join is by columns that both sides have."""
     return bool(join.args.get("using")) or join.method == "NATURAL"

@@ -143,6 +143,8 @@ USING = (
     "SELECT d, b, v.f FROM t ASOF JOIN (SELECT max(e) AS b, f FROM u GROUP BY f) AS v USING (b)",
     "SELECT * FROM t ASOF LEFT JOIN (SELECT a, max(e) - 2 AS b FROM u GROUP BY a) AS v USING (a, b)",
     "SELECT * FROM t ASOF RIGHT JOIN (SELECT a, max(e) - 2 AS b FROM u GROUP BY a) AS v USING (a, b)",
+    "SELECT a, b, q FROM ((t JOIN u USING (a)) FULL JOIN (SELECT a + 1 AS a, 5 AS q FROM u) AS v USING (a))",
+    "SELECT x.b FROM t x, (u y FULL JOIN (SELECT a + 1 AS a, 3 AS r FROM u) z USING (a)) WHERE r = 3 AND d < 5",
     "SELECT t.*, w.x FROM t JOIN u USING (a), unnest([a, b]) AS w(x)",
 )
 # projections
