@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TypeAlias
 import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
-import sqlglot
 from ibis.backends.sql import SQLBackend
 from ibis.common.exceptions import IbisError
 from sqlglot import exp
@@ -41,6 +40,7 @@ from relspec_core.inferred_deps import InferredDeps, infer_deps, merge_deps
 from relspec_core.names import from_table
 from relspec_core.plan_tree import UnqualifiableQuery, UnresolvedColumns, plan_tree, read_tables
 from relspec_core.source_schemas import SourceSchemas, current_place, dialect_of
+from relspec_core.sql_parsing import parse_query
 from relspec_core.sql_text import SqlText, column_error
 from relspec_core.task_building import BrokenUpstream, BuiltTask, TaskBuilding, complete, unbound
 from relspec_core.task_catalog import ExecutionContext, SourceSpec, TaskCatalog, TaskSpec
@@ -344,7 +344,7 @@ def _query(expr: ir.Table, task: TaskSpec, backend: SQLBackend, texts: Mapping[s
     dialect = dialect_of(backend)
     try:
         text = backend.compiler.to_sqlglot(expr).sql(dialect)
-        query = sqlglot.parse_one(text, read=dialect).assert_is(exp.Query)
+        query = parse_query(text, dialect=dialect)
     except (IbisError, SqlglotError, NotImplementedError) as error:
         raise UnsupportedPlanError(
             f"task '{task.name}' can't be written in {dialect}'s SQL: {str(error).splitlines()[0]}",

@@ -24,7 +24,7 @@ from relspec_core.query_flow import QueryFlow
 from relspec_core.query_scope import part
 from relspec_core.query_walk import walk_query
 from relspec_core.star_patterns import hides_columns, spell_out_patterns
-from relspec_core.using_joins import mark_using_joins, settle_using_joins
+from relspec_core.using_joins import mark_using_joins, settle_using_joins, unwrap_joins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -161,11 +161,11 @@ def plan_tree(
     columns = _spell(query, schemas, dialect)
     _drop_doubled_parentheses(query)
     spelled = {name: {column: schemas[name][true] for column, true in found.items()} for name, found in columns.items()}
+    unwrap_joins(query)
     spell_out_patterns(query, columns)
     if not hides_columns(query):
-        mark_using_joins(query, columns)
+        mark_using_joins(query)
         query = _qualified(query, spelled, dialect)
-        settle_using_joins(query)
         _forget_values_of_exists(query)
     if names is not None:
         _name_outputs(query, names)
@@ -288,8 +288,11 @@ def _qualified(query: exp.Query, schemas: Mapping[str, Mapping[str, str]], diale
         qualified = qualify_columns(
             qualify_tables(query, dialect=dialect), schema=mapping, allow_partial_qualification=True
         )
+        settle_using_joins(qualified)
     except SqlglotError as error:
         raise UnqualifiableQuery(str(error)) from error
+    except AssertionError as error:  # for a number in ORDER BY where a set operation's columns can't be known
+        raise UnqualifiableQuery(f"its columns can't be told one from another ({error})") from error
     _spell_out_grouping_sets(qualified)
     return quote_identifiers(qualified, dialect=dialect)
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlglot import exp, parse
+from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect, Dialects
 from sqlglot.errors import ParseError, SqlglotError
 
@@ -23,6 +23,7 @@ from relspec_core.errors import (
 from relspec_core.names import from_table
 from relspec_core.plan_tree import UnqualifiableQuery, UnresolvedColumns, plan_tree, read_tables, rename_tables
 from relspec_core.sql_binding import bind, duckdb_types
+from relspec_core.sql_parsing import parse_sql
 from relspec_core.sql_places import TextPlaces
 from relspec_core.sql_transpiling import is_foreign, transpile
 
@@ -91,7 +92,7 @@ def _check_dialect(dialect: str) -> None:
 
 def _parsed(text: str, dialect: str, places: TextPlaces) -> exp.Query:
     try:
-        statements = [statement for statement in parse(text, read=dialect) if statement is not None]
+        statements = [statement for statement in parse_sql(text, dialect=dialect) if statement is not None]
     except SqlglotError as error:
         raise _parse_error(error, text, places) from error
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):

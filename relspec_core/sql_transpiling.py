@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlglot import ErrorLevel, exp, parse_one
+from sqlglot import ErrorLevel, exp
 from sqlglot.dialects.dialect import Dialect, NormalizationStrategy
 from sqlglot.dialects.tsql import TSQL
 from sqlglot.errors import ParseError, SqlglotError
@@ -16,6 +16,8 @@ from sqlglot.schema import MappingSchema
 
 from relspec_core.errors import SqlError
 from relspec_core.names import to_table
+from relspec_core.outer_laterals import join_laterals
+from relspec_core.sql_parsing import parse_query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +42,7 @@ def transpile(
     in DuckDB), so these are worked out first.
 
     Args:
-        query: parsed; it is given types, and is otherwise left as it is.
+        query: parsed; it is given types, and outer laterals become joins.
         types: each table's columns with DuckDB's names of their types.
         dialect: of the query.
         target: to write it in.
@@ -54,12 +56,16 @@ def transpile(
     if issubclass(type(Dialect.get_or_raise(dialect)), TSQL):
         _join_texts(query)
     try:
+        join_laterals(query)
+    except ValueError as error:
+        raise _unsayable(dialect, target, str(error), places.start) from error
+    try:
         text = query.sql(target, unsupported_level=ErrorLevel.RAISE)
     except SqlglotError as error:
         raise _unsayable(dialect, target, str(error).splitlines()[0], places.start) from error
     found = places.rewritten(text, dialect=target)
     try:
-        return parse_one(text, read=target).assert_is(exp.Query), found
+        return parse_query(text, dialect=target), found
     except ParseError as error:
         first = error.errors[0]
         raise _unsayable(dialect, target, first["description"], found.ending(first["line"], first["col"])) from error

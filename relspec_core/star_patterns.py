@@ -2,7 +2,7 @@ r"""Projections that name columns by a pattern, as DuckDB has them, spelled out.
 
 ``COLUMNS`` stands for one expression after another, each with one of the columns in its place: the value of
 ``min(COLUMNS('a|b')) AS 'm_\0'`` is two columns, ``m_a`` and ``m_b``. Plain stars are left to whoever qualifies the
-query.
+query, but for those over tables that are joined by common columns.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from sqlglot import exp
 
 from relspec_core.names import from_table
 from relspec_core.query_scope import part
+from relspec_core.using_joins import UNSEEN, FromItem, is_by_columns, join_groups, name_joined_columns
+from relspec_core.using_stars import spelled_star
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,7 +27,6 @@ WILDCARDS: Mapping[str, str] = {"%": ".*", "_": "."}
 VARIADIC = (exp.Coalesce, exp.Greatest, exp.Least)
 TESTS = (exp.Like, exp.SimilarTo, exp.Glob)
 QUERIES = (exp.Select, exp.SetOperation)
-UNSEEN = ("SEMI", "ANTI")
 
 
 def is_pattern(projection: exp.Expr) -> bool:
@@ -40,11 +41,13 @@ def is_pattern(projection: exp.Expr) -> bool:
 def spell_out_patterns(query: exp.Expr, schemas: Mapping[str, Iterable[str]]) -> None:
     """Replace, in place, every pattern in a SELECT list by the columns that it stands for, where they can be known.
 
+    Joins by common columns are marked on the way with the tables that they compare.
+
     Args:
         query: before it is qualified.
         schemas: the columns of each table, as the query spells them.
     """
-    if _patterns_below(query):
+    if _patterns_below(query) or any(is_by_columns(join) for join in query.find_all(exp.Join)):
         _Spelling(schemas).query(query, {})
 
 
@@ -126,13 +129,19 @@ class _Spelling:
         clause = part(node, "from")
         joins = node.args.get("joins") or []
         items = [*([clause.this] if clause is not None else []), *(join.this for join in joins)]
+        merged = any(is_by_columns(join) for join in joins)
+        if merged:
+            _name_items(items)
         found = {item.alias_or_name or f"#{at}": self._columns(item, ctes) for at, item in enumerate(items)}
         for join in joins:
             self._subqueries(join.args.get("on"), ctes)
+        if merged:
+            _spell_merged(node, items, found)
+            return dict.fromkeys(found)
+        for join in joins:
             if join.kind in UNSEEN:
                 del found[join.this.alias_or_name]
-        merged = any(join.args.get("using") or join.method == "NATURAL" for join in joins)
-        if merged or node.args.get("laterals") or any(item.args.get("joins") for item in items):
+        if node.args.get("laterals") or any(item.args.get("joins") for item in items):
             return dict.fromkeys(found)
         return found
 
@@ -150,6 +159,30 @@ class _Spelling:
                 self._subqueries(item, ctes)
                 return None
         return _renamed_columns(columns, item.alias_column_names)
+
+
+def _name_items(items: Sequence[exp.Expr]) -> None:
+    """Give, in place, each FROM item without an alias one by which its columns can be told from others."""
+    for at, item in enumerate(items):
+        if not item.alias_or_name and (not isinstance(item, exp.Subquery) or not isinstance(item.this, exp.Table)):
+            item.set("alias", exp.TableAlias(this=_quoted(f"relspec_{at}")))
+
+
+def _spell_merged(node: exp.Select, items: Sequence[exp.Expr], found: Mapping[str, Columns]) -> None:
+    """Spell out, in place, the stars over items that are joined by common columns, and these columns."""
+    groups = join_groups(
+        [
+            FromItem(
+                alias=item.alias_or_name,
+                columns=None if item.args.get("joins") else found.get(item.alias_or_name),
+                join=item.parent if isinstance(item.parent, exp.Join) else None,
+            )
+            for item in items
+        ]
+    )
+    if not node.args.get("laterals"):
+        node.set("expressions", [out for item in node.expressions for out in spelled_star(item, groups)])
+    name_joined_columns(node, groups)
 
 
 def _renamed_columns(columns: Columns, names: Sequence[str]) -> Columns:

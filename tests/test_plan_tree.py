@@ -8,6 +8,7 @@ import pytest
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
 from relspec_core import SourceSpec
+from relspec_core.errors import SqlError
 from tests.catalogs import plan_of
 from tests.cutting import bag_of, cut_tables
 
@@ -117,6 +118,39 @@ FROM = (
     "SELECT count(z) AS n FROM (SELECT a AS x, b AS y FROM t) AS z",
     'SELECT "T"."A" FROM main.t',
 )
+# joins by common columns
+USING = (
+    "SELECT x.a, y.d FROM t x, t y JOIN u USING (a) WHERE x.a = y.b",
+    "SELECT a, x.b, y.d FROM t x, t y JOIN u USING (a) WHERE x.a = y.b",
+    "SELECT t.b, u.f FROM t, u JOIN (SELECT a, e FROM u) AS v USING (a) WHERE t.a = v.e",
+    "SELECT x.d, v.f FROM t x, t y NATURAL JOIN u v WHERE x.a = y.b",
+    "SELECT x.a, y.e, z.f FROM t x, u y FULL JOIN (SELECT a + 1 AS a, f FROM u) z USING (a) WHERE x.d < 5",
+    "SELECT g, p, q FROM (SELECT * FROM t x, u y FULL JOIN (SELECT a + 1 AS a, f FROM u) z USING (a)) AS s(p, b, c, d, q, e, f, g)",
+    "SELECT p, q FROM (SELECT * FROM t x FULL JOIN u y USING (a), t z RIGHT JOIN u w USING (a)) AS s(p, b, c, d, e, f, q)",
+    "SELECT p, q, z FROM (SELECT * FROM u CROSS JOIN t x JOIN (SELECT d, 3 AS z FROM t) USING (d)) AS s(p, e, f, q)",
+    "SELECT * REPLACE (a + 1 AS a) FROM t JOIN u USING (a)",
+    "SELECT * REPLACE (a + 1 AS a, e * 2 AS e) FROM t FULL JOIN (SELECT a + 1 AS a, e FROM u) USING (a)",
+    "SELECT * EXCLUDE (t.a) RENAME (b AS z) FROM t FULL JOIN (SELECT a + 1 AS a, e FROM u) USING (a)",
+    "SELECT t.* FROM t FULL JOIN (SELECT a + 1 AS a, e FROM u) AS v USING (a)",
+    "SELECT v.* FROM t LEFT JOIN (SELECT a + 1 AS a, e FROM u) AS v USING (a)",
+    "SELECT * FROM t RIGHT JOIN u USING (a) SEMI JOIN u w USING (a)",
+    "SELECT (SELECT max(w.e) FROM (SELECT e, f FROM u) w WHERE w.f = a) AS m FROM t x, t y LEFT JOIN u z USING (a)",
+    "SELECT a, count(*) AS n FROM t JOIN u USING (a) GROUP BY a HAVING a > 1",
+    "SELECT -a AS a, count(*) AS n FROM t JOIN u USING (a) GROUP BY t.a, a HAVING a > 1",
+    "SELECT sum(b) AS a FROM t JOIN u USING (a) GROUP BY c HAVING a > 500",
+    "SELECT a FROM t JOIN u USING (a) GROUP BY a HAVING (SELECT max(f) FROM (SELECT f FROM u) w WHERE w.f < a) > 1",
+    "SELECT b FROM t JOIN u USING (a) QUALIFY row_number() OVER (PARTITION BY a ORDER BY d, e, f) = 1",
+    "SELECT a, b, range AS r FROM t JOIN u USING (a), range(a)",
+    "SELECT -a AS a, e FROM t FULL JOIN (SELECT a + 1 AS a, e FROM u) USING (a) ORDER BY a + 0, e LIMIT 9",
+    "SELECT -a AS a FROM t FULL JOIN (SELECT a + 1 AS a, e FROM u) USING (a) ORDER BY a, e LIMIT 9",
+    "SELECT * FROM t JOIN (SELECT a, e FROM u) AS v USING (a), range(3)",
+    "SELECT d, b, v.f FROM t ASOF JOIN (SELECT max(e) AS b, f FROM u GROUP BY f) AS v USING (b)",
+    "SELECT * FROM t ASOF LEFT JOIN (SELECT a, max(e) - 2 AS b FROM u GROUP BY a) AS v USING (a, b)",
+    "SELECT * FROM t ASOF RIGHT JOIN (SELECT a, max(e) - 2 AS b FROM u GROUP BY a) AS v USING (a, b)",
+    "SELECT a, b, q FROM ((t JOIN u USING (a)) FULL JOIN (SELECT a + 1 AS a, 5 AS q FROM u) AS v USING (a))",
+    "SELECT x.b FROM t x, (u y FULL JOIN (SELECT a + 1 AS a, 3 AS r FROM u) z USING (a)) WHERE r = 3 AND d < 5",
+    "SELECT t.*, w.x FROM t JOIN u USING (a), unnest([a, b]) AS w(x)",
+)
 # projections
 PROJECTIONS = (
     "SELECT t.* EXCLUDE (a), u.e FROM t JOIN u USING (a)",
@@ -179,7 +213,9 @@ NAMES = (
     "SELECT main.t.a FROM main.t",
     "WITH t AS (SELECT a, 0 AS b FROM u) SELECT t.a, q.b FROM t JOIN main.t AS q ON q.a = t.a",
 )
-TEXTS = (*GROUPING, *ORDER, *WINDOWS, *SETS, *SUBQUERIES, *EXPRESSIONS, *FROM, *PROJECTIONS, *FUNCTIONS, *NAMES)
+TEXTS = (
+    *GROUPING, *ORDER, *WINDOWS, *SETS, *SUBQUERIES, *EXPRESSIONS, *FROM, *USING, *PROJECTIONS, *FUNCTIONS, *NAMES
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -262,6 +298,16 @@ def test_a_pattern_is_spelled_out_under_the_names_that_duckdb_gives(
     assert list(plan.schema) == columns.split()
     assert bag_of(data.con, plan.sql) == bag_of(data.con, text)
     assert plan.deps.unresolved == {}
+
+
+def test_a_star_that_would_show_a_joined_column_twice_is_refused() -> None:
+    with pytest.raises(SqlError, match="A star over tables joined with USING stands for columns that can't be known"):
+        plan_of("SELECT * EXCLUDE (range) FROM t JOIN u USING (a), range(2)", SOURCES)
+
+
+def test_an_order_by_position_over_columns_that_cannot_be_known_is_refused() -> None:
+    with pytest.raises(SqlError, match="the SQL text can't be resolved: its columns can't be told one from another"):
+        plan_of("SELECT * FROM (SELECT * FROM range(3) UNION ALL SELECT a FROM t ORDER BY 1) AS s", SOURCES)
 
 
 def test_a_column_that_a_table_around_it_can_stand_in_for_is_required_although_the_text_binds_without_it(

@@ -98,6 +98,36 @@ CASES: list[tuple[str, str, list[tuple[Any, ...]], dict[str, tuple[str, ...]]]] 
     ),
     (
         "spark",
+        "SELECT order_id, tag FROM orders o LATERAL VIEW OUTER explode(split(note, ',')) t AS tag",
+        [(1, "a"), (1, "b"), (2, None), (3, "c")],
+        {"orders": ("note", "order_id")},
+    ),
+    (
+        "spark",
+        """SELECT order_id, tag, n FROM orders LATERAL VIEW explode_outer(split(note, ',')) t AS tag
+        LATERAL VIEW explode(array(order_id, amount)) s AS n WHERE order_id = 2""",
+        [(2, None, 2), (2, None, 8)],
+        {"orders": ("amount", "note", "order_id")},
+    ),
+    (
+        "tsql",
+        """SELECT o.order_id, x.later FROM orders o OUTER APPLY (
+            SELECT TOP 1 p.order_id AS later FROM orders p
+            WHERE p.customer_id = o.customer_id AND p.amount > o.amount ORDER BY p.day
+        ) AS x""",
+        [(1, 2), (2, None), (3, None)],
+        {"orders": ("amount", "customer_id", "day", "order_id")},
+    ),
+    (
+        "tsql",
+        """SELECT o.order_id, y.n FROM orders o OUTER APPLY (
+            SELECT p.order_id AS later FROM orders p WHERE p.customer_id = o.customer_id AND p.amount > o.amount
+        ) AS x CROSS APPLY (SELECT COALESCE(x.later, 0) + 1 AS n) AS y""",
+        [(1, 3), (2, 1), (3, 1)],
+        {"orders": ("amount", "customer_id", "order_id")},
+    ),
+    (
+        "spark",
         "SELECT NVL(note, 'x') AS n, amount / 2 AS h FROM orders WHERE size(split(note, ',')) = 2",
         [("a,b", 2.5)],
         {"orders": ("amount", "note")},
@@ -130,6 +160,28 @@ def test_a_text_of_another_dialect_means_on_duckdb_what_it_means_at_home(
     plan = plan_in(shop, dialect, text)
     assert sorted(shop.con.execute(plan.sql).fetchall(), key=str) == sorted(rows, key=str)
     assert plan.deps.required_columns == columns
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "note ~ 'a'",
+        "note !~ 'a'",
+        "note ~ 'a.*'",
+        "regexp_matches(note, 'a')",
+        *(
+            f"""'{{"k": {{"v": 1}}, "k.v": 2, "k v": 4, "0": 5}}'::JSON {path}"""
+            for path in ("->> 'k.v'", "-> 'k.v'", "->> 'k v'", "->> '$.k.v'", "->> '/k/v'", "-> 'k' ->> 'v'", "->> '0'")
+        ),
+        """json_extract_string('{"k": {"v": 1}, "k.v": 2}', 'k.v')""",
+        """json_extract('{"k": {"v": 1}, "k.v": 2}', '$.k.v')""",
+        "'[1, [2, 3]]'::JSON -> 1 ->> 0",
+    ],
+)
+def test_a_text_of_duckdb_means_what_duckdb_reads_in_it(shop: DuckDBBackend, value: str) -> None:
+    text = f"SELECT order_id, {value} AS v FROM orders ORDER BY order_id"
+    plan = plan_in(shop, "duckdb", text)
+    assert shop.con.execute(plan.sql).fetchall() == shop.con.execute(text).fetchall()
 
 
 @pytest.mark.parametrize(
@@ -166,6 +218,7 @@ def test_an_unquoted_name_is_its_table_expression_as_its_dialect_folds_it(shop: 
     ("dialect", "text"),
     [
         ("snowflake", "SELECT f.value AS v FROM orders AS o, LATERAL FLATTEN(input => SPLIT(o.note, ',')) AS f"),
+        ("spark", "SELECT p, tag FROM orders LATERAL VIEW OUTER posexplode(split(note, ',')) t AS p, tag"),
         ("oracle", "SELECT TO_CHAR(amount, '999') AS a FROM orders"),
     ],
 )
