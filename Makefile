@@ -5,8 +5,9 @@ PORT ?= 3000
 # Test processes; a runner with two cores gains nothing from more.
 JOBS ?= 2
 
-# Random plans that `make fuzz` tries.
+# Random plans and random edits of catalogs that `make fuzz` tries.
 PLANS ?= 20000
+EDITS ?= 20000
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -75,8 +76,8 @@ test: data $(OLDEST)/.ready ## Lint, formatting, types, import layers, tests and
 	@echo "==> pytest, SQLGlot $(OLDEST_SQLGLOT)"; PYTHONPATH=$(OLDEST) $(PY) -m pytest -n $(JOBS) $(SQLGLOT_TESTS)
 	@echo "==> pytest"; $(PY) -m pytest -n $(JOBS)
 
-fuzz: $(READY) ## Try 20,000 random plans (another number: make PLANS=100000 fuzz); about half an hour
-	@$(PY) -m pytest -n $(JOBS) --plans $(PLANS) tests/test_plans.py
+fuzz: $(READY) ## Try 20,000 random plans and as many random edits (fewer: make PLANS=1000 EDITS=0 fuzz); hours
+	@$(PY) -m pytest -n $(JOBS) --plans $(PLANS) --edits $(EDITS) tests/test_plans.py tests/test_edits.py
 
 mutants: $(READY) ## Edit all queries of TPC-H and TPC-DS in every way: do fingerprints notice what matters? Some minutes
 	@$(PY) -m pytest -n $(JOBS) --all-mutants tests/test_mutants.py

@@ -162,6 +162,7 @@ def compile_task_catalog(
     Raises:
         RelspecError: RS1xx or RS2xx; a ``CompileError`` holds all where there are several.
     """
+    warn_if_compiled()
     found = compile_what_compiles(task_catalog, backend=backend, ctx=ctx, known=known)
     raise_all([problem for errors in found.errors.values() for problem in errors])
     return found.plans

@@ -96,7 +96,7 @@ def test_the_command_says_it_once_on_standard_error_and_goes_on(
     (tmp_path / "sql" / "one.sql").write_text("SELECT 1 AS a")
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(main, ["plan", "--catalog", "sql/", "--database", "a.duckdb"])
-    assert result.exit_code == 0
+    assert result.exit_code == 3
     assert result.stderr.startswith("warning: SQLGlot's compiled build (sqlglotc")
     assert result.output.count("SQLGlot's compiled build") == 1
     assert "1 of 1 tasks would run" in result.stdout

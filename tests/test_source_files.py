@@ -132,7 +132,7 @@ def test_only_the_readers_of_a_changed_file_are_built_again(tmp_path: Path, con:
     written(people, "id,name\n1,ann\n2,bob\n")
     report = project.run()
     assert tuple(report.ran) == ("names", "how_many")
-    assert report.ran["names"] == "reads name of 'people', which changed"
+    assert report.ran["names"] == "reads people.name, which changed"
     assert tuple(report.skipped) == ("animals",)
     assert project.sql("FROM how_many") == [(2,)]
 
