@@ -23,8 +23,8 @@ from relspec_core.pivots import rewrite_pivots
 from relspec_core.query_flow import QueryFlow
 from relspec_core.query_scope import part
 from relspec_core.query_walk import walk_query
-from relspec_core.star_patterns import hides_columns, spell_out_patterns
-from relspec_core.using_joins import mark_using_joins, settle_using_joins, unwrap_joins
+from relspec_core.star_patterns import hides_columns, names_columns, spell_out_patterns
+from relspec_core.using_joins import is_by_columns, mark_using_joins, settle_using_joins, unwrap_joins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -62,6 +62,31 @@ class PlanTree:
     root: Relation
     walk: QueryFlow
     live: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Contents:
+    """What there is in a query at all, found in one walk: most queries need few of the passes below.
+
+    Attributes:
+        kinds: the types of its nodes.
+        patterns: whether it chooses columns by their names.
+        joins_by_columns: whether it has joins by ``USING`` or natural joins.
+    """
+
+    kinds: frozenset[type]
+    patterns: bool
+    joins_by_columns: bool
+
+    @classmethod
+    def of(cls, query: exp.Expr) -> _Contents:
+        kinds: set[type] = set()
+        patterns = joins_by_columns = False
+        for node in query.walk():
+            kinds.add(type(node))
+            patterns = patterns or names_columns(node)
+            joins_by_columns = joins_by_columns or (isinstance(node, exp.Join) and is_by_columns(node))
+        return cls(kinds=frozenset(kinds), patterns=patterns, joins_by_columns=joins_by_columns)
 
 
 def ignores_case(dialect: str) -> bool:
@@ -156,26 +181,30 @@ def plan_tree(
         UnresolvedColumns: with every column that is unknown or ambiguous.
         UnqualifiableQuery: where SQLGlot gives up.
     """
-    spell_out_calls(query)
-    rewrite_pivots(query)
+    contents = _Contents.of(query)
+    if exp.Dot in contents.kinds:
+        spell_out_calls(query)
+    if exp.Pivot in contents.kinds:
+        rewrite_pivots(query)
     columns = _spell(query, schemas, dialect)
-    _drop_doubled_parentheses(query)
     spelled = {name: {column: schemas[name][true] for column, true in found.items()} for name, found in columns.items()}
-    unwrap_joins(query)
-    spell_out_patterns(query, columns)
-    if not hides_columns(query):
-        mark_using_joins(query)
-        query = _qualified(query, spelled, dialect)
-        _forget_values_of_exists(query)
+    if exp.Subquery in contents.kinds:
+        _drop_doubled_parentheses(query)
+        unwrap_joins(query)
+    if contents.patterns or contents.joins_by_columns:
+        spell_out_patterns(query, columns)
+    hidden = contents.patterns and hides_columns(query)
+    if not hidden:
+        query = _qualified(query, spelled, dialect, contents)
     if names is not None:
         _name_outputs(query, names)
-    root, walk = walk_query(query, columns, dialect=dialect)
+    root, walk = walk_query(query, columns, dialect=dialect, hidden=hidden)
     if walk.problems:
         raise UnresolvedColumns(walk.problems)
     live = walk.flow.live([root.rows, *root.all_nodes])
     _prune(walk, live)
     if dialect == "duckdb":
-        _unnest_structs(query)
+        _unnest_structs(walk)
     return PlanTree(ast=query, root=root, walk=walk, live=live)
 
 
@@ -270,7 +299,11 @@ def _forget_values_of_exists(query: exp.Expr) -> None:
             select.set("order", None)
 
 
-def _qualified(query: exp.Query, schemas: Mapping[str, Mapping[str, str]], dialect: str) -> exp.Query:
+def _qualified(
+    query: exp.Query, schemas: Mapping[str, Mapping[str, str]], dialect: str, contents: _Contents
+) -> exp.Query:
+    if contents.joins_by_columns:
+        mark_using_joins(query)
     mapping = MappingSchema(dialect=dialect, normalize=False)
     for name, columns in schemas.items():
         mapping.add_table(
@@ -288,23 +321,28 @@ def _qualified(query: exp.Query, schemas: Mapping[str, Mapping[str, str]], diale
         qualified = qualify_columns(
             qualify_tables(query, dialect=dialect), schema=mapping, allow_partial_qualification=True
         )
-        settle_using_joins(qualified)
+        if contents.joins_by_columns:
+            settle_using_joins(qualified)
     except SqlglotError as error:
         raise UnqualifiableQuery(str(error)) from error
     except AssertionError as error:  # for a number in ORDER BY where a set operation's columns can't be known
         raise UnqualifiableQuery(f"its columns can't be told one from another ({error})") from error
-    _spell_out_grouping_sets(qualified)
+    if exp.Group in contents.kinds:
+        _spell_out_grouping_sets(qualified)
+    if exp.Exists in contents.kinds:
+        _forget_values_of_exists(qualified)
     return quote_identifiers(qualified, dialect=dialect)
 
 
 def _spell_out_grouping_sets(query: exp.Expr) -> None:
     """Numbers in ROLLUP, CUBE and GROUPING SETS stand for outputs, which SQLGlot leaves and pruning would renumber."""
-    for sets in query.find_all(exp.Rollup, exp.Cube, exp.GroupingSets):
+    groups = list(query.find_all(exp.Group))
+    for sets in [sets for group in groups for sets in group.find_all(exp.Rollup, exp.Cube, exp.GroupingSets)]:
         select = sets.find_ancestor(exp.Select)
         for number in list(sets.find_all(exp.Literal)):
             if select is not None and number.is_int and isinstance(number.parent, GROUPINGS):
                 number.replace(select.expressions[int(number.this) - 1].unalias().copy())
-    for group in query.find_all(exp.Group):
+    for group in groups:
         for number in [key for key in group.expressions if isinstance(key, exp.Literal) and key.is_int]:
             output = group.parent.expressions[int(number.this) - 1].unalias() if group.parent is not None else number
             # A constant that stands alone would be a position again.
@@ -328,11 +366,16 @@ def _name_outputs(query: exp.Query, names: Sequence[str]) -> None:
             projection.set("alias", exp.to_identifier(name, quoted=True))
 
 
-def _unnest_structs(query: exp.Expr) -> None:
+def _unnest_structs(walk: QueryFlow) -> None:
     """Write ``column.*`` as DuckDB takes it with the column's table before it, in place."""
-    for dot in list(query.find_all(exp.Dot)):
-        if isinstance(dot.expression, exp.Star) and not any(dot.expression.args.values()):
-            dot.replace(exp.Explode(this=dot.this.copy()))
+    for select, _, _ in walk.selects:
+        for dot in [projection.unalias() for projection in select.expressions]:
+            if (
+                isinstance(dot, exp.Dot)
+                and isinstance(dot.expression, exp.Star)
+                and not any(dot.expression.args.values())
+            ):
+                dot.replace(exp.Explode(this=dot.this.copy()))
 
 
 def _prune(walk: QueryFlow, live: frozenset[int]) -> None:

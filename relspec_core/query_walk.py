@@ -11,11 +11,11 @@ from relspec_core.expression_walk import ExpressionWalk, has_aggregate, has_set_
 from relspec_core.names import from_table
 from relspec_core.query_flow import QueryFlow
 from relspec_core.query_scope import Relation, Scope, part
-from relspec_core.star_patterns import hides_columns, is_pattern
+from relspec_core.star_patterns import is_pattern
 
 
 def walk_query(
-    query: exp.Expr, schemas: Mapping[str, Mapping[str, str]], *, dialect: str
+    query: exp.Expr, schemas: Mapping[str, Mapping[str, str]], *, dialect: str, hidden: bool
 ) -> tuple[Relation, QueryFlow]:
     """What a query yields, and its flow.
 
@@ -23,10 +23,11 @@ def walk_query(
         query: qualified; base tables' column aliases are replaced by true names, and whole rows by structs, in place.
         schemas: the columns of each input table, in order: as the query spells them, to their true names.
         dialect: SQLGlot's name of the query's dialect.
+        hidden: whether it is not qualified, for a pattern in it hides which columns it yields.
     """
     found = QueryFlow(schemas=schemas, dialect=dialect)
     walk = QueryWalk(found)
-    if hides_columns(query):
+    if hidden:
         return walk.opaque(query, {}, "the query selects columns by a pattern"), found
     return walk.query(query, {}, None), found
 

@@ -47,24 +47,19 @@ def spell_out_patterns(query: exp.Expr, schemas: Mapping[str, Iterable[str]]) ->
         query: before it is qualified.
         schemas: the columns of each table, as the query spells them.
     """
-    if _patterns_below(query) or any(is_by_columns(join) for join in query.find_all(exp.Join)):
-        _Spelling(schemas).query(query, {})
+    _Spelling(schemas).query(query, {})
 
 
 def hides_columns(query: exp.Expr) -> bool:
     """Whether a SELECT list still has a pattern: which columns it yields is not known, nor what they are called."""
-    return any(_in_select_list(pattern) for pattern in _patterns_below(query))
+    return any(_in_select_list(node) for node in query.find_all(exp.Columns, exp.Star, *TESTS) if names_columns(node))
 
 
-def _patterns_below(query: exp.Expr) -> list[exp.Expr]:
-    return [node for node in query.find_all(exp.Columns, exp.Star, *TESTS) if _is_test_of_names(node)]
-
-
-def _is_test_of_names(node: exp.Expr) -> bool:
+def names_columns(node: exp.Expr) -> bool:
     """Whether a node chooses columns by their names; a plain star does not."""
     if isinstance(node, exp.Star):
         return node.args.get("ilike") is not None
-    return isinstance(node, exp.Columns) or isinstance(node.this, exp.Star)
+    return isinstance(node, exp.Columns) or (isinstance(node, TESTS) and isinstance(node.this, exp.Star))
 
 
 def _in_select_list(node: exp.Expr) -> bool:
