@@ -52,6 +52,7 @@ def snapshot_at(revision: str, project: Project) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="relspec-") as folder:
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             tar.extractall(folder, filter="data")
+        _link_ignored(top, Path(folder))
         root = Path(folder).resolve() / project.root.resolve().relative_to(top.resolve())
         catalog = project.catalog
         if Path(catalog).is_absolute() and Path(catalog).is_relative_to(project.root):
@@ -68,6 +69,15 @@ def snapshot_at(revision: str, project: Project) -> dict[str, Any]:
             f"the catalog of revision '{revision}' does not compile", at=said, hint="compare with another revision."
         )
     return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def _link_ignored(top: Path, folder: Path) -> None:
+    """Let what git ignores, such as data, be found beside the revision's files, as links."""
+    listed = _git(top, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory").decode()
+    for name in filter(None, listed.split("\0")):
+        link = folder / name.rstrip("/")
+        if link.parent.is_dir() and not link.exists():
+            link.symlink_to(top / name.rstrip("/"))
 
 
 def _git(folder: Path, *arguments: str) -> bytes:

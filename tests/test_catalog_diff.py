@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,19 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+CATALOG_WITH_DATA = """
+from pathlib import Path
+from relspec_core import SourceSpec, TaskCatalog, task
+
+@task
+def plus(ctx):
+    raw = ctx.table("raw")
+    return raw.select(a=raw.a + 1)
+
+catalog = TaskCatalog([plus], [SourceSpec("raw", path=Path(__file__).parent / "data" / "raw.csv")])
+"""
+
+
 def relspec(*arguments: str) -> Result:
     return CliRunner().invoke(main, list(arguments))
 
@@ -81,6 +95,20 @@ def test_the_working_tree_is_compared_with_a_revision_and_neither_is_touched(rep
     (table,) = json.loads(result.output)["tables"]
     assert (table["table"], table["columns"], table["readers"]) == ("one", {"a": "values"}, {"two": ["a"]})
     assert sorted(path.name for path in repository.iterdir()) == [".git", "pyproject.toml", "sql"]
+
+
+def test_data_that_git_ignores_is_found_beside_the_files_of_a_revision(repository: Path) -> None:
+    (repository / "data").mkdir()
+    (repository / "data" / "raw.csv").write_text("a,b\n1,2\n")
+    (repository / "tasks.py").write_text(CATALOG_WITH_DATA)
+    (repository / ".gitignore").write_text("data/\n__pycache__/\n")
+    (repository / "pyproject.toml").write_text('[tool.relspec]\ncatalog = "tasks:catalog"\ndatabase = "w.duckdb"\n')
+    for arguments in (("add", "."), ("-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-qm", "data")):
+        subprocess.run(["git", "-C", str(repository), *arguments], check=True)
+    (repository / "tasks.py").write_text(CATALOG_WITH_DATA.replace("+ 1", "+ 2"))
+    command = Path(sys.executable).with_name("relspec")
+    done = subprocess.run([command, "diff"], cwd=repository, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["changed plus (task plus)", "  a: values", "1 changed"], done.stderr
 
 
 def test_the_working_tree_is_compared_with_a_saved_plan(repository: Path) -> None:
