@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 WILDCARDS: Mapping[str, str] = {"%": ".*", "_": "."}
 VARIADIC = (exp.Coalesce, exp.Greatest, exp.Least)
-TESTS = (exp.Like, exp.SimilarTo, exp.Glob)
+TESTS = (exp.Like, exp.ILike, exp.SimilarTo, exp.Glob)
 QUERIES = (exp.Select, exp.SetOperation)
 
 
@@ -288,7 +288,7 @@ def _quoted(name: str) -> exp.Identifier:
     return exp.to_identifier(name, quoted=True)
 
 
-def _test(core: exp.Expr) -> Callable[[str], bool] | None:  # noqa: C901, PLR0911 - one case for each form
+def _test(core: exp.Expr) -> Callable[[str], bool] | None:  # noqa: C901, PLR0911, PLR0912 - one case for each form
     """Which columns are meant; None for what is no such pattern, or one that changes or renames columns."""
     match core:
         case exp.Star() if core.args.get("replace") or core.args.get("rename"):
@@ -314,6 +314,8 @@ def _test(core: exp.Expr) -> Callable[[str], bool] | None:  # noqa: C901, PLR091
         case exp.Like(this=exp.Star(), expression=exp.Literal() as pattern):
             matches, negated = _like(pattern.name), bool(core.args.get("negate"))
             return lambda name: matches(name) != negated
+        case exp.ILike(this=exp.Star(), expression=exp.Literal() as pattern):  # of older releases of SQLGlot
+            return _like(pattern.name, re.IGNORECASE)
         case exp.SimilarTo(this=exp.Star(), expression=exp.Literal() as pattern):
             regex = re.compile(pattern.name)
             return lambda name: regex.fullmatch(name) is not None
