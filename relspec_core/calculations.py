@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from relspec_core.query_flow import Origin
     from relspec_core.query_scope import Relation, Scope
 
-NAMES = frozenset({"alias", "with", "with_", "quoted", "comments", "safe"})  # older SQLGlot marks divisions as safe
+NAMES = frozenset({"alias", "with", "with_", "quoted", "comments"})
 GROUPINGS = (exp.Rollup, exp.Cube, exp.GroupingSets)
 SELECT_PARTS = frozenset(
     {"expressions", "from", "from_", "joins", "laterals", "windows", "where", "group", "having", "qualify", "distinct"}
@@ -270,8 +270,12 @@ class _Hashes:
         """An expression, in a form that ways of writing it share."""
         self._doubt(volatile(node))
         match node:
+            case exp.Alias() if not isinstance(node.parent, exp.Select):  # the field of a struct
+                return ("alias", node.alias, self.expression(node.this, scope))
             case exp.Alias() | exp.Paren():
                 return self.expression(node.this, scope)
+            case exp.Div():  # older releases of SQLGlot mark DuckDB's as safe
+                return (node.key, *self._args(node, scope, leave=frozenset({"safe"})))
             case exp.Identifier():
                 return node.name
             case exp.Column():

@@ -24,6 +24,7 @@ from relspec_core.query_flow import QueryFlow
 from relspec_core.query_scope import part
 from relspec_core.query_walk import walk_query
 from relspec_core.star_patterns import hides_columns, names_columns, spell_out_patterns
+from relspec_core.struct_fields import spell_out_fields
 from relspec_core.using_joins import is_by_columns, mark_using_joins, settle_using_joins, unwrap_joins
 
 if TYPE_CHECKING:
@@ -187,6 +188,7 @@ def plan_tree(
     if exp.Pivot in contents.kinds:
         rewrite_pivots(query)
     columns = _spell(query, schemas, dialect)
+    spell_out_fields(query, columns)
     spelled = {name: {column: schemas[name][true] for column, true in found.items()} for name, found in columns.items()}
     if exp.Subquery in contents.kinds:
         _drop_doubled_parentheses(query)

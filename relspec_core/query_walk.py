@@ -126,8 +126,8 @@ class QueryWalk:
         scope = Scope(ctes=ctes, outer=outer)
         self._found.flow.needs(rows, left.rows, Use.IDENTITY)
         self._found.flow.needs(rows, right.rows, Use.IDENTITY)
+        bag = isinstance(node, exp.Union) and not node.args.get("distinct")
         if left.anything is not None or right.anything is not None:
-            bag = isinstance(node, exp.Union) and not node.args.get("distinct")
             joint = self._joined_open(rows, left, right, use=None if bag else Use.GROUP_BY)
             self._tail(node, scope, rows, dict.fromkeys(left.names, joint.all_nodes[0]), joint.all_nodes)
             for open_node in (rows, *joint.all_nodes):
@@ -137,7 +137,7 @@ class QueryWalk:
         names = list(dict.fromkeys([*left.names, *right.names])) if by_name else list(left.names)
         outputs = [self._found.flow.add() for _ in names]
         united = isinstance(node, exp.Union)
-        self._found.stands_for(rows, node, scope, left.rows, right.rows, *outputs)
+        self._found.stands_for(rows, node, scope, left.rows, right.rows, *(() if bag else outputs))
         for position, (name, output) in enumerate(zip(names, outputs, strict=True)):
             sides = [_column_at(side, position, name if by_name else None) for side in (left, right)]
             self._found.stands_for(output, node, scope, *(side for side in sides if side is not None))

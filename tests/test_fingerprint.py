@@ -222,3 +222,17 @@ def test_tokens_of_another_shape_have_another_digest(
 ) -> None:
     assert digest(change(("a", "b"))) != digest(("a", "b"))
     assert len(digest("a")) == 32
+
+
+def calculation_of(text: str, column: str) -> tuple[str, str]:
+    found = plan_of(text, [T, U]).calculations
+    return found.rows.hash, found.columns[column].hash
+
+
+def test_another_calculation_of_one_column_of_a_union_all_leaves_the_rows_and_the_other_columns() -> None:
+    text = "SELECT a, upper(c) AS c FROM t UNION ALL SELECT a, 'u' AS c FROM u"
+    other = text.replace("upper", "lower")
+    assert calculation_of(text, "a") == calculation_of(other, "a")
+    assert calculation_of(text, "c") != calculation_of(other, "c")
+    united = text.replace("UNION ALL", "UNION")
+    assert calculation_of(united, "a") != calculation_of(united.replace("upper", "lower"), "a")

@@ -211,6 +211,9 @@ NAMES = (
     "SELECT DISTINCT ON (b + 0) a AS b, c FROM t ORDER BY b + 0, a, c",
     "SELECT sum(c) OVER v AS s FROM t WINDOW w AS (PARTITION BY a), v AS (w ORDER BY b)",
     "SELECT main.t.a FROM main.t",
+    "SELECT st.x AS x, st.id FROM s AS st",
+    "SELECT st.y.z AS z FROM s AS st WHERE st.x > 1",
+    "SELECT id FROM s AS st WHERE EXISTS (SELECT 1 FROM t WHERE t.d = st.x)",
     "WITH t AS (SELECT a, 0 AS b FROM u) SELECT t.a, q.b FROM t JOIN main.t AS q ON q.a = t.a",
 )
 TEXTS = (
