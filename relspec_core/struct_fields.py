@@ -1,4 +1,4 @@
-"""Fields of a struct column that goes by its table's name: ``t.f`` where table ``t`` has a column ``t`` and no ``f``."""
+"""Fields of a struct column that goes by its table's name: ``t.f`` where table ``t`` has a column ``t``, no ``f``."""
 
 from __future__ import annotations
 
