@@ -188,8 +188,8 @@ def plan_tree(
     if exp.Pivot in contents.kinds:
         rewrite_pivots(query)
     columns = _spell(query, schemas, dialect)
-    spell_out_fields(query, columns)
     spelled = {name: {column: schemas[name][true] for column, true in found.items()} for name, found in columns.items()}
+    spell_out_fields(query, spelled, dialect)
     if exp.Subquery in contents.kinds:
         _drop_doubled_parentheses(query)
         unwrap_joins(query)

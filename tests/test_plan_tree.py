@@ -213,6 +213,8 @@ NAMES = (
     "SELECT main.t.a FROM main.t",
     "SELECT st.x AS x, st.id FROM s AS st",
     "SELECT st.y.z AS z FROM s AS st WHERE st.x > 1",
+    "SELECT st.* EXCLUDE (id) FROM s AS st",
+    "SELECT count(COLUMNS(st.*)) FROM s AS st",
     "SELECT id FROM s AS st WHERE EXISTS (SELECT 1 FROM t WHERE t.d = st.x)",
     "WITH t AS (SELECT a, 0 AS b FROM u) SELECT t.a, q.b FROM t JOIN main.t AS q ON q.a = t.a",
 )
