@@ -95,5 +95,5 @@ bench-rebuild: data ## Time rebuilds after edits, an idle plan and digests (RIVA
 
 clean: ## Remove .venv, the databases, the generated data and all caches
 	rm -rf $(VENV) build dist examples/jaffle_shop/data hamilton_dag.py
-	rm -rf .hypothesis .import_linter_cache .pytest_cache .ruff_cache *.egg-info .tmp_dagster_home_*
+	rm -rf .relspec_cache .hypothesis .import_linter_cache .pytest_cache .ruff_cache *.egg-info .tmp_dagster_home_*
 	find relspec_core relspec_dagster tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

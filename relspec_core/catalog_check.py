@@ -14,6 +14,7 @@ from relspec_core.names import quoted_name
 from relspec_core.plan_catalog import compile_what_compiles
 from relspec_core.source_schemas import SourceSchemas
 from relspec_core.sql_binding import create_empty_table, duckdb_types
+from relspec_core.task_catalog import ExecutionContext
 from relspec_core.warehouse import DIALECT, Warehouse
 
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
     from ibis.backends.sql import SQLBackend
 
+    from relspec_core.compile_cache import CompileCache
     from relspec_core.plan_catalog import PlanArtifact, PlanCatalog
-    from relspec_core.task_catalog import ExecutionContext, TaskCatalog
+    from relspec_core.task_catalog import TaskCatalog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,7 @@ def check_catalog(
         backend: asked for the schemas of sources, and for nothing else; nothing is written to it.
         ctx: more sources, and parameters.
     """
+    ctx = ctx or ExecutionContext()
     found = compile_what_compiles(task_catalog, backend=backend, ctx=ctx)
     scratch = Warehouse(ibis.duckdb.connect())
     try:
@@ -98,12 +101,12 @@ def check_catalog(
         ran=tuple(task for task in planned if task not in errors),
         problems=(*broken, *(problem for task in sorted(errors) for problem in errors[task])),
         unchecked=tuple(task for task in task_catalog.names if task not in planned and task not in errors),
-        without_schema=tuple(_without_schema(task_catalog, backend)),
+        without_schema=tuple(_without_schema(task_catalog, backend, ctx.cache)),
     )
 
 
-def _without_schema(task_catalog: TaskCatalog, backend: SQLBackend) -> Iterable[str]:
-    schemas = SourceSchemas(task_catalog.sources, backend=backend)
+def _without_schema(task_catalog: TaskCatalog, backend: SQLBackend, cache: CompileCache) -> Iterable[str]:
+    schemas = SourceSchemas(task_catalog.sources, backend=backend, cache=cache)
     for source in task_catalog.sources:
         try:
             if schemas.find(source.name) is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from relspec_core.catalog_check import check_catalog
-from relspec_core.cli_session import DONE, FAILED, Session, command
+from relspec_core.cli_session import DONE, FAILED, Session, as_json, command
 from relspec_core.contract import contract_of
 from relspec_core.errors import raise_all
 from relspec_core.evidence_change import dropped, proposed, recalculated, renamed, retyped
@@ -28,14 +28,12 @@ if TYPE_CHECKING:
     from relspec_core.graph_inference import TaskGraph
     from relspec_core.plan_catalog import PlanCatalog
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
 
 def _compiled(session: Session) -> tuple[PlanCatalog, TaskGraph]:
     """Plans and graph; a column that a source has lost since the last run is there, so that its readers are."""
     with session.backend(read_only=True) as backend:
         known = EvidenceStore(Warehouse(backend)).known_sources()
-        plans = compile_task_catalog(session.catalog, backend=backend, known=known)
+        plans = compile_task_catalog(session.catalog, backend=backend, ctx=session.ctx, known=known)
     return plans, task_graph_from_catalog(plans)
 
 
@@ -131,7 +129,7 @@ def check_command(session: Session, as_json: bool) -> int:  # noqa: FBT001
     The warehouse is asked for the schemas of sources only. Exits with 1 where there is a problem.
     """
     with session.backend(read_only=True) as backend:
-        report = check_catalog(session.catalog, backend=backend)
+        report = check_catalog(session.catalog, backend=backend, ctx=session.ctx)
     click.echo(report.to_json() if as_json else str(report))
     return DONE if report.ok else FAILED
 
@@ -142,7 +140,7 @@ def check_command(session: Session, as_json: bool) -> int:  # noqa: FBT001
 def unused_command(session: Session, as_json: bool) -> int:  # noqa: FBT001
     """Show columns of tables and sources that no task reads, with what they take up on disk where that is known."""
     with session.backend(read_only=True) as backend:
-        plans = compile_task_catalog(session.catalog, backend=backend)
+        plans = compile_task_catalog(session.catalog, backend=backend, ctx=session.ctx)
         graph = task_graph_from_catalog(plans)
         report = unused_columns(session.catalog, plans=plans, graph=graph, warehouse=Warehouse(backend))
     click.echo(report.to_json() if as_json else str(report))
@@ -156,18 +154,8 @@ def unused_command(session: Session, as_json: bool) -> int:  # noqa: FBT001
 def fixtures_command(session: Session, task: str, as_json: bool) -> int:  # noqa: FBT001
     """Print a pytest module that runs TASK on small tables which hold only what it reads."""
     with session.backend(read_only=True) as backend:
-        compiled = compile_what_compiles(session.catalog, backend=backend)
+        compiled = compile_what_compiles(session.catalog, backend=backend, ctx=session.ctx)
     raise_all([problem for problems in compiled.errors.values() for problem in problems])
     fixtures = task_fixtures(task, compiled, catalog=session.project.reference)
     click.echo(fixtures.to_json() if as_json else str(fixtures))
     return DONE
-
-
-INSPECTIONS: tuple[click.Command, ...] = (
-    impact_command,
-    contract_command,
-    lineage_command,
-    check_command,
-    unused_command,
-    fixtures_command,
-)

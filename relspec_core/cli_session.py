@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 import click
 
+from relspec_core.compile_cache import CompileCache
 from relspec_core.compiled_sqlglot import CompiledSqlglotWarning, is_compiled, notice
 from relspec_core.errors import NotReadyError, RelspecError, TaskFailedError
-from relspec_core.hamilton_output import write_if_asked
+from relspec_core.hamilton_module import write_if_asked
 from relspec_core.project import Project, find_project
+from relspec_core.task_catalog import ExecutionContext
 from relspec_core.warehouse import connect
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ DONE, FAILED, UNUSABLE, WOULD_RUN = 0, 1, 2, 3
 INTERRUPTED = 130
 P = ParamSpec("P")
 
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
@@ -40,15 +44,17 @@ class Session:
 
     project: Project
     catalog: TaskCatalog
+    ctx: ExecutionContext
 
     @contextmanager
     def backend(self, *, read_only: bool) -> Generator[DuckDBBackend]:
-        """The warehouse, closed at the end."""
+        """The warehouse, closed at the end; what was worked out for it is kept for the next command."""
         backend = connect(self.project.database, read_only=read_only)
         try:
             yield backend
         finally:
             backend.disconnect()
+            self.ctx.cache.save()
 
     def write_hamilton_module(self, graph: TaskGraph, plans: PlanCatalog) -> None:
         """The graph as a Hamilton module, where the environment asks for it."""
@@ -67,7 +73,8 @@ def command(function: Callable[Concatenate[Session, P], int]) -> Callable[..., N
             warnings.simplefilter("ignore", CompiledSqlglotWarning)
         try:
             project = find_project(Path.cwd(), catalog=catalog, database=database)
-            sys.exit(function(Session(project=project, catalog=project.load()), *args, **kwargs))
+            ctx = ExecutionContext(cache=CompileCache(project.cache_file))
+            sys.exit(function(Session(project=project, catalog=project.load(), ctx=ctx), *args, **kwargs))
         except (TaskFailedError, NotReadyError) as error:
             click.echo(str(error), err=True)
             sys.exit(FAILED)

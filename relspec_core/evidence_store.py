@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import ibis
-from ibis.backends.sql.datatypes import DuckDBType
 
+from relspec_core.column_types import schema_from_duckdb, to_duckdb
 from relspec_core.evidence import Evidence, EvidenceCatalog, Versions
 from relspec_core.names import quoted_text
 
@@ -60,14 +60,8 @@ class EvidenceStore:
         return EvidenceCatalog(_from_row(dict(zip(NAMES, row, strict=True))) for row in rows)
 
     def known_sources(self) -> EvidenceCatalog:
-        """For everything that a recorded table was built from and that is no recorded table: the columns read of it."""
-        records = self.load()
-        columns: dict[str, dict[str, str]] = {}
-        for record in records.values():
-            for name, read in record.reads.items():
-                if name not in records:
-                    columns.setdefault(name, {}).update(read)
-        return EvidenceCatalog(Evidence(name=name, schema=_schema(found)) for name, found in columns.items())
+        """As the function of that name, for the records that there are now."""
+        return known_sources(self.load())
 
     def record(self, evidence: Evidence) -> None:
         """Put one record in place of its predecessor; goes into the running transaction."""
@@ -78,7 +72,18 @@ class EvidenceStore:
         self._warehouse.execute(f"INSERT OR REPLACE INTO {TABLE} VALUES ({values})")  # noqa: S608 - values are quoted
 
     def _columns(self) -> tuple[str, ...]:
-        return tuple(self._warehouse.schemas([TABLE]).get(TABLE, ()))
+        there = self._warehouse.relation_kind(TABLE) is not None
+        return tuple(row[0] for row in self._warehouse.rows(f"DESCRIBE {TABLE}")) if there else ()
+
+
+def known_sources(records: EvidenceCatalog) -> EvidenceCatalog:
+    """For everything that a recorded table was built from and that is no recorded table: the columns read of it."""
+    columns: dict[str, dict[str, str]] = {}
+    for record in records.values():
+        for name, read in record.reads.items():
+            if name not in records:
+                columns.setdefault(name, {}).update(read)
+    return EvidenceCatalog(Evidence(name=name, schema=_schema(found)) for name, found in columns.items())
 
 
 def _to_versions(found: str | None) -> Versions | None:
@@ -98,7 +103,7 @@ def _json_or_none(found: Versions | None) -> str | None:
 
 
 def _schema(columns: Mapping[str, str]) -> ibis.Schema:
-    return ibis.schema({column: DuckDBType.from_string(kind) for column, kind in columns.items()})
+    return schema_from_duckdb(columns)
 
 
 def _to_row(evidence: Evidence) -> list[object]:
@@ -111,7 +116,7 @@ def _to_row(evidence: Evidence) -> list[object]:
         evidence.version,
         _json_or_none(evidence.versions),
         _json_or_none(evidence.calculations),
-        json.dumps([[column, DuckDBType.to_string(kind)] for column, kind in evidence.schema.items()]),
+        json.dumps([[column, to_duckdb(kind)] for column, kind in evidence.schema.items()]),
         json.dumps({name: _plain(found) for name, found in sorted(evidence.inputs.items())}),
         json.dumps({name: dict(columns) for name, columns in sorted(evidence.reads.items())}),
         json.dumps(dict(sorted(evidence.digests.items()))),

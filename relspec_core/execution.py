@@ -11,9 +11,9 @@ from uuid import uuid4
 
 import duckdb
 import ibis
-from ibis.backends.sql.datatypes import DuckDBType
 
 from relspec_core.catalog_reference import reference_of
+from relspec_core.column_types import schema_to_duckdb
 from relspec_core.errors import (
     NotReadyError,
     RelspecError,
@@ -345,10 +345,7 @@ def _publish(
         inputs=read,
         digests={columns_key(columns): found for columns, found in zip(compared, contents, strict=True)},
         input_digests={name: found for name, found in input_digests.items() if name in read},
-        reads={
-            name: {column: DuckDBType.to_string(kind) for column, kind in types.items()}
-            for name, types in plan.deps.required_types.items()
-        },
+        reads={name: schema_to_duckdb(types) for name, types in plan.deps.required_types.items()},
         built_at=datetime.now(UTC),
         seconds=time.monotonic() - started,
         because=because,

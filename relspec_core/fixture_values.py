@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import ibis.expr.datatypes as dt
-from ibis.backends.sql.datatypes import DuckDBType
 
+from relspec_core.column_types import to_duckdb
 from relspec_core.names import quoted_text
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def literal(kind: dt.DataType, row: int, *, text: Callable[[int], str] = TEXTS[0
         case dt.Timestamp(timezone=str()):
             found = f"'2024-01-0{row} 12:00:00+00'"
         case dt.Unknown():
-            found = FOREIGN.get(DuckDBType.to_string(kind), _null)(row)
+            found = FOREIGN.get(to_duckdb(kind), _null)(row)
         case _:
             found = next((write for family, write in PLAIN.items() if isinstance(kind, family)), _null)(row)
     return found

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import ibis
-from ibis.backends.sql.datatypes import DuckDBType
 
+from relspec_core.column_types import schema_from_duckdb
 from relspec_core.names import table_parts
 
 if TYPE_CHECKING:
@@ -64,8 +64,7 @@ class LiveTables:
             return None
         own, columns = found
         if own not in self._found:
-            types = {column: DuckDBType.from_string(kind) for column, kind in columns.items()}
-            self._found[own] = LiveTable(name=own, schema=ibis.schema(types))
+            self._found[own] = LiveTable(name=own, schema=schema_from_duckdb(columns))
         return self._found[own]
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -28,6 +27,7 @@ from relspec_core.errors import (
     did_you_mean,
     raise_all,
 )
+from relspec_core.expression_token import RANDOM_NAME, expression_token
 from relspec_core.fingerprint import (
     Token,
     digest,
@@ -39,7 +39,7 @@ from relspec_core.fingerprint import (
 from relspec_core.inferred_deps import InferredDeps, infer_deps, merge_deps
 from relspec_core.names import from_table
 from relspec_core.plan_tree import UnqualifiableQuery, UnresolvedColumns, plan_tree, read_tables
-from relspec_core.source_schemas import SourceSchemas, current_place, dialect_of
+from relspec_core.source_schemas import SourceSchemas, dialect_of
 from relspec_core.sql_parsing import parse_query
 from relspec_core.sql_text import SqlText, column_error
 from relspec_core.task_building import BrokenUpstream, BuiltTask, TaskBuilding, complete, unbound
@@ -55,7 +55,6 @@ __all__ = ["InferredDeps", "PlanArtifact", "PlanCatalog", "compile_task_catalog"
 MEMORY_PREFIX = "relspec_memory_"
 TEXT_PREFIX = "relspec_text_"
 GENERATED_PREFIX = "relspec_name_"
-RANDOM_NAME = re.compile(r"ibis_\w+_[a-z2-7]{26}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +65,8 @@ class PlanArtifact:
         name: the evidence that it produces.
         task: the task's declaration, its outputs now certain.
         expr: the Ibis expression; what it is executed with is ``sql``.
-        ast: the canonical SQLGlot tree: qualified and pruned.
-        sql: that tree's text in the backend's dialect; this is what runs.
+        sql: the canonical text in the backend's dialect: qualified and pruned; this is what runs.
+        dialect: SQLGlot's name of it.
         deps: what it reads.
         fingerprint: of what it computes; 32 hexadecimal digits.
         calculations: the same for its rows and for each of its columns.
@@ -78,13 +77,34 @@ class PlanArtifact:
     name: str
     task: TaskSpec
     expr: ir.Table
-    ast: exp.Query
     sql: str
+    dialect: str
     deps: InferredDeps
     fingerprint: str
     calculations: Calculations
     schema: ibis.Schema
     memory: Mapping[str, ir.Table]
+
+    @property
+    def ast(self) -> exp.Query:
+        """The SQLGlot tree of ``sql``: each time a new one, the caller's own."""
+        return parse_query(self.sql, dialect=self.dialect)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledQuery:
+    """What a plan's expression comes to, over tables of these schemas.
+
+    Attributes:
+        tables: every table that the query names, with the schema that it was compiled against.
+        sql: as of the plan, and so are the others.
+    """
+
+    tables: Mapping[str, ibis.Schema]
+    sql: str
+    deps: InferredDeps
+    fingerprint: str
+    calculations: Calculations
 
 
 class PlanCatalog:
@@ -228,8 +248,10 @@ def _compile(
     catalog: TaskCatalog, backend: SQLBackend, ctx: ExecutionContext, known: EvidenceCatalog | None
 ) -> Compiled:
     """One round over all tasks: plans, errors, and what builders asked for, each by task name."""
-    schemas = SourceSchemas(catalog.sources, backend=backend, known=known)
-    building = TaskBuilding(catalog=catalog, schemas=schemas, backend=backend, params=dict(ctx.params or {}))
+    schemas = SourceSchemas(catalog.sources, backend=backend, cache=ctx.cache, known=known)
+    building = TaskBuilding(
+        catalog=catalog, schemas=schemas, backend=backend, params=dict(ctx.params or {}), cache=ctx.cache
+    )
     building.build_all()
     plans: dict[str, tuple[PlanArtifact, ...]] = {}
     errors = dict(building.errors)
@@ -257,9 +279,46 @@ def _sources_read(plans: Mapping[str, tuple[PlanArtifact, ...]], schemas: Source
 
 
 def _artifact(building: TaskBuilding, built: BuiltTask, output: str) -> PlanArtifact:
+    task, expr, dialect = built.task, built.exprs[output], dialect_of(building.backend)
+    token = expression_token(expr, {node: text.token for node, text in building.texts.items()})
+    key = digest(("plan", dialect, building.schemas.place, tuple(expr.schema()), token or ()))
+    memory: dict[str, ir.Table] = {}
+    found: CompiledQuery | None = building.cache.find(key) if token is not None else None
+    if found is None or not _is_of(found.tables, building, task):
+        found = _compiled_query(building, built, output, memory)
+        if token is not None:
+            building.cache.keep(key, found)
+    if task.kind == "view" and (memory or has_python_functions(expr)):
+        raise UnsupportedPlanError(
+            f"task '{task.name}' is a view over {'an in-memory table' if memory else 'a Python function'}, "
+            "which ends with this process",
+            at=task.where,
+            hint="make it a table: kind='table'.",
+        )
+    return PlanArtifact(
+        name=output,
+        task=task,
+        expr=expr,
+        sql=found.sql,
+        dialect=dialect,
+        deps=found.deps,
+        fingerprint=found.fingerprint,
+        calculations=found.calculations,
+        schema=expr.schema(),
+        memory=memory,
+    )
+
+
+def _is_of(tables: Mapping[str, ibis.Schema], building: TaskBuilding, task: TaskSpec) -> bool:
+    """Whether these are the schemas that the tables have now, for a task that reads them."""
+    return all(building.schema_for(name, task) == schema for name, schema in tables.items())
+
+
+def _compiled_query(
+    building: TaskBuilding, built: BuiltTask, output: str, memory: dict[str, ir.Table]
+) -> CompiledQuery:
     task, expr, backend = built.task, built.exprs[output], building.backend
     dialect = dialect_of(backend)
-    memory: dict[str, ir.Table] = {}
     texts: dict[str, SqlText] = {}
     query = _query(_with_stable_names(expr, building, memory, texts), task, backend, texts)
     read = [name for name in read_tables(query) if name not in memory]
@@ -283,27 +342,14 @@ def _artifact(building: TaskBuilding, built: BuiltTask, output: str) -> PlanArti
             at=task.where,
             hint="check its tables and columns.",
         ) from error
-    functions = function_tokens(expr)
-    if task.kind == "view" and (memory or has_python_functions(expr)):
-        raise UnsupportedPlanError(
-            f"task '{task.name}' is a view over {'an in-memory table' if memory else 'a Python function'}, "
-            "which ends with this process",
-            at=task.where,
-            hint="make it a table: kind='table'.",
-        )
-    calculated = calculations(tree, schema=schema, functions=functions)
+    calculated = calculations(tree, schema=schema, functions=function_tokens(expr))
     token: Token = ("plan", dialect, schema_token(schema), calculated.token)
-    return PlanArtifact(
-        name=output,
-        task=task,
-        expr=expr,
-        ast=tree.ast,
+    return CompiledQuery(
+        tables=schemas,
         sql=tree.ast.sql(dialect, pretty=True),
         deps=infer_deps(tree, outputs=tuple(schema), schemas=schemas),
         fingerprint=digest(token),
         calculations=calculated,
-        schema=schema,
-        memory=memory,
     )
 
 
@@ -323,17 +369,16 @@ def _with_stable_names(
                 texts[name] = building.texts[node]
                 return unbound(name, node.schema).op()
             case ops.DatabaseTable():
-                return unbound(_evidence_name(node, building.backend), node.schema).op()
+                return unbound(_evidence_name(node, building.schemas.place), node.schema).op()
             case _:
                 return node.__recreate__(kwargs) if kwargs else node
 
     return expr.op().replace(replaced).to_expr()
 
 
-def _evidence_name(table: ops.DatabaseTable, backend: SQLBackend) -> str:
+def _evidence_name(table: ops.DatabaseTable, current: tuple[str, ...]) -> str:
     """A backend's table under the name that relspec knows it by: what is current is left out."""
     outer = tuple(part for part in (table.namespace.catalog, table.namespace.database) if part is not None)
-    current = current_place(backend)
     return ".".join([*(() if outer in (current, current[1:]) else outer), table.name])
 
 
@@ -341,7 +386,7 @@ def _query(expr: ir.Table, task: TaskSpec, backend: SQLBackend, texts: Mapping[s
     """The expression as a tree that shares no node with any other: Ibis's own does, so its text is parsed again."""
     operation = expr.op()
     if isinstance(operation, ops.UnboundTable) and operation.name in texts:
-        return texts[operation.name].ast.copy()
+        return texts[operation.name].tree()
     dialect = dialect_of(backend)
     try:
         text = backend.compiler.to_sqlglot(expr).sql(dialect)
@@ -357,7 +402,7 @@ def _query(expr: ir.Table, task: TaskSpec, backend: SQLBackend, texts: Mapping[s
         _rename_expressions(query)
     for table in list(query.find_all(exp.Table)):
         if from_table(table) in texts:
-            table.replace(exp.Subquery(this=texts[from_table(table)].ast.copy(), alias=table.args.get("alias")))
+            table.replace(exp.Subquery(this=texts[from_table(table)].tree(), alias=table.args.get("alias")))
     return query
 
 

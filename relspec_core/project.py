@@ -10,9 +10,11 @@ from pathlib import Path
 
 from relspec_core.catalog_reference import catalog_at, names_folder
 from relspec_core.errors import CatalogError, did_you_mean, listed
+from relspec_core.fingerprint import digest
 from relspec_core.task_catalog import TaskCatalog
 
 DEFAULT_DATABASE = "relspec.duckdb"
+CACHE_FOLDER = ".relspec_cache"
 SETTINGS = ("catalog", "database")
 CATALOG_HINT = (
     "write catalog = 'package.module:attribute' (or a folder of .sql files: './sql') under [tool.relspec] in "
@@ -34,6 +36,11 @@ class Project:
     root: Path
     catalog: str
     database: Path
+
+    @property
+    def cache_file(self) -> Path:
+        """Where compilations of the catalog are kept."""
+        return self.root / CACHE_FOLDER / f"{digest(self.reference)}.pickle"
 
     @property
     def reference(self) -> str:

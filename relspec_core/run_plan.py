@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from relspec_core.catalog_diff import snapshot
+from relspec_core.compile_cache import CompileCache
 from relspec_core.errors import RelspecError, UnknownTargetError, did_you_mean, listed, raise_all
 from relspec_core.evidence import Evidence, EvidenceCatalog, Versions
-from relspec_core.evidence_store import EvidenceStore
+from relspec_core.evidence_store import EvidenceStore, known_sources
 from relspec_core.fingerprint import digest
 from relspec_core.graph_inference import EdgeRequirement, TaskGraph, task_graph_from_catalog
 from relspec_core.plan_catalog import PlanCatalog, compile_task_catalog
 from relspec_core.rustworkx_schedule import Schedule, schedule_rules
 from relspec_core.source_files import source_files
 from relspec_core.staleness import Freshness, freshness
+from relspec_core.task_catalog import ExecutionContext
 from relspec_core.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from ibis.backends import BaseBackend
 
-    from relspec_core.task_catalog import ExecutionContext, TaskCatalog
+    from relspec_core.task_catalog import TaskCatalog
 
 FILES = "files"
 
@@ -96,7 +98,13 @@ class RunPlan:
         return json.dumps({"tasks": tasks, "total": self.total, "plans": snapshot(self.plans)}, indent=2)
 
 
-def observe(plan_catalog: PlanCatalog, warehouse: Warehouse) -> EvidenceCatalog:
+def observe(
+    plan_catalog: PlanCatalog,
+    warehouse: Warehouse,
+    *,
+    records: EvidenceCatalog | None = None,
+    cache: CompileCache | None = None,
+) -> EvidenceCatalog:
     """What evidence there is now, as far as these plans are concerned; nothing is written.
 
     Sources have their live schema, and a version where they are files. Tables of tasks have their live schema and their
@@ -105,7 +113,8 @@ def observe(plan_catalog: PlanCatalog, warehouse: Warehouse) -> EvidenceCatalog:
     Raises:
         SourceError: RS106, where a source's files can't be read.
     """
-    store = EvidenceStore(warehouse).load()
+    if records is None:
+        records = EvidenceStore(warehouse).load()
     outputs = [plan.name for plan in plan_catalog]
     live = warehouse.schemas([*outputs, *plan_catalog.sources])
     found: list[Evidence] = []
@@ -113,16 +122,21 @@ def observe(plan_catalog: PlanCatalog, warehouse: Warehouse) -> EvidenceCatalog:
         files = source_files(source)
         if files is not None:
             found.append(
-                Evidence(name=name, schema=files.schema(warehouse.connection), version=files.version(), kind=FILES)
+                Evidence(
+                    name=name,
+                    schema=files.schema(warehouse.connection, cache=cache or CompileCache()),
+                    version=files.version(),
+                    kind=FILES,
+                )
             )
         elif name in live and not source.paths:
             found.append(Evidence(name=name, schema=live[name]))
     counts = warehouse.counts(
-        name for name in outputs if name in live and name in store and store[name].rows is not None
+        name for name in outputs if name in live and name in records and records[name].rows is not None
     )
     for name in outputs:
         if name in live:
-            recorded = store.get(name) or Evidence(name=name, schema=live[name])
+            recorded = records.get(name) or Evidence(name=name, schema=live[name])
             if dict(recorded.schema.items()) != dict(live[name].items()) or recorded.rows != counts.get(name):
                 recorded = replace(recorded, schema=live[name], version=None, versions=None, digests={})
             found.append(recorded)
@@ -141,11 +155,12 @@ def plan_run(
     Raises:
         RelspecError: as ``compile_task_catalog`` does; ``UnknownTargetError``, RS302.
     """
-    warehouse = Warehouse(backend)
-    plans = compile_task_catalog(task_catalog, backend=backend, ctx=ctx, known=EvidenceStore(warehouse).known_sources())
+    warehouse, ctx = Warehouse(backend), ctx or ExecutionContext()
+    records = EvidenceStore(warehouse).load()
+    plans = compile_task_catalog(task_catalog, backend=backend, ctx=ctx, known=known_sources(records))
     graph = task_graph_from_catalog(plans)
     wanted = _wanted(graph, targets)
-    evidence = observe(plans, warehouse)
+    evidence = observe(plans, warehouse, records=records, cache=ctx.cache)
     fresh = freshness(graph, plans, evidence=evidence, input_versions=input_versions(evidence, warehouse))
     stale = [task for task in fresh if fresh[task].stale and task in wanted]
     rewritten = [output for task in stale for output in graph.outputs_of(task)]

@@ -10,9 +10,10 @@ import ibis
 import ibis.expr.datatypes as dt
 import pyarrow as pa
 import yaml
-from ibis.backends.sql.datatypes import DuckDBType
 from parsy import ParseError
 
+from relspec_core.column_types import from_duckdb, to_duckdb
+from relspec_core.compile_cache import CompileCache
 from relspec_core.errors import CatalogError, SourceError, raise_all
 from relspec_core.source_files import READERS, source_files
 from relspec_core.task_catalog import SourceSpec
@@ -59,7 +60,7 @@ def type_named(text: str) -> dt.DataType:
             pass
     with duckdb.connect() as scratch:
         try:
-            return DuckDBType.from_string(str(scratch.dtype(text)))
+            return from_duckdb(str(scratch.dtype(text)))
         except duckdb.Error as error:
             raise CatalogError(f"there is no type '{text}'", hint=TYPE_HINT) from error
 
@@ -71,7 +72,7 @@ def name_of_type(kind: dt.DataType) -> str:
             return str(kind)
     except ParseError:
         pass
-    return DuckDBType.to_string(kind)
+    return to_duckdb(kind)
 
 
 def _mapping(path: Path) -> ibis.Schema:
@@ -115,7 +116,7 @@ def _arrow(path: Path) -> ibis.Schema:
     with duckdb.connect() as scratch:
         found = scratch.from_arrow(schema.empty_table())
         return ibis.schema(
-            {name: DuckDBType.from_string(str(kind)) for name, kind in zip(found.columns, found.types, strict=True)}
+            {name: from_duckdb(str(kind)) for name, kind in zip(found.columns, found.types, strict=True)}
         )
 
 
@@ -124,4 +125,4 @@ def _data(path: Path) -> ibis.Schema:
     if files is None:
         raise CatalogError(f"there is no file '{path}'", at=str(path.resolve()), hint=FILE_HINT)
     with duckdb.connect() as scratch:
-        return files.schema(scratch)
+        return files.schema(scratch, cache=CompileCache())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import ibis
 import ibis.expr.datatypes as dt
-import pyarrow as pa
 
 from relspec_core.errors import CatalogError
 
@@ -38,7 +38,7 @@ def _schema_of(value: Any) -> ibis.Schema:  # noqa: ANN401 - takes whatever carr
         raise TypeError("there is none")
     if isinstance(value, ibis.Schema):
         return value
-    if isinstance(value, pa.Schema):
+    if _is_arrow(value, "Schema"):
         return ibis.Schema.from_pyarrow(value)
     if isinstance(value, Mapping):
         return ibis.schema({column: _data_type(kind) for column, kind in value.items()})
@@ -49,9 +49,15 @@ def _schema_of(value: Any) -> ibis.Schema:  # noqa: ANN401 - takes whatever carr
 
 
 def _data_type(value: Any) -> dt.DataType:  # noqa: ANN401 - as above
-    if isinstance(value, pa.DataType):
+    if _is_arrow(value, "DataType"):
         return dt.DataType.from_pyarrow(value)
     return dt.dtype(value)
+
+
+def _is_arrow(value: object, kind: str) -> bool:
+    """Whether a value is of one of pyarrow's classes: not, where pyarrow, which takes long to load, is not loaded."""
+    pyarrow = sys.modules.get("pyarrow")
+    return pyarrow is not None and isinstance(value, getattr(pyarrow, kind))
 
 
 def fits(required: dt.DataType, actual: dt.DataType) -> bool:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import ibis
-from ibis.backends.sql.datatypes import DuckDBType
 
+from relspec_core.column_types import schema_from_duckdb, schema_to_duckdb, to_duckdb
 from relspec_core.errors import SourceError
 from relspec_core.fingerprint import digest
 from relspec_core.names import quoted_column, quoted_text
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import ibis.expr.datatypes as dt
 
+    from relspec_core.compile_cache import CompileCache
     from relspec_core.task_catalog import SourceSpec
 
 READERS: Mapping[str, str] = {
@@ -53,22 +54,27 @@ class SourceFiles:
 
     def select(self, schema: ibis.Schema) -> str:
         """A query that reads the files with exactly these columns and types."""
-        types = {name: DuckDBType.to_string(kind) for name, kind in schema.items()}
+        types = schema_to_duckdb(schema)
         columns = ", ".join(quoted_column(name, dialect="duckdb") for name in types)
         return f"SELECT {columns} FROM {self._call(types)}"  # noqa: S608 - names and paths are quoted
 
-    def schema(self, connection: duckdb.DuckDBPyConnection) -> ibis.Schema:
+    def schema(self, connection: duckdb.DuckDBPyConnection, *, cache: CompileCache) -> ibis.Schema:
         """The columns that the files have now; a declared type goes before the one found in the data.
 
         Args:
             connection: any; nothing of its database is read.
+            cache: what was found in the same files, as they are now, before: to look takes a while.
 
         Raises:
             SourceError: RS106, where DuckDB can't read them.
         """
-        found = self._described(connection)
-        declared = {name: DuckDBType.to_string(kind) for name, kind in self.declared.items() if name in found}
-        return ibis.schema({name: DuckDBType.from_string(kind) for name, kind in {**found, **declared}.items()})
+        key = digest(("files", self._call({}), self.version()))
+        found = cache.find(key)
+        if found is None:
+            found = self._described(connection)
+            cache.keep(key, found)
+        declared = {name: to_duckdb(kind) for name, kind in self.declared.items() if name in found}
+        return schema_from_duckdb({**found, **declared})
 
     def version(self) -> str:
         """A hash of each file's path, size and time of change; no file is opened."""

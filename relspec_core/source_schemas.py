@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ibis.backends.sql import SQLBackend
 
+    from relspec_core.compile_cache import CompileCache
     from relspec_core.evidence import EvidenceCatalog
 
 
@@ -29,19 +30,23 @@ def dialect_of(backend: SQLBackend) -> str:
 
 
 class BackendTables:
-    """The tables of a backend, as they are at one moment."""
+    """The tables of a backend, as they are at one moment.
 
-    __slots__ = ("_backend", "_current", "_live")
+    Attributes:
+        place: the catalog and schema, outermost first, that the backend means where a name has none.
+    """
+
+    __slots__ = ("_backend", "_live", "place")
 
     def __init__(self, backend: SQLBackend) -> None:
         self._backend = backend
-        self._current = current_place(backend)
+        self.place = _place(backend)
         self._live = LiveTables(backend.con) if isinstance(backend, DuckDBBackend) else None
 
     def plain(self, name: str) -> str:
         """A name without the catalog and schema that the backend uses anyway."""
         *outer, table = table_parts(name)
-        return table if outer and tuple(outer) in (self._current, self._current[1:]) else name
+        return table if outer and tuple(outer) in (self.place, self.place[1:]) else name
 
     def find(self, name: str) -> LiveTable | None:
         """The table of that name, in the backend's spelling, with its schema."""
@@ -65,8 +70,7 @@ class BackendTables:
         return self._live.names if self._live is not None else self._backend.list_tables()
 
 
-def current_place(backend: SQLBackend) -> tuple[str, ...]:
-    """The catalog and schema, outermost first, that a backend means where a name has none."""
+def _place(backend: SQLBackend) -> tuple[str, ...]:
     names = (getattr(backend, "current_catalog", None), getattr(backend, "current_database", None))
     return tuple(name for name in names if name is not None)
 
@@ -77,17 +81,29 @@ class SourceSchemas:
     Args:
         sources: declared ones; the backend's own tables need no declaration.
         backend: where tables are looked up.
+        cache: what earlier compilations worked out.
         known: what was recorded earlier; given, a column that a source has lost is shown as if it were still there.
     """
 
     def __init__(
-        self, sources: Iterable[SourceSpec], *, backend: SQLBackend, known: EvidenceCatalog | None = None
+        self,
+        sources: Iterable[SourceSpec],
+        *,
+        backend: SQLBackend,
+        cache: CompileCache,
+        known: EvidenceCatalog | None = None,
     ) -> None:
         self._declared: Mapping[str, SourceSpec] = {source.name: source for source in sources}
         self._backend = backend
         self._tables = BackendTables(backend)
+        self._cache = cache
         self._known = known
         self._found: dict[str, tuple[SourceSpec, ibis.Schema] | None] = {}
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """The catalog and schema, outermost first, that the backend means where a name has none."""
+        return self._tables.place
 
     @property
     def declared(self) -> tuple[str, ...]:
@@ -137,7 +153,7 @@ class SourceSchemas:
         files = source_files(source)
         if files is not None:
             own = self._backend.con if isinstance(self._backend, DuckDBBackend) else duckdb.connect()
-            return files.schema(own)
+            return files.schema(own, cache=self._cache)
         found = None if source.paths else self._tables.find(source.name)
         return found.schema if found is not None else None
 

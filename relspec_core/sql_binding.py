@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import ibis
-from ibis.backends.sql.datatypes import DuckDBType
 from ibis.common.exceptions import IbisError
 from sqlglot.errors import SqlglotError
 
+from relspec_core.column_types import from_duckdb, schema_to_duckdb
 from relspec_core.errors import SqlError, listed
 from relspec_core.names import quoted_column, quoted_name, table_parts
 
@@ -36,10 +36,7 @@ def scratch_database() -> duckdb.DuckDBPyConnection:
 
 def duckdb_types(schemas: Mapping[str, ibis.Schema]) -> dict[str, dict[str, str]]:
     """Schemas with DuckDB's names of their types."""
-    return {
-        name: {column: DuckDBType.to_string(kind) for column, kind in schema.items()}
-        for name, schema in schemas.items()
-    }
+    return {name: schema_to_duckdb(schema) for name, schema in schemas.items()}
 
 
 def bind(
@@ -80,7 +77,7 @@ def bind(
 
 def _type_of(column: str, kind: str, places: TextPlaces) -> dt.DataType:
     try:
-        return DuckDBType.from_string(kind)
+        return from_duckdb(kind)
     except (AssertionError, IbisError, SqlglotError) as error:
         raise SqlError(
             f"column '{column}' has a type that Ibis does not know: {kind}",

@@ -42,7 +42,20 @@ def parse_sql(text: str, *, dialect: str) -> Sequence[exp.Expr | None]:
     reader = Dialect.get_or_raise(dialect)
     if type(reader) is DuckDB:
         reader = InstalledDuckDB(version=duckdb.__version__)
-    return reader.parse(text)
+    statements = reader.parse(text)
+    for statement in statements:
+        if statement is not None:
+            _name_options(statement)
+    return statements
+
+
+def _name_options(statement: exp.Expr) -> None:
+    """In place: what stands left of ``=`` in a table function's arguments is an option's name, and no column."""
+    for table in statement.find_all(exp.Table):
+        if isinstance(table.this, exp.Func):
+            for option in table.this.find_all(exp.EQ):
+                if option.parent is table.this and isinstance(option.this, exp.Column):
+                    option.set("this", option.this.this)
 
 
 def parse_query(text: str, *, dialect: str) -> exp.Query:

@@ -20,12 +20,14 @@ from relspec_core.errors import (
     listed,
     raise_all,
 )
+from relspec_core.fingerprint import digest, schema_token
 from relspec_core.names import from_table
 from relspec_core.plan_tree import UnqualifiableQuery, UnresolvedColumns, plan_tree, read_tables, rename_tables
 from relspec_core.sql_binding import bind, duckdb_types
-from relspec_core.sql_parsing import parse_sql
+from relspec_core.sql_parsing import parse_query, parse_sql
 from relspec_core.sql_places import TextPlaces
 from relspec_core.sql_transpiling import is_foreign, transpile
+from relspec_core.volatility import reads_unseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     import duckdb
     import ibis
 
+    from relspec_core.compile_cache import CompileCache
+    from relspec_core.fingerprint import Token
     from relspec_core.query_scope import ColumnProblem
 
 
@@ -41,12 +45,16 @@ class SqlText:
     """A query that was written as text.
 
     Attributes:
-        ast: in the backend's dialect, tables spelled as declared.
+        sql: in the backend's dialect, tables spelled as declared.
         schema: of what it yields.
+        token: of all that it is made of: equal for texts that read equal tables; None where relspec can't see all.
+        tree: makes a tree of ``sql``, which is the caller's own.
     """
 
-    ast: exp.Query
+    sql: str
     schema: ibis.Schema
+    token: Token | None
+    tree: Callable[[], exp.Query]
 
 
 def read_sql(
@@ -55,7 +63,8 @@ def read_sql(
     dialect: str,
     target: str,
     schema_of: Callable[[str], tuple[str, ibis.Schema]],
-    scratch: duckdb.DuckDBPyConnection,
+    scratch: Callable[[], duckdb.DuckDBPyConnection],
+    cache: CompileCache,
 ) -> SqlText:
     """Parse and bind one query.
 
@@ -64,20 +73,56 @@ def read_sql(
         dialect: SQLGlot's name of its dialect.
         target: SQLGlot's name of the backend's dialect.
         schema_of: the declared spelling and the schema of a table that the text names; raises where there is none.
-        scratch: as ``scratch_database`` gives it; left empty.
+        scratch: gives what ``scratch_database`` gives; left empty.
+        cache: where the text may have been read before, over tables of the same schemas.
 
     Raises:
         SqlError: RS103. UnknownColumnError: RS102. UnknownTableError: RS101, by ``schema_of``. Each has its place in
             the text. A ``CompileError`` holds several of them.
     """
+    key = digest(("text", text, dialect, target))
+    kept: _KeptText | None = cache.find(key)
+    if kept is not None and kept.is_of(schema_of):
+        return SqlText(
+            sql=kept.sql,
+            schema=kept.schema,
+            token=kept.token(text, dialect),
+            tree=lambda: parse_query(kept.sql, dialect=target),
+        )
     _check_dialect(dialect)
     places = TextPlaces(text, dialect=dialect)
     query = _parsed(text, dialect, places)
-    schemas = _spelled_tables(query, schema_of, places)
+    tables = _spelled_tables(query, schema_of, places)
+    schemas = dict(tables.values())
     if is_foreign(dialect, target):
         query, places = transpile(query, types=duckdb_types(schemas), dialect=dialect, target=target, places=places)
     _check_columns(query, schemas, places)
-    return SqlText(ast=query, schema=bind(query, schemas=schemas, scratch=scratch, places=places))
+    schema = bind(query, schemas=schemas, scratch=scratch(), places=places)
+    found = _KeptText(sql=query.sql(target), schema=schema, tables=tables)
+    seen = not reads_unseen(query)
+    if seen:
+        cache.keep(key, found)
+    return SqlText(sql=found.sql, schema=schema, token=found.token(text, dialect) if seen else None, tree=query.copy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _KeptText:
+    """What was made of a text, and of which tables: as the text names each, its declared spelling and its schema."""
+
+    sql: str
+    schema: ibis.Schema
+    tables: Mapping[str, tuple[str, ibis.Schema]]
+
+    def is_of(self, schema_of: Callable[[str], tuple[str, ibis.Schema]]) -> bool:
+        """Whether the text would read the same tables now; not, where one of them has a problem."""
+        try:
+            return all(schema_of(name) == found for name, found in self.tables.items())
+        except UnknownTableError:
+            return False
+
+    def token(self, text: str, dialect: str) -> Token:
+        tables = tuple((name, spelled, schema_token(schema)) for name, (spelled, schema) in self.tables.items())
+        return (text, dialect, tables)
 
 
 def _check_dialect(dialect: str) -> None:
@@ -140,8 +185,8 @@ def _excerpt(first: Mapping[str, str]) -> str:
 
 def _spelled_tables(
     query: exp.Query, schema_of: Callable[[str], tuple[str, ibis.Schema]], places: TextPlaces
-) -> dict[str, ibis.Schema]:
-    """The schemas of the query's tables, which are given their declared spelling in place."""
+) -> dict[str, tuple[str, ibis.Schema]]:
+    """The declared spelling, which the query's tables are given in place, and the schema of each that it names."""
     found: dict[str, tuple[str, ibis.Schema]] = {}
     problems: list[RelspecError] = []
     for name in read_tables(query):
@@ -153,7 +198,7 @@ def _spelled_tables(
             problems.append(error)
     raise_all(problems)
     rename_tables(query, lambda name: found[name][0] if name in found else None)
-    return dict(found.values())
+    return found
 
 
 def _check_columns(query: exp.Query, schemas: Mapping[str, ibis.Schema], places: TextPlaces) -> None:

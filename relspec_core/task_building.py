@@ -36,6 +36,7 @@ from relspec_core.task_catalog import TaskBuildContext, TaskCatalog, TaskSpec, s
 if TYPE_CHECKING:
     from ibis.backends.sql import SQLBackend
 
+    from relspec_core.compile_cache import CompileCache
     from relspec_core.source_schemas import SourceSchemas
 
 NEW_LINE = "\n"
@@ -68,6 +69,7 @@ class TaskBuilding:
         schemas: of the sources.
         backend: whose SQL dialect texts are in by default.
         params: for the builders.
+        cache: what earlier compilations worked out.
         built: what came out, by task name.
         errors: what went wrong, by task name; a task whose upstream failed has none of its own.
         texts: every SQL text by the operation that stands for it.
@@ -78,6 +80,7 @@ class TaskBuilding:
     schemas: SourceSchemas
     backend: SQLBackend
     params: Mapping[str, object]
+    cache: CompileCache
     built: dict[str, BuiltTask] = field(default_factory=dict)
     errors: dict[str, RelspecError] = field(default_factory=dict)
     texts: dict[ops.Node, SqlText] = field(default_factory=dict)
@@ -190,8 +193,15 @@ class TaskBuilding:
             return spelled, schema
 
         target = dialect_of(self.backend)
-        found = read_sql(text, dialect=dialect or target, target=target, schema_of=schema_of, scratch=self._scratch())
-        table = self.backend.sql(found.ast.sql(target), schema=found.schema)
+        found = read_sql(
+            text,
+            dialect=dialect or target,
+            target=target,
+            schema_of=schema_of,
+            scratch=self._scratch,
+            cache=self.cache,
+        )
+        table = self.backend.sql(found.sql, schema=found.schema)
         self.texts[table.op()] = found
         return table
 

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from relspec_core.build_context import TaskBuildContext
+from relspec_core.compile_cache import CompileCache
 from relspec_core.errors import CatalogError, RelspecError, SecondWriterError, did_you_mean, raise_all
 from relspec_core.names import is_evidence_name
 from relspec_core.schemas import schema_of
@@ -125,10 +126,12 @@ class ExecutionContext:
     Attributes:
         sources: declared here instead of, or as well as, in the catalog.
         params: handed to every builder as ``ctx.params``.
+        cache: what earlier compilations worked out.
     """
 
     sources: tuple[SourceSpec, ...] = ()
     params: Mapping[str, Any] | None = None
+    cache: CompileCache = field(default_factory=CompileCache, compare=False)
 
 
 class TaskCatalog:

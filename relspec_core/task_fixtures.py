@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import ibis
-from ibis.backends.sql.datatypes import DuckDBType
 
+from relspec_core.column_types import schema_to_duckdb
 from relspec_core.errors import UnknownTargetError, did_you_mean, listed
 from relspec_core.fixture_values import NULL, TEXTS, literal
 from relspec_core.names import quoted_column, quoted_name
@@ -79,7 +79,7 @@ class FixtureTable:
     @property
     def statements(self) -> tuple[str, ...]:
         """What creates and fills the table."""
-        types = {column: DuckDBType.to_string(kind) for column, kind in self.columns.items()}
+        types = schema_to_duckdb(self.columns)
         rows = ",\n".join(f"    ({', '.join(row)})" for row in self.rows)
         listing = ", ".join(quoted_column(column, dialect=DIALECT) for column in types)
         insert = f"INSERT INTO {quoted_name(self.name, dialect=DIALECT)} ({listing}) VALUES\n{rows}"

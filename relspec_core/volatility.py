@@ -52,6 +52,14 @@ def volatile(node: exp.Expr) -> str | None:
     return None
 
 
+def reads_unseen(query: exp.Expr) -> bool:
+    """Whether anything in a query reads what relspec can't see: files, or tables by a name that is a value."""
+    return any(
+        isinstance(node, READING) or (isinstance(node, exp.Anonymous) and node.name.casefold() in READING_NAMES)
+        for node in query.find_all(exp.Func)
+    )
+
+
 def unordered_limit(select: exp.Expr) -> str | None:
     """Why the rows of a query are a matter of chance; None where they are not, and for what is no query."""
     if not isinstance(select, exp.Query) or select.args.get("order") is not None:

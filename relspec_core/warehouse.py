@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import ibis
 from ibis.backends.duckdb import Backend as DuckDBBackend
-from ibis.backends.sql.datatypes import DuckDBType
 
+from relspec_core.column_types import from_duckdb, to_duckdb
 from relspec_core.errors import WarehouseError
 from relspec_core.fingerprint import digest
 from relspec_core.live_tables import LiveTables
@@ -165,14 +165,14 @@ class Warehouse:
 
     def _cast(self, sql: str, schema: ibis.Schema) -> str:
         """The query, its columns cast where the engine's types are not those of the plan: a SUM of integers, say."""
-        actual = [(row[0], DuckDBType.from_string(row[1])) for row in self.rows(f"DESCRIBE {sql}")]
-        wanted = [(column, DuckDBType.from_string(DuckDBType.to_string(kind))) for column, kind in schema.items()]
+        actual = [(row[0], from_duckdb(row[1])) for row in self.rows(f"DESCRIBE {sql}")]
+        wanted = [(column, from_duckdb(to_duckdb(kind))) for column, kind in schema.items()]
         if actual == wanted:
             return sql
         columns = [
             quoted_column(column, dialect=DIALECT)
             if found == kind
-            else f"CAST({quoted_column(column, dialect=DIALECT)} AS {DuckDBType.to_string(kind)}) "
+            else f"CAST({quoted_column(column, dialect=DIALECT)} AS {to_duckdb(kind)}) "
             f"AS {quoted_column(column, dialect=DIALECT)}"
             for (column, kind), (_, found) in zip(wanted, actual, strict=True)
         ]

@@ -94,7 +94,9 @@ def test_the_working_tree_is_compared_with_a_revision_and_neither_is_touched(rep
     assert result.exit_code == 0
     (table,) = json.loads(result.output)["tables"]
     assert (table["table"], table["columns"], table["readers"]) == ("one", {"a": "values"}, {"two": ["a"]})
-    assert sorted(path.name for path in repository.iterdir()) == [".git", "pyproject.toml", "sql"]
+    status = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True)
+    assert status.stdout.splitlines() == [" M sql/one.sql"]
+    assert not (repository / "w.duckdb").exists()
 
 
 def test_data_that_git_ignores_is_found_beside_the_files_of_a_revision(repository: Path) -> None:

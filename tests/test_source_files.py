@@ -7,6 +7,7 @@ import pytest
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
 from relspec_core import SourceSpec
+from relspec_core.compile_cache import CompileCache
 from relspec_core.errors import SourceError
 from relspec_core.source_files import SourceFiles, source_files
 from tests.catalogs import Project, plan_of, sql_task
@@ -26,7 +27,7 @@ def files_of(source: SourceSpec) -> SourceFiles:
 
 def schema_of(source: SourceSpec) -> ibis.Schema:
     with duckdb.connect() as connection:
-        return files_of(source).schema(connection)
+        return files_of(source).schema(connection, cache=CompileCache())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,88 @@
+"""What compilations worked out, kept for later ones: what is unchanged since then is not worked out again."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import ibis
+import sqlglot
+
+
+class CompileCache:
+    """Values by key, in memory; read from a file and written to it where there is one.
+
+    A key is a digest of all that its value depends on, save the releases of relspec and of the libraries it rests on:
+    what others wrote is not read. Losing the file costs time and nothing else, so whatever is wrong with it, it counts
+    as empty, and where it can't be written, it is not.
+
+    Args:
+        file: in a folder that git ignores; made by ``save``.
+    """
+
+    __slots__ = ("_file", "_found", "_new", "_used")
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._file = file
+        self._found: dict[str, Any] | None = None
+        self._used: dict[str, Any] = {}
+        self._new = False
+
+    def find(self, key: str) -> Any | None:  # noqa: ANN401 - each key has values of its own type
+        """The value that was kept under a key, or None."""
+        if self._found is None:
+            self._found = _read(self._file) if self._file is not None else {}
+        value = self._used.get(key, self._found.get(key))
+        if value is not None:
+            self._used[key] = value
+        return value
+
+    def keep(self, key: str, value: Any) -> None:  # noqa: ANN401 - as above
+        """Keep a value in place of what was kept under that key."""
+        self._used[key] = value
+        self._new = True
+
+    def save(self) -> None:
+        """Write what was kept or found since the cache was opened, and nothing older, if anything of it is new."""
+        if self._file is not None and self._new:
+            with suppress(OSError, pickle.PicklingError, TypeError, AttributeError):
+                _write(self._file, self._used)
+            self._new = False
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as stream:
+            if stream.readline() != _stamp():
+                return {}
+            return pickle.load(stream)  # noqa: S301 - as trusted as the catalog's modules, in whose folder it is
+    except Exception:  # noqa: BLE001 - whatever a damaged pickle makes of itself
+        return {}
+
+
+def _write(file: Path, values: dict[str, Any]) -> None:
+    """In one step: whoever reads at the same time finds the old file or the new one."""
+    contents = _stamp() + pickle.dumps(values, protocol=pickle.HIGHEST_PROTOCOL)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    (file.parent / ".gitignore").write_text("*\n", encoding="utf-8")
+    handle, beside = tempfile.mkstemp(dir=file.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(contents)
+        Path(beside).replace(file)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+
+
+def _stamp() -> bytes:
+    """One line that names every release, and the state of relspec's own modules while they are being worked on."""
+    own = max(path.stat().st_mtime_ns for path in Path(__file__).parent.glob("*.py"))
+    libraries = (ibis.__version__, sqlglot.__version__, duckdb.__version__)
+    return f"relspec {own} {sys.version_info[:3]} {libraries}\n".encode()

@@ -1,0 +1,105 @@
+"""What an Ibis expression is made of, as a token: equal for expressions that compile to the same query."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, time, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+from ibis.common.graph import Graph
+from ibis.common.graph import Node as GraphNode
+from ibis.expr.schema import Schema
+
+from relspec_core.fingerprint import schema_token
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from relspec_core.fingerprint import Token
+
+RANDOM_NAME = re.compile(r"ibis_\w+_[a-z2-7]{26}")
+PLAIN = (bool, int, float, str, bytes, Decimal, date, time, timedelta, type(None))
+
+
+def expression_token(expr: ir.Table, texts: Mapping[ops.Node, Token | None]) -> Token | None:
+    """The token of an expression; None where it holds what no token can be made of: data, a Python function.
+
+    Args:
+        expr: any.
+        texts: the token of every SQL text, by the operation that stands for it.
+    """
+    numbers = {node: str(number) for number, node in enumerate(Graph.from_bfs(expr.op()))}
+    tokens = _Tokens(numbers=numbers, texts=texts)
+    try:
+        return tuple(map(tokens.of_node, numbers))
+    except _NoToken:
+        return None
+
+
+class _NoToken(Exception):  # noqa: N818 - a signal: there is none
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tokens:
+    """Makes the tokens of one expression.
+
+    Attributes:
+        numbers: of its nodes.
+        texts: the token of every SQL text.
+        made_up: numbers of what Ibis made up: other names and identifiers each time.
+    """
+
+    numbers: Mapping[GraphNode, str]
+    texts: Mapping[ops.Node, Token | None]
+    made_up: dict[object, str] = field(default_factory=dict)
+
+    def of_node(self, node: Any) -> Token:  # noqa: ANN401 - each operation has arguments of its own
+        match node:
+            case ops.SQLQueryResult():
+                token = self.texts.get(node)
+                if token is None:
+                    raise _NoToken
+                return ("text", token)
+            case ops.InMemoryTable():
+                raise _NoToken
+            case ops.UnboundTable() | ops.DatabaseTable():
+                place = (node.namespace.catalog or "", node.namespace.database or "")
+                return (type(node).__name__, node.name, *place, schema_token(node.schema))
+            case ops.SelfReference():  # one process counts all of its own
+                return ("view", self.of_value(node.parent), self._number(node.identifier))
+            case _ if type(node).__module__.startswith("ibis."):
+                return (type(node).__name__, *map(self.of_value, node.__args__))
+            case _:  # a user's own function
+                raise _NoToken
+
+    def of_value(self, value: Any) -> Token:  # noqa: ANN401 - whatever operations are made of
+        match value:
+            case GraphNode():
+                found: Token = self.numbers[value]
+            case enum.Enum():
+                found = value.name
+            case dt.DataType():
+                found = str(value)
+            case Schema():
+                found = schema_token(value)
+            case Mapping():
+                found = tuple((self.of_value(key), self.of_value(item)) for key, item in value.items())
+            case tuple() | list():
+                found = tuple(map(self.of_value, value))
+            case str() if RANDOM_NAME.fullmatch(value):
+                return ("random", self._number(value))
+            case _ if isinstance(value, PLAIN):
+                found = repr(value)
+            case _:
+                raise _NoToken
+        return (type(value).__name__, found)
+
+    def _number(self, name: object) -> str:
+        return self.made_up.setdefault(name, str(len(self.made_up)))
