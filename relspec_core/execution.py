@@ -23,6 +23,7 @@ from relspec_core.errors import (
 )
 from relspec_core.evidence import Evidence, Versions
 from relspec_core.evidence_store import EvidenceStore
+from relspec_core.foreign_changes import DEFINITION, columns_key, nothing_changed, whole_table
 from relspec_core.graph_edge_validation import validate_edges
 from relspec_core.graph_inference import EdgeRequirement, requirements
 from relspec_core.hamilton_module import write_if_asked
@@ -32,6 +33,7 @@ from relspec_core.run_plan import RunPlan, input_versions, observe, plan_run
 from relspec_core.run_report import RunReport
 from relspec_core.source_files import SourceFiles, source_files
 from relspec_core.staleness import output_versions, own_calculations, table_version
+from relspec_core.task_catalog import ExecutionContext
 from relspec_core.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
     from ibis.backends import BaseBackend
 
-    from relspec_core.task_catalog import ExecutionContext, TaskCatalog
+    from relspec_core.task_catalog import TaskCatalog
 
 CUTOFF_ROWS = 10_000_000
 
@@ -90,6 +92,7 @@ def run(
         raise WarehouseError(f"{workers} workers can't build anything", hint="give at least 1, or leave it out.")
     started = time.monotonic()
     connection = ibis.duckdb.connect() if backend is None else backend
+    ctx = ctx or ExecutionContext()
     planned = plan_run(task_catalog, backend=connection, ctx=ctx, targets=targets)
     warehouse = Warehouse(connection)
     write_if_asked(
@@ -106,6 +109,8 @@ def run(
         builds = _Builds(planned=planned, warehouse=warehouse, now=dict(planned.evidence), cutoff_rows=cutoff_rows)
         for task in planned.schedule.order:
             _run_one(task, builds, log)
+        if log.ran:
+            nothing_changed(builds.now, warehouse, ctx.cache)
     return log.report(seconds=time.monotonic() - started)
 
 
@@ -211,11 +216,6 @@ class _Builds:
             return True
         digest_now = self.now[edge.evidence].digests.get(columns_key(edge.columns))
         return digest_now is not None and digest_now == recorded.input_digests.get(edge.evidence)
-
-
-def columns_key(columns: Iterable[str]) -> str:
-    """The name of a digest of these columns."""
-    return ", ".join(columns)
 
 
 def _run_one(task: str, builds: _Builds, log: _RunLog) -> None:
@@ -330,8 +330,6 @@ def _publish(
     read = {name: inputs[name] for name in plan.deps.inputs}
     versions = output_versions(plan, read, build=uuid4().hex)
     rows = warehouse.count(plan.name) if plan.task.kind == "table" else None
-    compared = groups if rows is not None and rows <= cutoff_rows else ()
-    contents = warehouse.contents(plan.name, compared) if compared else ()
     evidence = Evidence(
         name=plan.name,
         schema=warehouse.schemas([plan.name])[plan.name],
@@ -343,7 +341,7 @@ def _publish(
         kind=plan.task.kind,
         fingerprint=plan.fingerprint,
         inputs=read,
-        digests={columns_key(columns): found for columns, found in zip(compared, contents, strict=True)},
+        digests=_digests(plan, rows, warehouse, groups=groups, cutoff_rows=cutoff_rows),
         input_digests={name: found for name, found in input_digests.items() if name in read},
         reads={name: schema_to_duckdb(types) for name, types in plan.deps.required_types.items()},
         built_at=datetime.now(UTC),
@@ -352,3 +350,15 @@ def _publish(
     )
     EvidenceStore(warehouse).record(evidence)
     return evidence
+
+
+def _digests(
+    plan: PlanArtifact, rows: int | None, warehouse: Warehouse, *, groups: Sequence[Sequence[str]], cutoff_rows: int
+) -> dict[str, str]:
+    """What tells later whether an output came out as before, for its readers and as a whole."""
+    if rows is None:
+        return {DEFINITION: warehouse.definition(plan.name) or ""}
+    if rows > cutoff_rows:
+        return {}
+    compared = sorted({*map(tuple, groups), whole_table(plan.schema)})
+    return dict(zip(map(columns_key, compared), warehouse.contents(plan.name, compared), strict=True))

@@ -12,6 +12,7 @@ from relspec_core.errors import RelspecError, UnknownTargetError, did_you_mean, 
 from relspec_core.evidence import Evidence, EvidenceCatalog, Versions
 from relspec_core.evidence_store import EvidenceStore, known_sources
 from relspec_core.fingerprint import digest
+from relspec_core.foreign_changes import foreign_changes
 from relspec_core.graph_inference import EdgeRequirement, TaskGraph, task_graph_from_catalog
 from relspec_core.plan_catalog import PlanCatalog, compile_task_catalog
 from relspec_core.rustworkx_schedule import Schedule, schedule_rules
@@ -23,6 +24,7 @@ from relspec_core.warehouse import Warehouse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    import ibis
     from ibis.backends import BaseBackend
 
     from relspec_core.task_catalog import TaskCatalog
@@ -138,9 +140,14 @@ def observe(
         if name in live:
             recorded = records.get(name) or Evidence(name=name, schema=live[name])
             if dict(recorded.schema.items()) != dict(live[name].items()) or recorded.rows != counts.get(name):
-                recorded = replace(recorded, schema=live[name], version=None, versions=None, digests={})
+                recorded = _unrecorded(recorded, live[name])
             found.append(recorded)
     return EvidenceCatalog(found)
+
+
+def _unrecorded(evidence: Evidence, schema: ibis.Schema) -> Evidence:
+    """A table that is not as it was recorded."""
+    return replace(evidence, schema=schema, version=None, versions=None, digests={})
 
 
 def plan_run(
@@ -161,6 +168,8 @@ def plan_run(
     graph = task_graph_from_catalog(plans)
     wanted = _wanted(graph, targets)
     evidence = observe(plans, warehouse, records=records, cache=ctx.cache)
+    changed = foreign_changes(evidence, warehouse, ctx.cache)
+    evidence = evidence.with_evidence(*(_unrecorded(evidence[name], evidence[name].schema) for name in sorted(changed)))
     fresh = freshness(graph, plans, evidence=evidence, input_versions=input_versions(evidence, warehouse))
     stale = [task for task in fresh if fresh[task].stale and task in wanted]
     rewritten = [output for task in stale for output in graph.outputs_of(task)]

@@ -61,6 +61,24 @@ class Warehouse:
         ((path,),) = self.rows("SELECT path FROM duckdb_databases() WHERE database_name = current_database()")
         return path
 
+    def state(self) -> str | None:
+        """Equal for equal states of the database's file; None where it is in memory, or has changes not yet in it."""
+        path = self.path
+        if path is None or Path(f"{path}.wal").exists():
+            return None
+        found = Path(path).stat()
+        return f"{found.st_size}:{found.st_mtime_ns}"
+
+    def settled_state(self) -> str | None:
+        """The same, once all changes are in the file; None where others are writing too."""
+        if self.path is None:
+            return None
+        try:
+            self.execute("CHECKPOINT")
+        except duckdb.TransactionException:
+            return None
+        return self.state()
+
     def execute(self, sql: str) -> None:
         """Run one statement. Values stand in its text: DuckDB imports pandas to bind even a string (0.6 s)."""
         self._run(sql)
@@ -109,11 +127,11 @@ class Warehouse:
                 return kind
         return None
 
-    def _catalog(self, kind: str, name: str) -> list[tuple[Any, ...]]:
-        """The comment of the table or view of that name, in one row; no row where there is none."""
+    def _catalog(self, kind: str, name: str, column: str = "comment") -> list[tuple[Any, ...]]:
+        """What the catalog says of the table or view of that name, in one row; no row where there is none."""
         database, schema, table = (quoted_text(part) for part in self._full_name(name))
         return self.rows(
-            f"SELECT comment FROM duckdb_{kind}s() WHERE lower(database_name) = {database} "  # noqa: S608 - quoted
+            f"SELECT {column} FROM duckdb_{kind}s() WHERE lower(database_name) = {database} "  # noqa: S608 - quoted
             f"AND lower(schema_name) = {schema} AND lower({kind}_name) = {table}"
         )
 
@@ -179,6 +197,11 @@ class Warehouse:
         listing = ", ".join(quoted_column(column, dialect=DIALECT) for column, _ in wanted)
         return f"SELECT {', '.join(columns)} FROM ({sql}) AS plan ({listing})"  # noqa: S608 - names are quoted
 
+    def definition(self, name: str) -> str | None:
+        """A digest of what a view is defined as; None where there is no such view."""
+        found = self._catalog("view", name, "sql")
+        return digest(found[0][0]) if found else None
+
     def count(self, name: str) -> int:
         """The number of rows of a table."""
         ((rows,),) = self.rows(f"SELECT count(*) FROM {quoted_name(name, dialect=DIALECT)}")  # noqa: S608 - quoted
@@ -192,15 +215,20 @@ class Warehouse:
         tables = " UNION ALL ".join(f"SELECT count(*) FROM {quoted_name(name, dialect=DIALECT)}" for name in found)  # noqa: S608 - quoted
         return dict(zip(found, (rows for (rows,) in self.rows(tables)), strict=True))
 
-    def contents(self, name: str, groups: Sequence[Sequence[str]]) -> list[str]:
+    def contents(self, name: str, groups: Sequence[Sequence[str]], *, query: str | None = None) -> list[str]:
         """For each group of columns the row count and a digest of them together, whatever the order of rows; one scan.
 
         Equal rows do not cancel each other out.
+
+        Args:
+            name: of the table.
+            groups: of its columns.
+            query: what gives the rows, where there is no table.
         """
+        source = quoted_name(name, dialect=DIALECT) if query is None else f"({query})"
         listings = [", ".join(quoted_column(column, dialect=DIALECT) for column in columns) for columns in groups]
         totals = [f"sum(hash({listing})::HUGEINT)" if listing else "0" for listing in listings]
-        query = f"SELECT {', '.join(['count(*)', *totals])} FROM {quoted_name(name, dialect=DIALECT)}"  # noqa: S608 - quoted
-        ((rows, *found),) = self.rows(query)
+        ((rows, *found),) = self.rows(f"SELECT {', '.join(['count(*)', *totals])} FROM {source}")  # noqa: S608 - quoted
         return [f"{rows}:{total}" for total in found]
 
 

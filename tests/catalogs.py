@@ -25,6 +25,7 @@ from relspec_core import (
     compile_task_catalog,
     run,
 )
+from relspec_core.compile_cache import CompileCache
 from relspec_core.inferred_deps import InferredDeps, infer_deps
 from relspec_core.plan_tree import plan_tree, read_tables
 from relspec_core.task_catalog import Builder
@@ -108,6 +109,7 @@ class Project:
         self.con = con
         self.sources = tuple(sources)
         self.tasks = {task.name: task for task in tasks}
+        self.cache = CompileCache()
 
     @property
     def catalog(self) -> TaskCatalog:
@@ -119,7 +121,7 @@ class Project:
         self.tasks[name] = replace(self.tasks[name], build=builder, **changed)
 
     def run(self, *targets: str, params: Mapping[str, object] | None = None) -> RunReport:
-        ctx = ExecutionContext(params=params)
+        ctx = ExecutionContext(params=params, cache=self.cache)
         return run(self.catalog, backend=self.con, ctx=ctx, targets=targets or None, quiet=True)
 
     def sql(self, text: str) -> list[tuple[Any, ...]]:

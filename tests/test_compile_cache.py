@@ -7,10 +7,11 @@ import ibis
 import pytest
 from hypothesis import given
 
-from relspec_core import ExecutionContext, PlanArtifact, PlanCatalog, SourceSpec, TaskCatalog, compile_task_catalog
+from relspec_core import ExecutionContext, PlanArtifact, PlanCatalog, SourceSpec, TaskCatalog, compile_task_catalog, run
 from relspec_core.compile_cache import CompileCache
 from relspec_core.run_plan import plan_run
 from relspec_core.task_catalog import Builder
+from relspec_core.warehouse import connect
 from tests.catalogs import SHOP, empty_backend, sql_task, task_of
 from tests.generated import Generated, catalogs
 
@@ -193,3 +194,27 @@ def test_a_source_s_files_are_looked_into_once_until_they_change(tmp_path: Path)
     assert cache.kept == kept
     file.write_text("id,name,city\n1,ann,rome\n")
     assert plan_run(catalog, backend=con, ctx=ctx).plans["plan"].schema.names == ("id", "name", "city")
+
+
+def test_a_warehouse_that_nobody_has_touched_is_not_read_to_know_it(tmp_path: Path) -> None:
+    catalog = TaskCatalog([sql_task("SELECT range AS n FROM range(5)", "numbers")])
+    cache = Kept()
+
+    def stale() -> str | None:
+        con = connect(tmp_path / "w.duckdb")
+        try:
+            return plan_run(catalog, backend=con, ctx=ExecutionContext(cache=cache)).freshness["numbers"].stale
+        finally:
+            con.disconnect()
+
+    con = connect(tmp_path / "w.duckdb")
+    run(catalog, backend=con, ctx=ExecutionContext(cache=cache), quiet=True)
+    con.disconnect()
+    kept = cache.kept
+    assert stale() is None
+    assert cache.kept == kept  # the tables were not compared: to do so would have been kept
+    con = connect(tmp_path / "w.duckdb")
+    con.con.execute("UPDATE numbers SET n = 7 WHERE n = 3")
+    con.disconnect()
+    for _ in range(2):
+        assert stale() == "'numbers' was changed by somebody else since it was built"

@@ -375,6 +375,30 @@ def test_readers_of_what_comes_out_differently_are_built_only_where_they_read_th
     assert report.skipped["ids"] == UNCHANGED
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE revenue SET customer_id = 77 WHERE customer_id = 1",
+        "UPDATE revenue SET revenue = revenue + 1",
+        "CREATE OR REPLACE TABLE revenue AS SELECT customer_id, revenue * 2 AS revenue FROM revenue",
+    ],
+)
+def test_values_that_somebody_else_changed_are_noticed(shop: Project, change: str) -> None:
+    before = shop.sql("FROM revenue ORDER BY ALL")
+    shop.sql(change)
+    assert shop.run().ran == {"revenue": "'revenue' was changed by somebody else since it was built"}
+    assert shop.sql("FROM revenue ORDER BY ALL") == before
+    assert shop.run().ran == {}
+
+
+def test_a_view_that_somebody_else_defined_anew_is_noticed(shop: Project) -> None:
+    shop.edit("notes", "SELECT order_id, note FROM stg_orders", kind="view")
+    shop.run()
+    assert shop.run().ran == {}
+    shop.sql("CREATE OR REPLACE VIEW notes AS SELECT order_id, upper(note) AS note FROM stg_orders WHERE order_id > 1")
+    assert shop.run().ran == {"notes": "'notes' was changed by somebody else since it was built"}
+
+
 def test_rows_that_somebody_else_added_or_took_away_are_noticed(shop: Project) -> None:
     shop.sql("DELETE FROM revenue WHERE customer_id = 1")
     assert shop.run().ran == {"revenue": "'revenue' was changed by somebody else since it was built"}

@@ -1,0 +1,79 @@
+"""Tables that are not as relspec recorded them: somebody else has written to them since."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from relspec_core.fingerprint import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import ibis
+
+    from relspec_core.compile_cache import CompileCache
+    from relspec_core.evidence import Evidence
+    from relspec_core.warehouse import Warehouse
+
+DEFINITION = "definition"
+
+
+def columns_key(columns: Iterable[str]) -> str:
+    """The name of a digest of these columns."""
+    return ", ".join(columns)
+
+
+def whole_table(schema: ibis.Schema) -> tuple[str, ...]:
+    """All columns of a table, in the order in which digests name them."""
+    return tuple(sorted(schema))
+
+
+def foreign_changes(evidence: Mapping[str, Evidence], warehouse: Warehouse, cache: CompileCache) -> frozenset[str]:
+    """The tables and views of which the contents, or the definition, are not those that were recorded.
+
+    A table that was too large for a digest when it was written is not compared. Where the database's file is as it was
+    when it was last compared, which is what idle plans find, nothing is read.
+
+    Args:
+        evidence: what there is, each table with its columns and row count as recorded.
+        warehouse: where the tables are; only read.
+        cache: remembers the outcome for this state of the database's file.
+    """
+    state, key = warehouse.state(), _key(evidence, warehouse)
+    known = cache.find(key)
+    if known is not None and state is not None and known[0] == state:
+        return known[1]
+    found = frozenset(name for name, recorded in evidence.items() if _is_changed(recorded, warehouse))
+    if state is not None:
+        cache.keep(key, (state, found))
+    return found
+
+
+def nothing_changed(evidence: Mapping[str, Evidence], warehouse: Warehouse, cache: CompileCache) -> None:
+    """Remember that all is as recorded now that relspec itself has written: the next plan need not read it.
+
+    Args:
+        evidence: what there is; a table of unknown contents in it means that there is nothing to remember.
+        warehouse: changes that are not yet in its file are put there.
+        cache: where it is remembered.
+    """
+    if any(found.task is not None and found.version is None for found in evidence.values()):
+        return
+    state = warehouse.settled_state()
+    if state is not None:
+        cache.keep(_key(evidence, warehouse), (state, frozenset()))
+
+
+def _key(evidence: Mapping[str, Evidence], warehouse: Warehouse) -> str:
+    tables = sorted((name, found.version or "") for name, found in evidence.items() if found.task is not None)
+    return digest(("foreign changes", warehouse.path or "", tuple(tables)))
+
+
+def _is_changed(recorded: Evidence, warehouse: Warehouse) -> bool:
+    if recorded.version is None or recorded.task is None:
+        return False  # known already, or nobody's record
+    if DEFINITION in recorded.digests:
+        return recorded.digests[DEFINITION] != warehouse.definition(recorded.name)
+    columns = whole_table(recorded.schema)
+    before = recorded.digests.get(columns_key(columns))
+    return before is not None and [before] != warehouse.contents(recorded.name, [columns])
