@@ -187,7 +187,7 @@ class _Builds:
         """Leave a task's tables where all that it reads came out as it read it before; whether that is so."""
         if not self.planned.freshness[task].by_inputs:
             return False
-        versions = input_versions(self.now, self.warehouse)
+        versions = input_versions(self.now, self.warehouse, self.planned.plans)
         edges = self.planned.graph.edges_of(task)
         inputs = {edge.evidence: versions(edge) for edge in edges if edge.evidence in self.now}
         plans = self.planned.plans.of_task(task)
@@ -272,7 +272,7 @@ def build_task(
     validate_edges(edges, now).raise_if_broken()
     files = [found for edge in edges if (found := _files_of(edge.evidence, plan_catalog)) is not None]
     try:
-        versions = input_versions(now, warehouse)
+        versions = input_versions(now, warehouse, plan_catalog)
         inputs = {edge.evidence: versions(edge) for edge in edges}
         read = {edge.evidence: _digest_of(edge, now[edge.evidence], warehouse, cutoff_rows) for edge in edges}
         for plan in plans:

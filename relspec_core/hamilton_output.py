@@ -134,6 +134,7 @@ class HamiltonRun:
             sources={**sources, **{name: replace(sources[name], path=path) for name, path in given.items()}},
             schemas={**schemas, **{name: self._plans[name].schema for name in inputs if name not in sources}},
             dialect=self._plans.dialect,
+            cache=self._plans.cache,
         )
 
 
@@ -142,7 +143,7 @@ def _brought_up_to_date(
 ) -> dict[str, Evidence]:
     """The outputs of the one task of these plans; all that it reads counts as sources, whose versions are known."""
     evidence = observe(plans, warehouse).with_evidence(*given)
-    versions = input_versions(evidence, warehouse)
+    versions = input_versions(evidence, warehouse, plans)
     fresh = freshness(task_graph_from_catalog(plans), plans, evidence=evidence, input_versions=versions)[task]
     if fresh.stale is None:
         return {plan.name: evidence[plan.name] for plan in plans}

@@ -15,6 +15,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from relspec_core.calculations import Calculations, calculations
+from relspec_core.compile_cache import CompileCache
 from relspec_core.compiled_sqlglot import warn_if_compiled
 from relspec_core.errors import (
     RelspecError,
@@ -117,9 +118,10 @@ class PlanCatalog:
         sources: every evidence that plans read and no task writes.
         schemas: of the sources, as the plans were compiled against them.
         dialect: SQLGlot's name of the dialect that the plans' texts are in.
+        cache: what was worked out for it, and of the sources' files.
     """
 
-    __slots__ = ("_plans", "dialect", "schemas", "sources")
+    __slots__ = ("_plans", "cache", "dialect", "schemas", "sources")
 
     def __init__(
         self,
@@ -128,7 +130,9 @@ class PlanCatalog:
         sources: Mapping[str, SourceSpec],
         schemas: Mapping[str, ibis.Schema],
         dialect: str,
+        cache: CompileCache | None = None,
     ) -> None:
+        self.cache = cache or CompileCache()
         self._plans = {plan.name: plan for plan in plans}
         self.sources = sources
         self.schemas = schemas
@@ -236,6 +240,7 @@ def compile_what_compiles(
         tuple(plan for name in sorted(plans) for plan in plans[name]),
         **_sources_read(plans, schemas),
         dialect=dialect_of(sqlbackend),
+        cache=ctx.cache,
     )
     return PartialCatalog(plans=found, errors={name: all_of(errors[name]) for name in sorted(errors)}, asked=asked)
 

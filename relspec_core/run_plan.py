@@ -6,12 +6,13 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import duckdb
+
 from relspec_core.catalog_diff import snapshot
-from relspec_core.compile_cache import CompileCache
 from relspec_core.errors import RelspecError, UnknownTargetError, did_you_mean, listed, raise_all
 from relspec_core.evidence import Evidence, EvidenceCatalog, Versions
 from relspec_core.evidence_store import EvidenceStore, known_sources
-from relspec_core.fingerprint import digest
+from relspec_core.fingerprint import digest, schema_token
 from relspec_core.foreign_changes import foreign_changes
 from relspec_core.graph_inference import EdgeRequirement, TaskGraph, task_graph_from_catalog
 from relspec_core.plan_catalog import PlanCatalog, compile_task_catalog
@@ -27,9 +28,12 @@ if TYPE_CHECKING:
     import ibis
     from ibis.backends import BaseBackend
 
+    from relspec_core.compile_cache import CompileCache
+    from relspec_core.source_files import SourceFiles
     from relspec_core.task_catalog import TaskCatalog
 
 FILES = "files"
+MOST_BYTES_COMPARED = 100_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +109,6 @@ def observe(
     warehouse: Warehouse,
     *,
     records: EvidenceCatalog | None = None,
-    cache: CompileCache | None = None,
 ) -> EvidenceCatalog:
     """What evidence there is now, as far as these plans are concerned; nothing is written.
 
@@ -126,7 +129,7 @@ def observe(
             found.append(
                 Evidence(
                     name=name,
-                    schema=files.schema(warehouse.connection, cache=cache or CompileCache()),
+                    schema=files.schema(warehouse.connection, cache=plan_catalog.cache),
                     version=files.version(),
                     kind=FILES,
                 )
@@ -167,10 +170,10 @@ def plan_run(
     plans = compile_task_catalog(task_catalog, backend=backend, ctx=ctx, known=known_sources(records))
     graph = task_graph_from_catalog(plans)
     wanted = _wanted(graph, targets)
-    evidence = observe(plans, warehouse, records=records, cache=ctx.cache)
+    evidence = observe(plans, warehouse, records=records)
     changed = foreign_changes(evidence, warehouse, ctx.cache)
     evidence = evidence.with_evidence(*(_unrecorded(evidence[name], evidence[name].schema) for name in sorted(changed)))
-    fresh = freshness(graph, plans, evidence=evidence, input_versions=input_versions(evidence, warehouse))
+    fresh = freshness(graph, plans, evidence=evidence, input_versions=input_versions(evidence, warehouse, plans))
     stale = [task for task in fresh if fresh[task].stale and task in wanted]
     rewritten = [output for task in stale for output in graph.outputs_of(task)]
     return RunPlan(
@@ -203,14 +206,39 @@ def _wanted(graph: TaskGraph, targets: Iterable[str] | None) -> frozenset[str]:
     return graph.ancestors(tasks)
 
 
-def input_versions(evidence: Mapping[str, Evidence], warehouse: Warehouse) -> Callable[[EdgeRequirement], Versions]:
+def input_versions(
+    evidence: Mapping[str, Evidence], warehouse: Warehouse, plans: PlanCatalog
+) -> Callable[[EdgeRequirement], Versions]:
     """How what a reader reads gets its versions: those recorded, else a digest of the columns that it reads."""
 
     def versions(edge: EdgeRequirement) -> Versions:
         found = evidence[edge.evidence]
         if found.versions is not None:
             return found.versions.only(edge.columns)
-        whole = found.version or digest(("content", *warehouse.contents(edge.evidence, [edge.columns])))
+        files = source_files(plans.sources[edge.evidence]) if found.kind == FILES else None
+        if files is None:
+            (contents,) = warehouse.contents(edge.evidence, [edge.columns])
+        else:
+            contents = _contents_of_files(files, edge.columns, found.schema, warehouse, plans.cache)
+        whole = digest(("content", contents))
         return Versions(rows=whole, columns={name: digest((whole, str(edge.types[name]))) for name in edge.columns})
 
     return versions
+
+
+def _contents_of_files(
+    files: SourceFiles, columns: tuple[str, ...], schema: ibis.Schema, warehouse: Warehouse, cache: CompileCache
+) -> str:
+    """A digest of these columns, taken once for each state of the files; for large ones, their state itself."""
+    version = files.version()
+    if files.size > MOST_BYTES_COMPARED:
+        return version
+    key = digest(("contents of files", version, schema_token(schema), columns))
+    found = cache.find(key)
+    if found is None:
+        try:
+            (found,) = warehouse.contents(files.name, [columns], query=files.select(schema))
+        except duckdb.Error:
+            return version  # whoever builds from them is told what is wrong with them
+        cache.keep(key, found)
+    return found

@@ -76,6 +76,11 @@ class SourceFiles:
         declared = {name: to_duckdb(kind) for name, kind in self.declared.items() if name in found}
         return schema_from_duckdb({**found, **declared})
 
+    @property
+    def size(self) -> int:
+        """Of all files together, in bytes."""
+        return sum(Path(path).stat().st_size for path in self.files)
+
     def version(self) -> str:
         """A hash of each file's path, size and time of change; no file is opened."""
         stats = [(path, Path(path).stat()) for path in self.files]

@@ -65,6 +65,7 @@ def restricted(plan_catalog: PlanCatalog, outputs: Iterable[str]) -> PlanCatalog
         sources=sources,
         schemas={name: plan_catalog.schemas[name] for name in sources},
         dialect=plan_catalog.dialect,
+        cache=plan_catalog.cache,
     )
 
 

@@ -1,11 +1,15 @@
 """What is built again after an edit, and what is not, with the reason of each."""
 
+import os
+from dataclasses import replace
+from pathlib import Path
+
 import ibis
 import pytest
 from ibis import _
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
-from relspec_core import RunReport, SourceSpec, TaskBuildContext, run
+from relspec_core import RunReport, SourceSpec, TaskBuildContext, run, run_plan
 from relspec_core.errors import UnknownColumnError
 from relspec_core.staleness import UNCHANGED
 from tests.catalogs import Project, sql_task, task_of
@@ -402,3 +406,60 @@ def test_a_view_that_somebody_else_defined_anew_is_noticed(shop: Project) -> Non
 def test_rows_that_somebody_else_added_or_took_away_are_noticed(shop: Project) -> None:
     shop.sql("DELETE FROM revenue WHERE customer_id = 1")
     assert shop.run().ran == {"revenue": "'revenue' was changed by somebody else since it was built"}
+
+
+PEOPLE = "id,name,city\n1,ann,rome\n2,bob,oslo\n"
+
+
+@pytest.fixture
+def people(con: DuckDBBackend, tmp_path: Path) -> Project:
+    (tmp_path / "people.csv").write_text(PEOPLE)
+    project = Project(
+        con,
+        sql_task("SELECT id, name FROM people", "names"),
+        sql_task("SELECT city, count(*) AS n FROM people GROUP BY city", "cities"),
+        sources=[SourceSpec("people", path=str(tmp_path / "people.csv"))],
+    )
+    assert tuple(project.run().ran) == ("cities", "names")
+    return project
+
+
+@pytest.mark.parametrize(
+    ("text", "ran"),
+    [
+        (PEOPLE, ()),
+        (PEOPLE.replace("rome", "bonn"), ("cities",)),
+        (PEOPLE.replace("ann", "eve"), ("names",)),
+        (PEOPLE.replace("1,ann,rome\n2,bob,oslo\n", "2,bob,oslo\n1,ann,rome\n"), ()),
+        (PEOPLE + "3,joe,bonn\n", ("cities", "names")),
+        (PEOPLE.replace("city", "city,age").replace("rome", "rome,3").replace("oslo", "oslo,4"), ()),
+    ],
+)
+def test_a_file_s_readers_are_built_where_what_they_read_of_it_changed(
+    people: Project, tmp_path: Path, text: str, ran: tuple[str, ...]
+) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text(text)
+    later = file.stat().st_mtime_ns + 10**9
+    os.utime(file, ns=(later, later))
+    assert tuple(people.run().ran) == ran
+    assert people.run().ran == {}
+
+
+def test_a_large_file_s_readers_are_built_when_it_is_written(
+    people: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_plan, "MOST_BYTES_COMPARED", 5)
+    assert tuple(people.run().ran) == ("cities", "names")
+    assert people.run().ran == {}
+    os.utime(tmp_path / "people.csv", ns=(1, 1))
+    assert tuple(people.run().ran) == ("cities", "names")
+
+
+def test_a_file_that_can_t_be_read_as_declared_fails_its_readers_and_not_the_plan(
+    people: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "people.csv").write_text(PEOPLE + "x,joe,bonn\n")
+    people.sources = (replace(people.sources[0], schema={"id": "int64", "name": "string", "city": "string"}),)
+    report = people.run()
+    assert tuple(report.failed) == ("names",)
