@@ -60,6 +60,10 @@ class BrokenUpstream(Exception):  # noqa: N818 - a signal: the cause is reported
     """A task can't be built because one that it reads has no plan."""
 
 
+class WaitsForCaller(Exception):  # noqa: N818 - a signal: the task is built later
+    """A task that was built in search of a table reads the task that asks for this table."""
+
+
 @dataclass(slots=True, kw_only=True)
 class TaskBuilding:
     """One round of calling builders.
@@ -88,6 +92,7 @@ class TaskBuilding:
     _opened: duckdb.DuckDBPyConnection | None = None
     _stack: list[str] = field(default_factory=list)
     _called: set[str] = field(default_factory=set)
+    _search_from: int = 0
     _writers: dict[str, str] = field(default_factory=dict)
     _spelling: NameIndex = field(default_factory=lambda: NameIndex((), ignore_case=False))
 
@@ -138,19 +143,28 @@ class TaskBuilding:
 
     def _written(self, writer: str, output: str) -> ibis.Schema:
         if writer in self._stack:
+            if self._stack.index(writer) < self._search_from:
+                raise WaitsForCaller(writer)
             raise CycleError([*self._stack[self._stack.index(writer) :], writer])
         self._build(self.catalog[writer])
         built = self.built.get(writer)
         if built is None:
-            raise BrokenUpstream(writer)
+            raise BrokenUpstream(writer) if writer in self._called else WaitsForCaller(writer)
         return built.exprs[output].schema()
 
     def _build_undeclared(self) -> bool:
-        """Build the tasks whose outputs may be more than they declare; whether any was left to build."""
+        """Build the tasks whose outputs may be more than they declare; whether any was built.
+
+        A task that reads one of those that wait for this is left for later: it is no circle, as nothing reads it yet.
+        """
         left = [task for task in self.catalog if task.outputs is None and task.name not in self._called]
-        for task in left:
-            self._build(task)
-        return bool(left)
+        outer, self._search_from = self._search_from, len(self._stack)
+        try:
+            for task in left:
+                self._build(task)
+        finally:
+            self._search_from = outer
+        return any(task.name in self._called for task in left)
 
     def _build(self, task: TaskSpec) -> None:
         if task.name in self._called:
@@ -162,6 +176,8 @@ class TaskBuilding:
             self.built[task.name] = self._outcome(task, self._call(task))
         except BrokenUpstream:
             pass
+        except WaitsForCaller:
+            self._called.discard(task.name)
         except RelspecError as error:
             self.errors[task.name] = error
         finally:
@@ -171,7 +187,7 @@ class TaskBuilding:
         context = TaskBuildContext(table=self._table, sql=self._sql, params=self.params)
         try:
             return task.build(context)
-        except BrokenUpstream:
+        except (BrokenUpstream, WaitsForCaller):
             raise
         except RelspecError as error:
             at = _at(task, error)

@@ -141,3 +141,23 @@ def test_a_problem_of_one_text_is_told_for_the_task_that_wrote_it_and_not_for_it
         "task 'broken' reads 'orders.amout', which does not exist",
         "task 'broken' reads 'orders.nte', which does not exist",
     }
+
+
+def test_readers_of_a_task_that_reads_an_unknown_table_are_no_circle() -> None:
+    tasks = (
+        sql_task("SELECT * FROM ordres", "a"),
+        sql_task("SELECT * FROM a", "b"),
+        sql_task("SELECT * FROM b", "c"),
+        task_of(lambda ctx: {"x": ctx.table("a"), "y": ctx.table("orders")}, "d"),
+    )
+    with pytest.raises(UnknownTableError, match="task 'a' reads table 'ordres'"):
+        compiled(*tasks)
+
+
+def test_a_task_is_found_by_an_output_that_it_does_not_declare_though_others_wait_for_its_reader() -> None:
+    tasks = (
+        sql_task("SELECT order_id FROM y", "a"),
+        sql_task("SELECT * FROM a", "b"),
+        task_of(lambda ctx: {"x": ctx.table("customers"), "y": ctx.table("orders")}, "d"),
+    )
+    assert [plan.name for plan in compiled(*tasks)] == ["a", "b", "x", "y"]
