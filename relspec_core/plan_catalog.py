@@ -7,20 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import ibis
-import ibis.expr.operations as ops
-import ibis.expr.types as ir
 from ibis.backends.sql import SQLBackend
-from ibis.common.exceptions import IbisError
-from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
-from relspec_core.calculations import Calculations, calculations
 from relspec_core.compile_cache import CompileCache
 from relspec_core.compiled_sqlglot import warn_if_compiled
 from relspec_core.errors import (
     RelspecError,
     SourceError,
-    SqlError,
     UnknownColumnError,
     UnknownTableError,
     UnsupportedPlanError,
@@ -28,22 +21,10 @@ from relspec_core.errors import (
     did_you_mean,
     raise_all,
 )
-from relspec_core.expression_token import RANDOM_NAME, expression_token
-from relspec_core.fingerprint import (
-    Token,
-    digest,
-    function_tokens,
-    has_python_functions,
-    schema_token,
-    table_token,
-)
-from relspec_core.inferred_deps import InferredDeps, infer_deps, merge_deps
-from relspec_core.names import from_table
-from relspec_core.plan_tree import UnqualifiableQuery, UnresolvedColumns, plan_tree, read_tables
+from relspec_core.inferred_deps import InferredDeps, merge_deps
+from relspec_core.plan_artifact import PlanArtifact, plan_artifact
 from relspec_core.source_schemas import SourceSchemas, dialect_of
-from relspec_core.sql_parsing import parse_query
-from relspec_core.sql_text import SqlText, column_error
-from relspec_core.task_building import BrokenUpstream, BuiltTask, TaskBuilding, complete, unbound
+from relspec_core.task_building import BrokenUpstream, TaskBuilding
 from relspec_core.task_catalog import ExecutionContext, SourceSpec, TaskCatalog, TaskSpec
 
 if TYPE_CHECKING:
@@ -52,60 +33,6 @@ if TYPE_CHECKING:
     from relspec_core.evidence import EvidenceCatalog
 
 __all__ = ["InferredDeps", "PlanArtifact", "PlanCatalog", "compile_task_catalog"]
-
-MEMORY_PREFIX = "relspec_memory_"
-TEXT_PREFIX = "relspec_text_"
-GENERATED_PREFIX = "relspec_name_"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanArtifact:
-    """The plan of one output of a task.
-
-    Attributes:
-        name: the evidence that it produces.
-        task: the task's declaration, its outputs now certain.
-        expr: the Ibis expression; what it is executed with is ``sql``.
-        sql: the canonical text in the backend's dialect: qualified and pruned; this is what runs.
-        dialect: SQLGlot's name of it.
-        deps: what it reads.
-        fingerprint: of what it computes; 32 hexadecimal digits.
-        calculations: the same for its rows and for each of its columns.
-        schema: what it yields.
-        memory: the in-memory tables that it reads, under the names that ``sql`` gives them.
-    """
-
-    name: str
-    task: TaskSpec
-    expr: ir.Table
-    sql: str
-    dialect: str
-    deps: InferredDeps
-    fingerprint: str
-    calculations: Calculations
-    schema: ibis.Schema
-    memory: Mapping[str, ir.Table]
-
-    @property
-    def ast(self) -> exp.Query:
-        """The SQLGlot tree of ``sql``: each time a new one, the caller's own."""
-        return parse_query(self.sql, dialect=self.dialect)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompiledQuery:
-    """What a plan's expression comes to, over tables of these schemas.
-
-    Attributes:
-        tables: every table that the query names, with the schema that it was compiled against.
-        sql: as of the plan, and so are the others.
-    """
-
-    tables: Mapping[str, ibis.Schema]
-    sql: str
-    deps: InferredDeps
-    fingerprint: str
-    calculations: Calculations
 
 
 class PlanCatalog:
@@ -263,7 +190,7 @@ def _compile(
     for name in sorted(building.built):
         try:
             plans[name] = tuple(
-                _artifact(building, building.built[name], output) for output in building.built[name].exprs
+                plan_artifact(building, building.built[name], output) for output in building.built[name].exprs
             )
         except BrokenUpstream:
             continue
@@ -281,149 +208,3 @@ def _sources_read(plans: Mapping[str, tuple[PlanArtifact, ...]], schemas: Source
         "sources": {name: source for name, (source, _) in found.items()},
         "schemas": {name: schema for name, (_, schema) in found.items()},
     }
-
-
-def _artifact(building: TaskBuilding, built: BuiltTask, output: str) -> PlanArtifact:
-    task, expr, dialect = built.task, built.exprs[output], dialect_of(building.backend)
-    token = expression_token(expr, {node: text.token for node, text in building.texts.items()})
-    key = digest(("plan", dialect, building.schemas.place, tuple(expr.schema()), token or ()))
-    memory: dict[str, ir.Table] = {}
-    found: CompiledQuery | None = building.cache.find(key) if token is not None else None
-    if found is None or not _is_of(found.tables, building, task):
-        found = _compiled_query(building, built, output, memory)
-        if token is not None:
-            building.cache.keep(key, found)
-    if task.kind == "view" and (memory or has_python_functions(expr)):
-        raise UnsupportedPlanError(
-            f"task '{task.name}' is a view over {'an in-memory table' if memory else 'a Python function'}, "
-            "which ends with this process",
-            at=task.where,
-            hint="make it a table: kind='table'.",
-        )
-    return PlanArtifact(
-        name=output,
-        task=task,
-        expr=expr,
-        sql=found.sql,
-        dialect=dialect,
-        deps=found.deps,
-        fingerprint=found.fingerprint,
-        calculations=found.calculations,
-        schema=expr.schema(),
-        memory=memory,
-    )
-
-
-def _is_of(tables: Mapping[str, ibis.Schema], building: TaskBuilding, task: TaskSpec) -> bool:
-    """Whether these are the schemas that the tables have now, for a task that reads them."""
-    return all(building.schema_for(name, task) == schema for name, schema in tables.items())
-
-
-def _compiled_query(
-    building: TaskBuilding, built: BuiltTask, output: str, memory: dict[str, ir.Table]
-) -> CompiledQuery:
-    task, expr, backend = built.task, built.exprs[output], building.backend
-    dialect = dialect_of(backend)
-    texts: dict[str, SqlText] = {}
-    query = _query(_with_stable_names(expr, building, memory, texts), task, backend, texts)
-    read = [name for name in read_tables(query) if name not in memory]
-    schemas = {name: building.schema_for(name, task) for name in read}
-    mapper = backend.compiler.type_mapper
-    typed = {
-        name: {column: mapper.to_string(kind) for column, kind in schema.items()}
-        for name, schema in (*schemas.items(), *((name, table.schema()) for name, table in memory.items()))
-    }
-    schema = expr.schema()
-    try:
-        tree = plan_tree(query, schemas=typed, dialect=dialect, names=tuple(schema))
-    except UnresolvedColumns as error:
-        problems = [column_error(problem) for problem in dict.fromkeys(error.problems)]
-        for problem in problems:
-            complete(problem, task, at=task.where)
-        raise_all(problems)
-    except UnqualifiableQuery as error:
-        raise SqlError(
-            f"the plan of task '{task.name}' can't be resolved: {error}",
-            at=task.where,
-            hint="check its tables and columns.",
-        ) from error
-    calculated = calculations(tree, schema=schema, functions=function_tokens(expr))
-    token: Token = ("plan", dialect, schema_token(schema), calculated.token)
-    return CompiledQuery(
-        tables=schemas,
-        sql=tree.ast.sql(dialect, pretty=True),
-        deps=infer_deps(tree, outputs=tuple(schema), schemas=schemas),
-        fingerprint=digest(token),
-        calculations=calculated,
-    )
-
-
-def _with_stable_names(
-    expr: ir.Table, building: TaskBuilding, memory: dict[str, ir.Table], texts: dict[str, SqlText]
-) -> ir.Table:
-    """The expression with a table of a stable name for each in-memory table, SQL text and table of the backend."""
-
-    def replaced(node: ops.Node, kwargs: Mapping[str, object] | None) -> ops.Node:
-        match node:
-            case ops.InMemoryTable():
-                name = MEMORY_PREFIX + digest(table_token(node.data.to_pyarrow(node.schema)))
-                memory[name] = node.copy(name=name).to_expr()
-                return unbound(name, node.schema).op()
-            case ops.SQLQueryResult() if node in building.texts:
-                name = f"{TEXT_PREFIX}{len(texts)}"
-                texts[name] = building.texts[node]
-                return unbound(name, node.schema).op()
-            case ops.DatabaseTable():
-                return unbound(_evidence_name(node, building.schemas.place), node.schema).op()
-            case _:
-                return node.__recreate__(kwargs) if kwargs else node
-
-    return expr.op().replace(replaced).to_expr()
-
-
-def _evidence_name(table: ops.DatabaseTable, current: tuple[str, ...]) -> str:
-    """A backend's table under the name that relspec knows it by: what is current is left out."""
-    outer = tuple(part for part in (table.namespace.catalog, table.namespace.database) if part is not None)
-    return ".".join([*(() if outer in (current, current[1:]) else outer), table.name])
-
-
-def _query(expr: ir.Table, task: TaskSpec, backend: SQLBackend, texts: Mapping[str, SqlText]) -> exp.Query:
-    """The expression as a tree that shares no node with any other: Ibis's own does, so its text is parsed again."""
-    operation = expr.op()
-    if isinstance(operation, ops.UnboundTable) and operation.name in texts:
-        return texts[operation.name].tree()
-    dialect = dialect_of(backend)
-    try:
-        text = backend.compiler.to_sqlglot(expr).sql(dialect)
-        query = parse_query(text, dialect=dialect)
-    except (IbisError, SqlglotError, NotImplementedError) as error:
-        raise UnsupportedPlanError(
-            f"task '{task.name}' can't be written in {dialect}'s SQL: {str(error).splitlines()[0]}",
-            at=task.where,
-            hint="use another operation, or write this part with ctx.sql.",
-        ) from error
-    _number_generated_names(query)
-    if texts:
-        _rename_expressions(query)
-    for table in list(query.find_all(exp.Table)):
-        if from_table(table) in texts:
-            table.replace(exp.Subquery(this=texts[from_table(table)].tree(), alias=table.args.get("alias")))
-    return query
-
-
-def _number_generated_names(query: exp.Query) -> None:
-    """Give what Ibis named at random, such as the columns of an unnesting, the same names each time."""
-    names: dict[str, str] = {}
-    for identifier in query.find_all(exp.Identifier):
-        if RANDOM_NAME.fullmatch(identifier.name):
-            identifier.set("this", names.setdefault(identifier.name, f"{GENERATED_PREFIX}{len(names)}"))
-
-
-def _rename_expressions(query: exp.Expr) -> None:
-    """Give Ibis's common table expressions names that no SQL text can mean by a table of its own."""
-    names = {cte.alias: f"{TEXT_PREFIX}{cte.alias}" for cte in query.find_all(exp.CTE)}
-    for cte in query.find_all(exp.CTE):
-        cte.set("alias", exp.TableAlias(this=exp.to_identifier(names[cte.alias], quoted=True)))
-    for table in query.find_all(exp.Table):
-        if not table.db and table.name in names:
-            table.set("this", exp.to_identifier(names[table.name], quoted=True))

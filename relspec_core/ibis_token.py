@@ -27,7 +27,7 @@ RANDOM_NAME = re.compile(r"ibis_\w+_[a-z2-7]{26}")
 PLAIN = (bool, int, float, str, bytes, Decimal, date, time, timedelta, type(None))
 
 
-def expression_token(expr: ir.Table, texts: Mapping[ops.Node, Token | None]) -> Token | None:
+def ibis_token(expr: ir.Table, texts: Mapping[ops.Node, Token | None]) -> Token | None:
     """The token of an expression; None where it holds what no token can be made of: data, a Python function.
 
     Args:
