@@ -243,10 +243,13 @@ def connect(database: str | Path, *, read_only: bool = False) -> DuckDBBackend:
         if read_only and not path.exists():
             return ibis.duckdb.connect()
         path.parent.mkdir(parents=True, exist_ok=True)
-        return ibis.duckdb.connect(path, read_only=read_only)
+        backend = ibis.duckdb.connect(path, read_only=read_only)
     except (duckdb.Error, OSError) as error:
         raise WarehouseError(
             f"the warehouse can't be opened: {str(error).splitlines()[0]}",
             at=str(path),
             hint="wait for, or end, the process that holds it; check the path and its permissions.",
         ) from error
+    # DuckDB draws its bar on standard output, where commands print their results.
+    backend.con.execute("SET enable_progress_bar = false")
+    return backend

@@ -135,3 +135,10 @@ def test_a_file_that_another_process_holds_is_refused_with_its_path(tmp_path: Pa
         holder.communicate("\n")
     assert str(path) in str(caught.value)
     assert str(holder.pid) in str(caught.value)
+
+
+def test_duckdb_draws_nothing_where_commands_print_their_results(tmp_path: Path) -> None:
+    for read_only in (False, True):
+        backend = connect(tmp_path / "w.duckdb", read_only=read_only)
+        assert backend.con.execute("SELECT current_setting('enable_progress_bar')").fetchall() == [(False,)]
+        backend.disconnect()
