@@ -1,11 +1,15 @@
 """What a query reads according to DuckDB: the columns that its optimizer leaves in the scans.
 
-Shares nothing with relspec's inference: DuckDB parses, binds and prunes. Where it is more than the truth, never less:
+Shares nothing with relspec's inference: DuckDB parses, binds and prunes. Where it is more than the truth:
 
 - A window function that nothing reads stays where it stands, and so do all others of that SELECT with it.
 - A join with a scalar subquery stays where nothing reads its value.
 - Below a UNION ALL of which only the rows are read, one column stays.
 - A recursive CTE keeps all of its columns.
+- Of aggregates without GROUP BY one stays, also where only the row is read.
+- Beside a DISTINCT, the other side of the join keeps all of its columns.
+
+It is less than the text names where an outer join multiplies rows that a DISTINCT takes together again: that join goes.
 """
 
 import json
@@ -57,6 +61,10 @@ class LiveColumns:
     names: tuple[str, ...]
     outputs: Mapping[str, Columns]
 
+    def reads_less(self, deps: InferredDeps) -> bool:
+        """Whether DuckDB does without a column that is required."""
+        return any(set(columns) - set(self.required.get(name, ())) for name, columns in deps.required_columns.items())
+
     def disagreements(self, deps: InferredDeps) -> list[str]:
         """What DuckDB contradicts in a query's inferred dependencies, as sentences."""
         if list(deps.lineage) != list(self.outputs):
@@ -83,9 +91,17 @@ def row_columns(deps: InferredDeps) -> Columns:
 def may_read_more(query: str) -> bool:
     """Whether a query has any of the shapes in which DuckDB reads more than the truth."""
     tree = sqlglot.parse_one(query, read="duckdb")
-    if tree.find(exp.Window, exp.Union):
+    if tree.find(exp.Window, exp.Union) or (tree.find(exp.Distinct) and tree.find(exp.Join)):
+        return True
+    if any(select.find(exp.AggFunc) and not select.args.get("group") for select in tree.find_all(exp.Select)):
         return True
     return any(not isinstance(subquery.parent, FROM_ITEMS) for subquery in tree.find_all(exp.Subquery))
+
+
+def may_drop_joins(query: str) -> bool:
+    """Whether a query has the shape in which DuckDB reads less than the text names."""
+    tree = sqlglot.parse_one(query, read="duckdb")
+    return tree.find(exp.Distinct) is not None and any(join.side for join in tree.find_all(exp.Join))
 
 
 class PlanOracle:
