@@ -158,7 +158,7 @@ class Workbench:
         """The tasks that were built, by their own plans no more than before, although they read what they read before."""
         before, now = self._read, self._what_is_read(report, tables)
         self._read = {**before, **now}
-        return {task for task, read in now.items() if report.ran[task].startswith("reads ") and read == before[task]}
+        return {task for task, read in now.items() if report.ran[task].startswith("reads ") and read == before.get(task)}
 
     def _reads_a_view(self, task: str) -> bool:
         """Whether relspec can't compare what a task reads: views are not counted, nor digested."""
