@@ -19,7 +19,8 @@ from tests.scratch import BrokenTaskError, Found, Scratch, found_in
 
 EDITS_EACH = 20
 
-Reads = Mapping[str, Counter[str]]
+# Of each input the columns that are read, with their types, and their values.
+Reads = Mapping[str, tuple[dict[str, str], Counter[str]]]
 
 
 class Workbench:
@@ -158,27 +159,26 @@ class Workbench:
         """The tasks that were built, by their own plans no more than before, although they read what they read before."""
         before, now = self._read, self._what_is_read(report, tables)
         self._read = {**before, **now}
-        return {task for task, read in now.items() if report.ran[task].startswith("reads ") and read == before.get(task)}
+        return {
+            task for task, read in now.items() if report.ran[task].startswith("reads ") and read == before.get(task)
+        }
 
     def _reads_a_view(self, task: str) -> bool:
         """Whether relspec can't compare what a task reads: views are not counted, nor digested."""
-        views = {task.name for task in self._project.catalog.tasks if task.kind == "view"}
-        ((reads,),) = self._con.execute(
-            f"SELECT list(DISTINCT unnest) FROM (SELECT unnest(json_keys(reads)) FROM relspec.evidence WHERE task = '{task}')"
-        ).fetchall()
-        return any(output in reads for name in views for output in self._outputs_of(name))
+        tasks = [task for task in self._project.catalog.tasks if task.kind == "view"]
+        return any(output in self._read[task] for view in tasks for output in view.declared_outputs)
 
     def _what_is_read(self, report: RunReport, tables: dict[str, Found]) -> Mapping[str, Reads]:
         if not report.ran:
             return {}
         records = self._con.execute("SELECT task, reads FROM relspec.evidence").fetchall()
         found = dict(tables)
-        read: dict[str, dict[str, Counter[str]]] = {task: {} for task in report.ran}
+        read: dict[str, dict[str, tuple[dict[str, str], Counter[str]]]] = {task: {} for task in report.ran}
         for task, reads in records:
             for name, columns in json.loads(reads).items() if task in read else ():
                 if name not in found:
                     found[name] = found_in(self._con, name)
-                read[task][f"{name}: {found[name].types_of(columns)}"] = found[name].of(columns)
+                read[task][name] = (found[name].types_of(columns), found[name].of(columns))
         return read
 
     def _outputs_of(self, task: str) -> tuple[str, ...]:
