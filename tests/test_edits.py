@@ -86,7 +86,14 @@ class Workbench:
                 raise
             self._hold_refusal(broken)
             return None
-        self._scratch.build_plans(plans, self._project)
+        try:
+            self._scratch.build_plans(plans, self._project)
+        except BrokenTaskError as error:
+            if error.task in self._project.texts:  # relspec takes what DuckDB refuses
+                raise
+            self.counts["plans that Ibis prints wrongly"] += 1
+            self._build_from_scratch()
+            return None
         return self._hold_blocked_run(plans)
 
     def _broken(self) -> BrokenTaskError | None:
@@ -148,8 +155,7 @@ class Workbench:
         for name, found in tables.items():
             assert found == self._scratch.found(name), name
         needless = self._needless(report, tables)
-        below_views = {task for task in needless if self._reads_a_view(task)}
-        assert needless <= below_views, "built although they read what they read before"
+        assert all(map(self._reads_a_view, needless)), f"{needless} read what they read before"
         self.counts["tasks after edits"] += len(self._project.recipes)
         self.counts["tasks built"] += len(report.ran)
         self.counts["tasks blocked"] += len(report.blocked)
@@ -165,8 +171,8 @@ class Workbench:
 
     def _reads_a_view(self, task: str) -> bool:
         """Whether relspec can't compare what a task reads: views are not counted, nor digested."""
-        tasks = [task for task in self._project.catalog.tasks if task.kind == "view"]
-        return any(output in self._read[task] for view in tasks for output in view.declared_outputs)
+        views = [found for found in self._project.catalog.tasks if found.kind == "view"]
+        return any(output in self._read[task] for view in views for output in view.declared_outputs)
 
     def _what_is_read(self, report: RunReport, tables: dict[str, Found]) -> Mapping[str, Reads]:
         if not report.ran:
