@@ -109,7 +109,7 @@ def value(kind: dt.DataType, numbers: random.Random) -> str:
         return f"struct_pack({', '.join(f'{q(name)} := {value(inner, numbers)}' for name, inner in kind.items())})"
     if kind.is_string():
         return numbers.choice(("'x'", "'y'", "''", "'Z z'"))
-    if kind.is_date():
+    if kind.is_date() or kind.is_timestamp():
         return f"DATE '20{numbers.randrange(19, 23)}-0{numbers.randrange(1, 4)}-01'"
     return str(numbers.randrange(6))
 
