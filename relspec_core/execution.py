@@ -12,7 +12,6 @@ from uuid import uuid4
 import duckdb
 import ibis
 
-from relspec_core.catalog_reference import reference_of
 from relspec_core.column_types import schema_to_duckdb
 from relspec_core.errors import (
     NotReadyError,
@@ -95,9 +94,7 @@ def run(
     ctx = ctx or ExecutionContext()
     planned = plan_run(task_catalog, backend=connection, ctx=ctx, targets=targets)
     warehouse = Warehouse(connection)
-    write_if_asked(
-        planned.graph, planned.plans, os.environ, catalog=reference_of(task_catalog), database=warehouse.path
-    )
+    write_if_asked(planned.graph, planned.plans, os.environ, catalog=task_catalog, database=warehouse.path)
     with RunProgress(len(planned.schedule.order), quiet=quiet) as progress:
         log = _RunLog(progress=progress)
         for task, found in planned.freshness.items():

@@ -58,7 +58,7 @@ def table_token(table: pa.Table) -> Token:
 def function_tokens(expr: ibis.Expr) -> Mapping[str, Token]:
     """For every user-defined function, by its name in SQL in lower case: its own name, types and body."""
     nodes = expr.op().find((ops.ScalarUDF, ops.AggUDF))
-    return {type(node).__name__.casefold(): _function_token(node) for node in nodes}
+    return {type(node).__name__.casefold(): function_token(node) for node in nodes}
 
 
 def has_python_functions(expr: ibis.Expr) -> bool:
@@ -67,7 +67,8 @@ def has_python_functions(expr: ibis.Expr) -> bool:
     return any(getattr(node, "__input_type__", None) is not InputType.BUILTIN for node in nodes)
 
 
-def _function_token(node: object) -> Token:
+def function_token(node: object) -> Token:
+    """A user-defined function: its own name, types and body."""
     # Ibis keeps the function behind a property of the node's class, so that only the node itself gives it.
     facts = tuple(str(getattr(node, name, "")) for name in ("__func_name__", "dtype", "__input_type__"))
     return (*facts, _body_of(getattr(node, "__func__", None)))

@@ -9,9 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from relspec_core.catalog_reference import reference_of
 from relspec_core.errors import ProjectionError
 from relspec_core.graph_inference import TaskGraph
 from relspec_core.plan_catalog import PlanArtifact, PlanCatalog
+from relspec_core.task_catalog import TaskCatalog
 
 OUTPUT_VARIABLE = "HAMILTON_DAG_OUTPUT"
 DEFAULT_OUTPUT = Path("hamilton_dag.py")
@@ -61,16 +63,18 @@ def write_if_asked(
     plan_catalog: PlanCatalog,
     environ: Mapping[str, str],
     *,
-    catalog: str | None = None,
+    catalog: str | TaskCatalog | None = None,
     database: str | Path | None = None,
 ) -> Path | None:
     """The path of the module, written where ``HAMILTON_DAG_OUTPUT`` asks for it; None where it does not.
 
-    Args and errors are those of ``write_hamilton_module``.
+    Args and errors are those of ``write_hamilton_module``; a catalog itself stands for its name in its module.
     """
     path = hamilton_output_path(environ)
     if path is None:
         return None
+    if isinstance(catalog, TaskCatalog):
+        catalog = reference_of(catalog)
     return write_hamilton_module(task_graph, plan_catalog, path, catalog=catalog, database=database)
 
 

@@ -16,7 +16,7 @@ from ibis.common.graph import Graph
 from ibis.common.graph import Node as GraphNode
 from ibis.expr.schema import Schema
 
-from relspec_core.fingerprint import schema_token
+from relspec_core.fingerprint import function_token, schema_token
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -27,15 +27,18 @@ RANDOM_NAME = re.compile(r"ibis_\w+_[a-z2-7]{26}")
 PLAIN = (bool, int, float, str, bytes, Decimal, date, time, timedelta, type(None))
 
 
-def ibis_token(expr: ir.Table, texts: Mapping[ops.Node, Token | None]) -> Token | None:
-    """The token of an expression; None where it holds what no token can be made of: data, a Python function.
+def ibis_token(
+    expr: ir.Table, *, texts: Mapping[ops.Node, Token | None], memory: Mapping[ops.Node, str]
+) -> Token | None:
+    """The token of an expression; None where it holds what no token can be made of.
 
     Args:
         expr: any.
         texts: the token of every SQL text, by the operation that stands for it.
+        memory: the name of every in-memory table, which tells its contents.
     """
     numbers = {node: str(number) for number, node in enumerate(Graph.from_bfs(expr.op()))}
-    tokens = _Tokens(numbers=numbers, texts=texts)
+    tokens = _Tokens(numbers=numbers, texts=texts, memory=memory)
     try:
         return tuple(map(tokens.of_node, numbers))
     except _NoToken:
@@ -53,11 +56,13 @@ class _Tokens:
     Attributes:
         numbers: of its nodes.
         texts: the token of every SQL text.
+        memory: the name of every in-memory table.
         made_up: numbers of what Ibis made up: other names and identifiers each time.
     """
 
     numbers: Mapping[GraphNode, str]
     texts: Mapping[ops.Node, Token | None]
+    memory: Mapping[ops.Node, str]
     made_up: dict[object, str] = field(default_factory=dict)
 
     def of_node(self, node: Any) -> Token:  # noqa: ANN401 - each operation has arguments of its own
@@ -68,7 +73,9 @@ class _Tokens:
                     raise _NoToken
                 return ("text", token)
             case ops.InMemoryTable():
-                raise _NoToken
+                return ("memory", self.memory[node], schema_token(node.schema))
+            case ops.ScalarUDF() | ops.AggUDF():
+                return ("function", type(node).__name__, function_token(node), *map(self.of_value, node.__args__))
             case ops.UnboundTable() | ops.DatabaseTable():
                 place = (node.namespace.catalog or "", node.namespace.database or "")
                 return (type(node).__name__, node.name, *place, schema_token(node.schema))
@@ -76,7 +83,7 @@ class _Tokens:
                 return ("view", self.of_value(node.parent), self._number(node.identifier))
             case _ if type(node).__module__.startswith("ibis."):
                 return (type(node).__name__, *map(self.of_value, node.__args__))
-            case _:  # a user's own function
+            case _:
                 raise _NoToken
 
     def of_value(self, value: Any) -> Token:  # noqa: ANN401 - whatever operations are made of

@@ -104,9 +104,13 @@ def plan_artifact(building: TaskBuilding, built: BuiltTask, output: str) -> Plan
         RelspecError: RS1xx, for what is wrong with the plan. BrokenUpstream: where what it reads has no plan.
     """
     task, expr, dialect = built.task, built.exprs[output], dialect_of(building.backend)
-    token = ibis_token(expr, {node: text.token for node, text in building.texts.items()})
+    memory = _memory_tables(expr)
+    token = ibis_token(
+        expr,
+        texts={node: text.token for node, text in building.texts.items()},
+        memory={node: table.get_name() for node, table in memory.items()},
+    )
     key = digest(("plan", dialect, building.schemas.place, tuple(expr.schema()), token or ()))
-    memory: dict[str, ir.Table] = {}
     found: CompiledQuery | None = building.cache.find(key) if token is not None else None
     if found is None or not _is_of(found.tables, building, task):
         found = _compiled_query(building, built, output, memory)
@@ -129,7 +133,7 @@ def plan_artifact(building: TaskBuilding, built: BuiltTask, output: str) -> Plan
         fingerprint=found.fingerprint,
         calculations=found.calculations,
         schema=expr.schema(),
-        memory=memory,
+        memory={table.get_name(): table for table in memory.values()},
     )
 
 
@@ -139,18 +143,19 @@ def _is_of(tables: Mapping[str, ibis.Schema], building: TaskBuilding, task: Task
 
 
 def _compiled_query(
-    building: TaskBuilding, built: BuiltTask, output: str, memory: dict[str, ir.Table]
+    building: TaskBuilding, built: BuiltTask, output: str, memory: Mapping[ops.Node, ir.Table]
 ) -> CompiledQuery:
     task, expr, backend = built.task, built.exprs[output], building.backend
     dialect = dialect_of(backend)
     texts: dict[str, SqlText] = {}
     query = _query(_with_stable_names(expr, building, memory, texts), task, backend, texts)
-    read = [name for name in read_tables(query) if name not in memory]
+    data = {table.get_name(): table.schema() for table in memory.values()}
+    read = [name for name in read_tables(query) if name not in data]
     schemas = {name: building.schema_for(name, task) for name in read}
     mapper = backend.compiler.type_mapper
     typed = {
         name: {column: mapper.to_string(kind) for column, kind in schema.items()}
-        for name, schema in (*schemas.items(), *((name, table.schema()) for name, table in memory.items()))
+        for name, schema in (*schemas.items(), *data.items())
     }
     schema = expr.schema()
     try:
@@ -177,17 +182,24 @@ def _compiled_query(
     )
 
 
+def _memory_tables(expr: ir.Table) -> dict[ops.Node, ir.Table]:
+    """Every in-memory table of an expression, under a name that tells its contents."""
+    found: dict[ops.Node, ir.Table] = {}
+    for node in expr.op().find(ops.InMemoryTable):
+        name = MEMORY_PREFIX + digest(table_token(node.data.to_pyarrow(node.schema)))
+        found[node] = node.copy(name=name).to_expr()
+    return found
+
+
 def _with_stable_names(
-    expr: ir.Table, building: TaskBuilding, memory: dict[str, ir.Table], texts: dict[str, SqlText]
+    expr: ir.Table, building: TaskBuilding, memory: Mapping[ops.Node, ir.Table], texts: dict[str, SqlText]
 ) -> ir.Table:
     """The expression with a table of a stable name for each in-memory table, SQL text and table of the backend."""
 
     def replaced(node: ops.Node, kwargs: Mapping[str, object] | None) -> ops.Node:
         match node:
             case ops.InMemoryTable():
-                name = MEMORY_PREFIX + digest(table_token(node.data.to_pyarrow(node.schema)))
-                memory[name] = node.copy(name=name).to_expr()
-                return unbound(name, node.schema).op()
+                return unbound(memory[node].get_name(), node.schema).op()
             case ops.SQLQueryResult() if node in building.texts:
                 name = f"{TEXT_PREFIX}{len(texts)}"
                 texts[name] = building.texts[node]

@@ -155,17 +155,28 @@ def test_the_same_text_over_another_schema_is_compiled(build: Builder | str) -> 
         assert dict(plan.deps.required_types["orders"]) == dict(ibis.schema(schema).items())
 
 
-@pytest.mark.parametrize(
-    "build",
-    [
-        lambda ctx: ctx.table("orders").join(ibis.memtable({"amount": [1, 2]}), "amount"),
-        lambda ctx: ctx.table("orders").mutate(n=doubled(ctx.table("orders").amount)),
-    ],
-)
-def test_data_and_python_functions_are_looked_at_each_time(build: Builder) -> None:
+def with_data(numbers: list[int]) -> Builder:
+    return lambda ctx: ctx.table("orders").join(ibis.memtable({"amount": numbers}), "amount")
+
+
+def times(factor: int) -> Builder:
+    @ibis.udf.scalar.python
+    def scaled(x: int) -> int:
+        return x * factor
+
+    return lambda ctx: ctx.table("orders").select(n=scaled(ctx.table("orders").amount))
+
+
+@pytest.mark.parametrize(("build", "other"), [(with_data([1, 2]), with_data([1, 3])), (times(2), times(3))])
+def test_data_and_python_functions_are_known_by_what_is_in_them(build: Builder, other: Builder) -> None:
     cache = Kept()
-    plan_of(build, cache)
-    assert cache.kept == 0
+    first = plan_of(build, cache)
+    assert plan_of(build, cache).fingerprint == first.fingerprint
+    assert cache.kept == 1
+    second = plan_of(other, cache)
+    assert second.fingerprint != first.fingerprint
+    assert cache.kept == 2
+    assert all(name in second.sql for name in second.memory)
 
 
 def test_a_text_that_reads_a_file_by_itself_is_read_each_time(tmp_path: Path) -> None:
@@ -175,11 +186,6 @@ def test_a_text_that_reads_a_file_by_itself_is_read_each_time(tmp_path: Path) ->
         plan = plan_of(f"SELECT o.amount, f.* FROM orders AS o, read_csv('{file}', header = true) AS f", cache)
         assert plan.schema.names == ("amount", *header.split(","))
     assert cache.kept == 0
-
-
-@ibis.udf.scalar.python
-def doubled(x: int) -> int:
-    return x * 2
 
 
 def test_a_source_s_files_are_looked_into_once_until_they_change(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, note, seed, settings
 from hypothesis import strategies as st
 
-from relspec_core import PlanCatalog, RelspecError, RunReport, run
+from relspec_core import ExecutionContext, PlanCatalog, RelspecError, RunReport, run
 from relspec_core.run_plan import plan_run
 from tests.edited import Edit, Project, edits, fits, projects
 from tests.generated import Generated
@@ -34,6 +34,7 @@ class Workbench:
         self.counts: Counter[str] = Counter()
         self._backend = ibis.duckdb.connect(threads=1)
         self._con = self._backend.con
+        self._ctx = ExecutionContext()  # its cache serves all runs
         self._scratch = Scratch()
         self._project = project
         self._read: dict[str, Reads] = {}  # by each task when it was last built
@@ -70,17 +71,20 @@ class Workbench:
         if report is not None and edit.task is not None:
             assert edit.task in {*report.ran, *report.blocked}
 
+    def _run(self) -> RunReport:
+        return run(self._project.catalog, backend=self._backend, ctx=self._ctx, quiet=True)
+
     def _hold_run(self) -> RunReport | None:
         """Run, and hold everything against a build from scratch; None where relspec refuses to run."""
         broken = self._broken()
         if not self._project.drifted and broken is None:
-            report = run(self._project.catalog, backend=self._backend, quiet=True)
+            report = self._run()
             assert not report.failed
             assert not report.blocked
             self._assert_same(report)
             return report
         try:
-            plans = plan_run(self._project.catalog, backend=self._backend).plans
+            plans = plan_run(self._project.catalog, backend=self._backend, ctx=self._ctx).plans
         except RelspecError:
             if broken is None:  # DuckDB takes what relspec refuses
                 raise
@@ -112,7 +116,7 @@ class Workbench:
         """A run that is refused touches nothing. Mend the tasks that can't be built, for the edits that follow."""
         before = self._all_tables()
         with pytest.raises(RelspecError):
-            run(self._project.catalog, backend=self._backend, quiet=True)
+            self._run()
         assert self._all_tables() == before
         self.counts["runs refused"] += 1
         note(f"refused: {broken}")
@@ -123,7 +127,7 @@ class Workbench:
         blocked = self._to_be_blocked(plans)
         theirs = [output for name in blocked for output in self._outputs_of(name)]
         before = {name: self._as_it_is(name) for name in theirs}
-        report = run(self._project.catalog, backend=self._backend, quiet=True)
+        report = self._run()
         assert not report.failed
         assert set(report.blocked) == blocked
         assert {name: self._as_it_is(name) for name in theirs} == before
