@@ -11,7 +11,7 @@ from relspec_core.column_flow import Use
 from relspec_core.engine_functions import is_aggregate, is_set_returning
 from relspec_core.pivots import CATEGORY_MARK
 from relspec_core.query_flow import QueryFlow
-from relspec_core.query_scope import ColumnProblem, Relation, Scope
+from relspec_core.query_scope import ColumnProblem, Relation, Scope, part
 
 VALUE_ORDER_AGGREGATES = (exp.PercentileCont, exp.PercentileDisc, exp.Quantile, exp.Mode)
 ALIAS_TERMS = (exp.Ordered, exp.Distinct, exp.Tuple)
@@ -228,10 +228,33 @@ def _field_path(node: exp.Column) -> tuple[str, ...]:
 
 
 def has_aggregate(node: exp.Expr) -> bool:
-    """Whether an expression aggregates rows, in itself and not over a window or in a subquery."""
+    """Whether an expression aggregates the rows of its SELECT, and not over a window or those of a subquery."""
+    select = node.parent_select
     return any(
-        is_aggregate(found) and not _is_windowed(found) for found in node.walk(prune=is_query) if not is_query(found)
+        is_aggregate(found) and not _is_windowed(found) and (found.parent_select is select or _is_of(found, select))
+        for found in node.walk()
     )
+
+
+def _is_of(aggregate: exp.Expr, select: exp.Expr | None) -> bool:
+    """Whether an aggregate in a subquery is one of a SELECT around it: where all that it names is of that SELECT."""
+    columns = list(aggregate.find_all(exp.Column))
+    return bool(columns) and all(_owner(column) is select for column in columns)
+
+
+def _owner(column: exp.Column) -> exp.Expr | None:
+    """The innermost SELECT around a column that has its table."""
+    select = column.parent_select
+    while select is not None:
+        clause = part(select, "from")
+        items = [
+            *([clause.this] if clause is not None else []),
+            *(join.this for join in select.args.get("joins") or []),
+        ]
+        if any(item.alias_or_name == column.table for item in items):
+            break
+        select = select.parent_select
+    return select
 
 
 def has_set_returning(node: exp.Expr) -> bool:

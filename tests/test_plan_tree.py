@@ -86,6 +86,10 @@ SUBQUERIES = (
     "SELECT a FROM t WHERE NOT EXISTS (FROM u WHERE u.a = t.a)",
     "SELECT (SELECT max(x) FROM (SELECT t.a AS x UNION ALL SELECT t.b)) AS x FROM t",
     "SELECT x FROM (SELECT a AS x FROM t) WHERE x IN (SELECT x FROM (SELECT e AS x FROM u))",
+    "SELECT count(*) AS n FROM (SELECT (SELECT max(t.a)) AS m FROM t)",
+    "SELECT x.n FROM (SELECT (SELECT (SELECT max(t.a))) AS m, (SELECT count(t.b)) AS n FROM t) AS x",
+    "SELECT count(*) AS n FROM (SELECT (SELECT sum(t.a + u.e) FROM u) AS m, a FROM t)",
+    "SELECT a, (SELECT count(*) AS n FROM (SELECT (SELECT max(t.a + u.e) FROM u AS v LIMIT 1) AS m FROM u)) AS k FROM t",
 )
 # expressions that are named
 EXPRESSIONS = (
