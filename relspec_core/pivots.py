@@ -22,11 +22,11 @@ CATEGORY_MARK = "relspec_pivot_category"
 
 def rewrite_pivots(query: exp.Expr) -> None:
     """Replace, in place, every PIVOT and UNPIVOT that can be written as a plain query."""
-    for item in [*query.find_all(exp.Table, exp.Subquery)]:
+    for item in [*query.find_all(exp.Table, exp.Subquery, exp.CTE)]:
         pivots = item.args.get("pivots") or []
         if len(pivots) == 1:
             _rewrite_clause(item, pivots[0])
-        elif isinstance(item, exp.Subquery) and isinstance(item.this, exp.Pivot):
+        elif isinstance(item, (exp.Subquery, exp.CTE)) and isinstance(item.this, exp.Pivot):
             _rewrite_statement(item, item.this)
 
 
@@ -49,11 +49,28 @@ def _rewrite_clause(item: exp.Expr, pivot: exp.Pivot) -> None:
         item.replace(subquery)
 
 
-def _rewrite_statement(item: exp.Subquery, pivot: exp.Pivot) -> None:
-    """``(PIVOT source ON ...)``."""
+def has_columns_by_data(query: exp.Expr) -> bool:
+    """Whether a PIVOT makes columns of values that only the data know, and something takes all columns there are."""
+    by_data = any(
+        pivot.args.get("using") and not all(isinstance(on, exp.In) for on in pivot.expressions)
+        for pivot in query.find_all(exp.Pivot)
+    )
+    return by_data and any(select.is_star for select in query.find_all(exp.Select))
+
+
+def _rewrite_statement(item: exp.Expr, pivot: exp.Pivot) -> None:
+    """``(PIVOT source ON ...)`` and ``(UNPIVOT source ON ...)``."""
     if pivot.args.get("unpivot"):
-        return
-    plain = _pivoted(pivot.this.copy(), pivot.args.get("using") or [], pivot.expressions, pivot.args.get("group"))
+        into = pivot.args.get("into")
+        name, value = (into.this.name, into.expressions[0].name) if into is not None else ("name", "value")
+        clause = exp.Pivot(
+            expressions=[exp.to_identifier(value)],
+            fields=[exp.In(this=exp.to_identifier(name), expressions=pivot.expressions)],
+            include_nulls=pivot.args.get("include_nulls"),
+        )
+        plain = _unpivoted(pivot.this.copy(), clause) if into is None or len(into.expressions) == 1 else None
+    else:
+        plain = _pivoted(pivot.this.copy(), pivot.args.get("using") or [], pivot.expressions, pivot.args.get("group"))
     if plain is not None:
         item.set("this", plain)
 

@@ -22,6 +22,7 @@ from relspec_core.errors import (
 )
 from relspec_core.fingerprint import digest, schema_token
 from relspec_core.names import from_table
+from relspec_core.pivots import has_columns_by_data
 from relspec_core.plan_tree import UnqualifiableQuery, UnresolvedColumns, plan_tree, read_tables, rename_tables
 from relspec_core.sql_binding import bind, duckdb_types
 from relspec_core.sql_parsing import parse_query, parse_sql
@@ -140,12 +141,24 @@ def _parsed(text: str, dialect: str, places: TextPlaces) -> exp.Query:
         statements = [statement for statement in parse_sql(text, dialect=dialect) if statement is not None]
     except SqlglotError as error:
         raise _parse_error(error, text, places) from error
+    statements = [
+        exp.select("*").from_(exp.Subquery(this=statement)) if isinstance(statement, exp.Pivot) else statement
+        for statement in statements
+    ]
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         kinds = ", ".join(statement.key.upper() for statement in statements) or "nothing"
         raise SqlError(
             f"the SQL text is no single query but {kinds}",
             hint="write one SELECT; relspec writes the table.",
             place=places.second_statement(),
+        )
+    if statements[0].find(exp.PositionalColumn):
+        raise SqlError("the SQL text names a column by its position", hint="give its name instead of #1, #2 and so on.")
+    if has_columns_by_data(statements[0]):
+        raise SqlError(
+            "the SQL text has a PIVOT whose columns depend on the data",
+            hint="list the values, as in PIVOT t ON x IN ('a', 'b') ..., or name the columns that are read of it.",
+            place=places.named("PIVOT"),
         )
     for hint in list(statements[0].find_all(exp.Hint)):
         hint.pop()  # for the optimizer of another engine; the names in it would pass for tables

@@ -161,3 +161,17 @@ def test_a_task_is_found_by_an_output_that_it_does_not_declare_though_others_wai
         task_of(lambda ctx: {"x": ctx.table("customers"), "y": ctx.table("orders")}, "d"),
     )
     assert [plan.name for plan in compiled(*tasks)] == ["a", "b", "x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("SELECT #1 AS a FROM orders", "names a column by its position"),
+        ("PIVOT orders ON note USING sum(amount)", "has a PIVOT whose columns depend on the data"),
+        ("SELECT * FROM (PIVOT orders ON note USING sum(amount))", "has a PIVOT whose columns depend on the data"),
+    ],
+)
+def test_what_has_no_columns_by_name_is_refused_with_the_way_out(text: str, said: str) -> None:
+    error = error_of(text)
+    assert isinstance(error, SqlError)
+    assert said in error.what
