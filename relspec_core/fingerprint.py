@@ -70,7 +70,8 @@ def has_python_functions(expr: ibis.Expr) -> bool:
 def function_token(node: object) -> Token:
     """A user-defined function: its own name, types and body."""
     # Ibis keeps the function behind a property of the node's class, so that only the node itself gives it.
-    facts = tuple(str(getattr(node, name, "")) for name in ("__func_name__", "dtype", "__input_type__"))
+    names = ("__func_name__", "__udf_namespace__", "__config__", "dtype", "__input_type__")
+    facts = tuple(str(getattr(node, name, "")) for name in names)
     return (*facts, _body_of(getattr(node, "__func__", None)))
 
 
