@@ -12,7 +12,7 @@ from uuid import uuid4
 import duckdb
 import ibis
 
-from relspec_core.column_types import schema_to_duckdb
+from relspec_core.column_types import schema_from_duckdb, schema_to_duckdb
 from relspec_core.errors import (
     NotReadyError,
     RelspecError,
@@ -323,13 +323,12 @@ def _publish(
 ) -> Evidence:
     """Create one output and its record inside the running transaction."""
     started = time.monotonic()
-    warehouse.create(plan.name, plan.sql, schema=plan.schema, kind=plan.task.kind)
+    rows = warehouse.create(plan.name, plan.sql, schema=plan.schema, kind=plan.task.kind)
     read = {name: inputs[name] for name in plan.deps.inputs}
     versions = output_versions(plan, read, build=uuid4().hex)
-    rows = warehouse.count(plan.name) if plan.task.kind == "table" else None
     evidence = Evidence(
         name=plan.name,
-        schema=warehouse.schemas([plan.name])[plan.name],
+        schema=schema_from_duckdb(schema_to_duckdb(plan.schema)),
         rows=rows,
         version=table_version(plan, versions),
         versions=versions,

@@ -233,7 +233,7 @@ def _refusal(plans: Iterable[PlanArtifact], tables: tuple[FixtureTable, ...]) ->
         for plan in plans:
             warehouse.prepare(plan)
             warehouse.create(plan.name, plan.sql, schema=plan.schema, kind=plan.task.kind)
-            warehouse.count(plan.name)
+            warehouse.counts([plan.name])
     except duckdb.Error as error:
         return str(error).strip().splitlines()[0]
     finally:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 DIALECT = "duckdb"
 RELATION_KINDS = ("table", "view")
 SOURCE_MARK = "relspec source"
+OTHER_KIND = re.compile(
+    r"^Catalog Error: Existing object .* is of type (?P<kind>Table|View), trying to replace", re.DOTALL
+)
 INTERRUPTED = re.compile(r"^Query interrupted|executing the UDF: KeyboardInterrupt")
 
 
@@ -145,11 +148,14 @@ class Warehouse:
         for table in plan.memory.values():
             self.backend._register_in_memory_tables(table)  # noqa: SLF001
 
-    def create(self, name: str, sql: str, *, schema: ibis.Schema, kind: str) -> None:
-        """Create or replace a table or view with exactly this schema; goes into the running transaction."""
-        self._make_room(name, kind)
-        query = self._cast(sql, schema)
-        self.execute(f"CREATE OR REPLACE {kind.upper()} {quoted_name(name, dialect=DIALECT)} AS {query}")
+    def create(self, name: str, sql: str, *, schema: ibis.Schema, kind: str) -> int | None:
+        """Create or replace a table or view with exactly this schema; goes into the running transaction.
+
+        Returns:
+            The number of rows of a table; None for a view.
+        """
+        found = self._create_or_replace(kind, name, self._cast(sql, schema))
+        return found[0][0] if kind == "table" else None
 
     def show_source(self, name: str, query: str) -> None:
         """Let a source's files be read under its name: a view, made anew only when its query changes.
@@ -168,18 +174,23 @@ class Warehouse:
                 at=f"source '{name}'",
                 hint=f"drop the {kind}, rename the source, or leave its path out to read the {kind}.",
             )
-        self._make_room(name, "view")
-        target = quoted_name(name, dialect=DIALECT)
-        self.execute(f"CREATE OR REPLACE VIEW {target} AS {query}")
-        self.execute(f"COMMENT ON VIEW {target} IS '{mark}'")
+        self._create_or_replace("view", name, query)
+        self.execute(f"COMMENT ON VIEW {quoted_name(name, dialect=DIALECT)} IS '{mark}'")
 
-    def _make_room(self, name: str, kind: str) -> None:
-        outer = table_parts(name)[:-1]
+    def _create_or_replace(self, kind: str, name: str, query: str) -> list[tuple[Any, ...]]:
+        """Also in place of a view where there is to be a table, or the other way round."""
+        outer, target = table_parts(name)[:-1], quoted_name(name, dialect=DIALECT)
         if outer:
             self.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted_name('.'.join(outer), dialect=DIALECT)}")
-        found = self.relation_kind(name)
-        if found is not None and found != kind:
-            self.execute(f"DROP {found.upper()} {quoted_name(name, dialect=DIALECT)}")
+        statement = f"CREATE OR REPLACE {kind.upper()} {target} AS {query}"
+        try:
+            return self.rows(statement)
+        except duckdb.CatalogException as error:
+            other = OTHER_KIND.search(str(error))
+            if other is None:
+                raise
+        self.execute(f"DROP {other['kind']} {target}")
+        return self.rows(statement)
 
     def _cast(self, sql: str, schema: ibis.Schema) -> str:
         """The query, its columns cast where the engine's types are not those of the plan: a SUM of integers, say."""
@@ -201,11 +212,6 @@ class Warehouse:
         """A digest of what a view is defined as; None where there is no such view."""
         found = self._catalog("view", name, "sql")
         return digest(found[0][0]) if found else None
-
-    def count(self, name: str) -> int:
-        """The number of rows of a table."""
-        ((rows,),) = self.rows(f"SELECT count(*) FROM {quoted_name(name, dialect=DIALECT)}")  # noqa: S608 - quoted
-        return rows
 
     def counts(self, names: Iterable[str]) -> dict[str, int]:
         """The number of rows of each table."""
