@@ -138,12 +138,11 @@ def compiles_without(
         graph: of these.
         compiler: of the same catalog.
     """
-    schemas: dict[str, ibis.Schema] = {}
-    for name in graph.evidence:
-        if graph.producer(name) != task:
-            then = changes[name].schema if name in changes else columns_of(name, graph)
-            schemas[name] = _under_other_names(then or ibis.schema({}), columns.get(name, frozenset()))
-    return not compiler.compile(plans, [task], schemas).errors
+    others = [name for name in graph.evidence if graph.producer(name) != task]
+    then = {name: changes[name].schema if name in changes else columns_of(name, graph) for name in others}
+    schemas = {name: schema for name, schema in then.items() if schema is not None}
+    renamed = {name: _under_other_names(schemas[name], found) for name, found in columns.items()}
+    return not compiler.compile(plans, [task], {**schemas, **renamed}).errors
 
 
 def _under_other_names(schema: ibis.Schema, columns: frozenset[str]) -> ibis.Schema:

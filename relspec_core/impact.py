@@ -244,8 +244,8 @@ def _rebuild(task: str, read: dict[str, tuple[str, ...]], follow: _Follow) -> Re
 def _counts_as_one(plan: PlanArtifact, read: dict[str, tuple[str, ...]], follow: _Follow) -> bool:
     """Whether a run takes all columns for other ones.
 
-    What is read of a source has one version. Who reads a table made of it is left alone where the contents are the same,
-    which are not compared for a view, nor for a task without early cutoff.
+    What is read of a source has one version. Who reads a table made of it is left alone where the contents are the
+    same, which are not compared for a view, nor for a task without early cutoff.
     """
     compared = plan.task.kind == "table" and plan.task.early_cutoff
     return not compared and any(
