@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from relspec_core.catalog_check import check_catalog
+from relspec_core.changed_plans import PlanCompiler
 from relspec_core.cli_session import DONE, FAILED, Session, as_json, command
 from relspec_core.contract import contract_of
 from relspec_core.errors import raise_all
@@ -24,6 +26,8 @@ from relspec_core.unused_columns import unused_columns
 from relspec_core.warehouse import Warehouse
 
 if TYPE_CHECKING:
+    from ibis.backends.duckdb import Backend as DuckDBBackend
+
     from relspec_core.evidence_change import EvidenceChange
     from relspec_core.graph_inference import TaskGraph
     from relspec_core.plan_catalog import PlanCatalog
@@ -32,9 +36,13 @@ if TYPE_CHECKING:
 def _compiled(session: Session) -> tuple[PlanCatalog, TaskGraph]:
     """Plans and graph; a column that a source has lost since the last run is there, so that its readers are."""
     with session.backend(read_only=True) as backend:
-        known = EvidenceStore(Warehouse(backend)).known_sources()
-        plans = compile_task_catalog(session.catalog, backend=backend, ctx=session.ctx, known=known)
+        plans = _plans(session, backend)
     return plans, task_graph_from_catalog(plans)
+
+
+def _plans(session: Session, backend: DuckDBBackend) -> PlanCatalog:
+    known = EvidenceStore(Warehouse(backend)).known_sources()
+    return compile_task_catalog(session.catalog, backend=backend, ctx=session.ctx, known=known)
 
 
 @click.command("impact")
@@ -65,8 +73,14 @@ def impact_command(
     """
     if sum([drop, rename is not None, kind is not None, file is not None]) > 1:
         raise click.UsageError("give one of --drop, --rename, --type and --schema.")
-    plans, graph = _compiled(session)
-    impact = impact_of(_change(target, graph, drop=drop, rename=rename, kind=kind, file=file), plans=plans, graph=graph)
+    with session.backend(read_only=True) as backend:
+        plans = _plans(session, backend)
+        ctx = replace(session.ctx, cache=session.ctx.cache.apart())
+        compiler = PlanCompiler(sources=session.catalog.sources, backend=backend, ctx=ctx)
+        plans = compiler.with_lost_columns(plans)
+        graph = task_graph_from_catalog(plans)
+        change = _change(target, graph, drop=drop, rename=rename, kind=kind, file=file)
+        impact = impact_of(change, plans=plans, graph=graph, compiler=compiler)
     click.echo(impact.to_json() if as_json else str(impact))
     return DONE if impact.ok else FAILED
 

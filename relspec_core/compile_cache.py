@@ -36,9 +36,7 @@ class CompileCache:
 
     def find(self, key: str) -> Any | None:  # noqa: ANN401 - each key has values of its own type
         """The value that was kept under a key, or None."""
-        if self._found is None:
-            self._found = _read(self._file) if self._file is not None else {}
-        value = self._used.get(key, self._found.get(key))
+        value = self._used.get(key, self._all().get(key))
         if value is not None:
             self._used[key] = value
         return value
@@ -48,12 +46,23 @@ class CompileCache:
         self._used[key] = value
         self._new = True
 
+    def apart(self) -> CompileCache:
+        """A cache that begins with the values of this one and keeps its own to itself, for what is not to last."""
+        other = CompileCache()
+        other._found = {**self._all(), **self._used}
+        return other
+
     def save(self) -> None:
         """Write what was kept or found since the cache was opened, and nothing older, if anything of it is new."""
         if self._file is not None and self._new:
             with suppress(OSError, pickle.PicklingError, TypeError, AttributeError):
                 _write(self._file, self._used)
             self._new = False
+
+    def _all(self) -> dict[str, Any]:
+        if self._found is None:
+            self._found = _read(self._file) if self._file is not None else {}
+        return self._found
 
 
 def _read(file: Path) -> dict[str, Any]:

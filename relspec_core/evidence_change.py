@@ -9,7 +9,7 @@ import ibis
 
 from relspec_core.errors import CatalogError, listed, nearest
 from relspec_core.evidence_reference import columns_of, find_column
-from relspec_core.schemas import fits
+from relspec_core.schemas import fits, same_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,7 +106,8 @@ def proposed(evidence: str, schema: ibis.Schema, graph: TaskGraph) -> EvidenceCh
     lost = [column for column in now if column not in schema]
     new = [column for column in schema if column not in now]
     names = likely_renames({name: now[name] for name in lost}, {name: schema[name] for name in new})
-    values = [name for name in now if name in schema and not _same(now[name], schema[name])]
+    values = [name for name in now if name in schema and not same_type(now[name], schema[name])]
+    same = {name: now[name] for name in schema if name in now and name not in values}  # nullable or not, as they are
     steps = [
         *(
             f"'{evidence}.{name}' is gone{f', its new name likely {names[name]!r}' if name in names else ''}"
@@ -118,7 +119,7 @@ def proposed(evidence: str, schema: ibis.Schema, graph: TaskGraph) -> EvidenceCh
     return EvidenceChange(
         evidence=evidence,
         steps=tuple(steps) or (f"'{evidence}' stays as it is",),
-        schema=schema,
+        schema=ibis.schema({**dict(schema.items()), **same}),
         renamed=names,
         guessed=True,
         values=frozenset(values),
@@ -142,7 +143,7 @@ def likely_renames(lost: Mapping[str, dt.DataType], new: Mapping[str, dt.DataTyp
             found[name] = alike
             del left[alike]
     unmatched = [name for name in lost if name not in found]
-    if len(unmatched) == len(left) == 1 and _same(lost[unmatched[0]], *left.values()):
+    if len(unmatched) == len(left) == 1 and same_type(lost[unmatched[0]], *left.values()):
         found[unmatched[0]] = next(iter(left))
     return found
 
@@ -152,10 +153,6 @@ def _without(found: EvidenceReference, graph: TaskGraph) -> ibis.Schema:
     return ibis.schema({name: kind for name, kind in columns if name != found.column})
 
 
-def _same(kind: dt.DataType, other: dt.DataType) -> bool:
-    return kind.copy(nullable=True) == other.copy(nullable=True)
-
-
 def _type_step(column: str, now: dt.DataType, kind: dt.DataType) -> str:
-    widened = ", which is wider" if fits(now, kind) and not _same(now, kind) else ""
+    widened = ", which is wider" if fits(now, kind) and not same_type(now, kind) else ""
     return f"'{column}' becomes {kind} instead of {now}{widened}"

@@ -351,10 +351,11 @@ def _publish(
 def _digests(
     plan: PlanArtifact, rows: int | None, warehouse: Warehouse, *, groups: Sequence[Sequence[str]], cutoff_rows: int
 ) -> dict[str, str]:
-    """What tells later whether an output came out as before, for its readers and as a whole."""
+    """What tells later whether an output came out as before, as a whole and for each reader that finds its columns."""
     if rows is None:
         return {DEFINITION: warehouse.definition(plan.name) or ""}
     if rows > cutoff_rows:
         return {}
-    compared = sorted({*map(tuple, groups), whole_table(plan.schema)})
+    found = [tuple(columns) for columns in groups if all(column in plan.schema for column in columns)]
+    compared = sorted({*found, whole_table(plan.schema)})
     return dict(zip(map(columns_key, compared), warehouse.contents(plan.name, compared), strict=True))

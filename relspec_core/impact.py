@@ -2,198 +2,168 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
 import rustworkx as rx
 
+from relspec_core.changed_plans import compiles_without, plans_after, table_change
 from relspec_core.evidence import Evidence
+from relspec_core.evidence_change import proposed
 from relspec_core.graph_edge_validation import MissingColumn, MissingEvidence, WaitsForTask, WrongType, check_edge
 from relspec_core.graph_inference import TaskNode
+from relspec_core.impact_report import BrokenReader, Impact, Rebuild, WaitingReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from relspec_core.changed_plans import PlanCompiler, TableChange
+    from relspec_core.errors import RelspecError
     from relspec_core.evidence_change import EvidenceChange
     from relspec_core.graph_edge_validation import Reason
     from relspec_core.graph_inference import EdgeRequirement, TaskGraph
-    from relspec_core.inferred_deps import Use
     from relspec_core.plan_catalog import PlanArtifact, PlanCatalog
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrokenReader:
-    """A task that could not read what it needs any more.
-
-    Attributes:
-        task: the reader.
-        evidence: what it reads.
-        column: that it needs; None where the whole evidence is gone.
-        uses: how it uses the column.
-        problem: what is wrong with it.
-        likely: the new name, where one is seen.
-    """
-
-    task: str
-    evidence: str
-    column: str | None
-    uses: tuple[Use, ...]
-    problem: str
-    likely: str | None
-
-    @property
-    def reads(self) -> str:
-        """The column, or the evidence."""
-        return self.evidence if self.column is None else f"{self.evidence}.{self.column}"
-
-    @property
-    def hint(self) -> str:
-        """What to do next."""
-        if self.likely:
-            return f"let task '{self.task}' read '{self.likely}', or keep '{self.reads}' until it does."
-        return f"keep '{self.reads}' as it is, or mend task '{self.task}' first."
-
-    def __str__(self) -> str:
-        uses = f" ({', '.join(self.uses)})" if self.uses else ""
-        return f"task '{self.task}' reads '{self.reads}'{uses}, {self.problem}\n    next: {self.hint}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaitingReader:
-    """A task that reads what a broken or waiting task could not write any more."""
-
-    task: str
-    evidence: str
-    producer: str
-    broken: str
-
-    def __str__(self) -> str:
-        cause = "breaks" if self.producer == self.broken else f"waits for task '{self.broken}'"
-        return f"task '{self.task}' waits for '{self.evidence}' of task '{self.producer}', which {cause}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rebuild:
-    """A task that would run again.
-
-    Attributes:
-        task: its name.
-        evidence: what it reads that would not be the same, or what it writes itself.
-        columns: those of the evidence that it reads and that would not be the same; none: the rows.
-        writes: whether the evidence is its own table.
-    """
-
-    task: str
-    evidence: str
-    columns: tuple[str, ...]
-    writes: bool = False
-
-    def __str__(self) -> str:
-        if self.writes:
-            return f"task '{self.task}' writes '{self.evidence}'"
-        what = ", ".join(f"'{self.evidence}.{column}'" for column in self.columns) or f"the rows of '{self.evidence}'"
-        return f"task '{self.task}' reads {what}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Impact:
-    """Every task of a catalog, by what a change does to it; each part by task name.
-
-    Attributes:
-        change: what is asked about.
-        broken: tasks that read what would be gone or of another type, with each such column.
-        waiting: tasks that wait for those.
-        rebuilt: tasks that would run again.
-        untouched: all others.
-    """
-
-    change: EvidenceChange
-    broken: tuple[BrokenReader, ...]
-    waiting: tuple[WaitingReader, ...]
-    rebuilt: tuple[Rebuild, ...]
-    untouched: tuple[str, ...]
-
-    @property
-    def broken_tasks(self) -> tuple[str, ...]:
-        """The tasks that break, each once."""
-        return tuple(dict.fromkeys(found.task for found in self.broken))
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing breaks."""
-        return not self.broken
-
-    def __str__(self) -> str:
-        lines = ["change", *(f"  {step}" for step in self.change.steps)]
-        for title, found in (("breaks", self.broken), ("waits", self.waiting), ("would rebuild", self.rebuilt)):
-            if found:
-                lines += [title, *(f"  {item}" for item in found)]
-        if self.untouched:
-            lines += ["untouched", f"  {', '.join(self.untouched)}"]
-        counts = (
-            f"{len(self.broken_tasks)} broken, {len(self.waiting)} waiting, {len(self.rebuilt)} rebuilt, "
-            f"{len(self.untouched)} untouched"
-        )
-        return "\n".join([*lines, counts])
-
-    def to_json(self) -> str:
-        """The same as JSON, the same bytes for the same change."""
-        data = {
-            "evidence": self.change.evidence,
-            "change": list(self.change.steps),
-            "breaks": [
-                {
-                    "task": found.task,
-                    "evidence": found.evidence,
-                    "column": found.column,
-                    "uses": [str(use) for use in found.uses],
-                    "problem": found.problem,
-                    "likely": found.likely,
-                    "next": found.hint,
-                }
-                for found in self.broken
-            ],
-            "waits": [
-                {"task": found.task, "evidence": found.evidence, "producer": found.producer, "broken": found.broken}
-                for found in self.waiting
-            ],
-            "rebuilds": [
-                {"task": found.task, "evidence": found.evidence, "columns": list(found.columns), "writes": found.writes}
-                for found in self.rebuilt
-            ],
-            "untouched": list(self.untouched),
-        }
-        return json.dumps(data, indent=2)
-
-
-def impact_of(change: EvidenceChange, *, plans: PlanCatalog, graph: TaskGraph) -> Impact:
+def impact_of(change: EvidenceChange, *, plans: PlanCatalog, graph: TaskGraph, compiler: PlanCompiler) -> Impact:
     """Which tasks a change breaks, which wait for those, which would rebuild and which are untouched.
 
-    Nothing is compiled anew: what counts is what the plans read. O(V + E), times the columns of an edge.
+    The catalog is compiled once more, as it would be then. A task that takes whatever columns there are has another
+    plan then, and another table, which is held against its own readers in turn. O(V + E), times the columns of an edge.
+
+    Args:
+        change: of an evidence of the graph.
+        plans: of the catalog as it is.
+        graph: of these.
+        compiler: of the same catalog.
     """
-    broken = _broken(change, graph)
-    hit = {found.task for found in broken}
-    waiting = _waiting(hit, graph)
-    stuck = hit | {found.task for found in waiting}
-    rebuilt = tuple(found for found in _rebuilt(change, plans, graph) if found.task not in stuck)
+    after = plans_after(change, plans=plans, graph=graph, compiler=compiler)
+    follow = _Follow(
+        plans=plans,
+        graph=graph,
+        compiler=compiler,
+        after={plan.name: plan for plan in after.plans},
+        errors=after.errors,
+        changes={change.evidence: change},
+    )
+    follow.all_tasks()
+    waiting = _waiting(follow.broken, graph)
+    stuck = {*follow.broken, *(found.task for found in waiting)}
+    rebuilt = tuple(found for found in _rebuilt(change, follow) if found.task not in stuck)
     moved = stuck | {found.task for found in rebuilt}
     return Impact(
         change=change,
-        broken=broken,
+        broken=tuple(found for task in sorted(follow.broken) for found in follow.broken[task]),
         waiting=waiting,
         rebuilt=rebuilt,
         untouched=tuple(task for task in graph.tasks if task not in moved),
     )
 
 
-def _broken(change: EvidenceChange, graph: TaskGraph) -> tuple[BrokenReader, ...]:
-    now = {} if change.schema is None else {change.evidence: Evidence(name=change.evidence, schema=change.schema)}
-    return tuple(
-        _broken_reader(edge, reason, change)
-        for edge in graph.edges_from(change.evidence)
-        for reason in check_edge(edge, now)
+@dataclass(slots=True, kw_only=True)
+class _Follow:
+    """What becomes of tasks, upstream first.
+
+    Attributes:
+        plans: of the catalog as it is.
+        graph: of these.
+        compiler: of the same catalog.
+        after: the plans as they would be, by evidence; less those of tasks that would not compile.
+        errors: of these, by task.
+        changes: every evidence that would have another schema; at first the one that is asked about.
+        broken: by task, what it could not read.
+    """
+
+    plans: PlanCatalog
+    graph: TaskGraph
+    compiler: PlanCompiler
+    after: Mapping[str, PlanArtifact]
+    errors: Mapping[str, tuple[RelspecError, ...]]
+    changes: dict[str, EvidenceChange]
+    broken: dict[str, tuple[BrokenReader, ...]] = field(default_factory=dict)
+
+    def all_tasks(self) -> None:
+        """Tell who breaks; the tables of whoever adapts are changes of their own."""
+        stuck: set[str] = set()
+        for task in upstream_first(self.graph):
+            found = self._broken(task)
+            if found:
+                self.broken[task] = found
+            if found or not stuck.isdisjoint(self.graph.upstream_tasks(task)):
+                stuck.add(task)
+            else:
+                self._adapt(task)
+
+    def unmet(self, task: str) -> list[tuple[EdgeRequirement, Reason]]:
+        """What a task reads now and would not find."""
+        now = {
+            name: Evidence(name=name, schema=change.schema)
+            for name, change in self.changes.items()
+            if change.schema is not None
+        }
+        edges = [edge for edge in self.graph.edges_of(task) if edge.evidence in self.changes]
+        return [(edge, reason) for edge in edges for reason in check_edge(edge, now)]
+
+    def followed(self, task: str) -> str | None:
+        """The first evidence of which a task, which does not break, would read other columns, or types, than now."""
+        unmet = [edge.evidence for edge, _ in self.unmet(task)]
+        other = [
+            name
+            for plan in self.plans.of_task(task)
+            for name, columns in plan.deps.required_columns.items()
+            if name in self.changes and self.then(plan).deps.required_columns.get(name) != columns
+        ]
+        return min([*unmet, *other], default=None)
+
+    def tables(self, task: str) -> tuple[TableChange, ...]:
+        """What a task would write otherwise."""
+        return tuple(
+            table_change(plan.name, plan.schema, self.then(plan).schema)
+            for plan in self.plans.of_task(task)
+            if self.then(plan).fingerprint != plan.fingerprint
+        )
+
+    def then(self, plan: PlanArtifact) -> PlanArtifact:
+        """A plan as it would be."""
+        return self.after.get(plan.name, plan)
+
+    def _broken(self, task: str) -> tuple[BrokenReader, ...]:
+        unmet = self.unmet(task)
+        if unmet and self._names(task, unmet):
+            return tuple(_broken_reader(edge, reason, self.changes[edge.evidence]) for edge, reason in unmet)
+        return tuple(_uncompilable(task, error, self) for error in self.errors.get(task, ()))
+
+    def _names(self, task: str, unmet: list[tuple[EdgeRequirement, Reason]]) -> bool:
+        """Whether a task asks by name for what it would not find; else it takes what there is."""
+        if task in self.errors or any(isinstance(reason, MissingEvidence) for _, reason in unmet):
+            return True
+        retyped: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
+        for edge, reason in unmet:
+            if isinstance(reason, WrongType):
+                retyped[edge.evidence] |= {reason.column}
+        if not retyped and all(output in self.after for output in self.graph.outputs_of(task)):
+            return False
+        return not compiles_without(
+            task, retyped, self.changes, plans=self.plans, graph=self.graph, compiler=self.compiler
+        )
+
+    def _adapt(self, task: str) -> None:
+        for plan in self.plans.of_task(task):
+            then = self.then(plan)
+            if then.schema != plan.schema:
+                self.changes[plan.name] = proposed(plan.name, then.schema, self.graph)
+
+
+def _uncompilable(task: str, error: RelspecError, follow: _Follow) -> BrokenReader:
+    read = [edge.evidence for edge in follow.graph.edges_of(task) if edge.evidence in follow.changes]
+    return BrokenReader(
+        task=task,
+        evidence=next(iter(read or follow.changes)),
+        column=None,
+        uses=(),
+        problem=f"with which it would not compile: {error.what}",
+        likely=None,
     )
 
 
@@ -239,27 +209,56 @@ def _waiting(broken: Iterable[str], graph: TaskGraph) -> tuple[WaitingReader, ..
     return tuple(sorted(found, key=lambda item: item.task))
 
 
-def _rebuilt(change: EvidenceChange, plans: PlanCatalog, graph: TaskGraph) -> tuple[Rebuild, ...]:
+def _rebuilt(change: EvidenceChange, follow: _Follow) -> tuple[Rebuild, ...]:
     """The writer of the evidence, and whoever reads a value or row that is not the same, however far down."""
-    values: defaultdict[str, frozenset[str]] = defaultdict(frozenset, {change.evidence: change.values})
+    values: defaultdict[str, frozenset[str]] = defaultdict(
+        frozenset, {name: found.values for name, found in follow.changes.items()}
+    )
     rows = {change.evidence} if change.rows else set()
     found: dict[str, Rebuild] = {}
-    writer = graph.producer(change.evidence)
+    writer = follow.graph.producer(change.evidence)
     if writer is not None:
         found[writer] = Rebuild(task=writer, evidence=change.evidence, columns=(), writes=True)
-    for task in upstream_first(graph):
-        for plan in plans.of_task(task):
-            read = _changed_inputs(plan, values, rows)
-            if not read:
+    for task in upstream_first(follow.graph):
+        for plan in follow.plans.of_task(task):
+            then, read = follow.then(plan), _changed_inputs(plan, values, rows)
+            if not read and then.fingerprint == plan.fingerprint:
                 continue
-            evidence, columns = next(iter(read.items()))
-            found.setdefault(task, Rebuild(task=task, evidence=evidence, columns=columns))
-            outputs = _changed_outputs(plan, read)
-            if outputs is None:
+            found.setdefault(task, _rebuild(task, read, follow))
+            outputs, calculated = _changed_outputs(plan, read), _recalculated(plan, then)
+            if outputs is None or calculated is None or _counts_as_one(plan, read, follow):
                 rows.add(plan.name)
             else:
-                values[plan.name] = outputs
+                values[plan.name] |= outputs | calculated
     return tuple(found[task] for task in sorted(found))
+
+
+def _rebuild(task: str, read: dict[str, tuple[str, ...]], follow: _Follow) -> Rebuild:
+    evidence, tables = follow.followed(task), follow.tables(task)
+    if read and (evidence is None or not tables):
+        return Rebuild(task=task, evidence=next(iter(read)), columns=next(iter(read.values())))
+    inputs = [edge.evidence for edge in follow.graph.edges_of(task) if edge.evidence in follow.changes]
+    return Rebuild(task=task, evidence=evidence or next(iter(inputs or follow.changes)), columns=(), tables=tables)
+
+
+def _counts_as_one(plan: PlanArtifact, read: dict[str, tuple[str, ...]], follow: _Follow) -> bool:
+    """Whether a run takes all columns for other ones.
+
+    What is read of a source has one version. Who reads a table made of it is left alone where the contents are the
+    same, which are not compared for a view, nor for a task without early cutoff.
+    """
+    compared = plan.task.kind == "table" and plan.task.early_cutoff
+    return not compared and any(
+        follow.graph.producer(name) is None for name in plan.deps.inputs if name in read or name in follow.changes
+    )
+
+
+def _recalculated(plan: PlanArtifact, then: PlanArtifact) -> frozenset[str] | None:
+    """The columns that a plan would calculate otherwise; None where it would have other rows."""
+    if plan.calculations.rows != then.calculations.rows:
+        return None
+    before = plan.calculations.columns
+    return frozenset(name for name, found in then.calculations.columns.items() if before.get(name, found) != found)
 
 
 def _changed_inputs(

@@ -81,3 +81,8 @@ def fits(required: dt.DataType, actual: dt.DataType) -> bool:
         for test in ("is_integer", "is_floating", "is_decimal", "is_string", "is_timestamp", "is_binary")
     )
     return same_family and wanted.castable(found)
+
+
+def same_type(kind: dt.DataType, other: dt.DataType) -> bool:
+    """Whether two types are the same but for nullability."""
+    return kind.copy(nullable=True) == other.copy(nullable=True)

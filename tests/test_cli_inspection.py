@@ -109,3 +109,16 @@ def test_a_column_that_a_source_has_lost_is_still_in_its_contract(project: Proje
     result = project.relspec("impact", "raw_orders", "--schema", str(project.root / "raw.csv"))
     assert result.exit_code == 1
     assert "task 'stg_orders' reads 'raw_orders.note' (TRANSFORMATION), which is gone" in result.output
+
+
+def test_impact_takes_a_lost_column_for_there_also_for_readers_of_all_columns(project: Project) -> None:
+    project.write(
+        CATALOG.replace('return ctx.table("stg_orders").select("order_id", "note")', 'return ctx.table("raw_orders")')
+    )
+    assert project.relspec("run", "-q").exit_code == 0
+    (project.root / "raw.csv").write_text("order_id,customer_id,amount\n1,10,5\n")
+    result = project.relspec("impact", "raw_orders.amount", "--drop")
+    assert "task 'notes' reads all columns of 'raw_orders', and would write 'notes' without 'amount'\n" in result.output
+    result = project.relspec("impact", "raw_orders", "--schema", str(project.root / "raw.csv"))
+    assert "task 'notes' reads all columns of 'raw_orders', and would write 'notes' without 'note'\n" in result.output
+    assert result.exit_code == 1

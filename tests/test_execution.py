@@ -240,6 +240,19 @@ def test_a_failing_task_blocks_its_readers_and_the_others_go_on(project: Project
         report.raise_if_failed()
 
 
+def test_a_table_that_loses_a_column_is_built_and_only_the_readers_of_that_column_are_blocked() -> None:
+    con = ibis.duckdb.connect()
+    con.con.execute("CREATE TABLE raw AS SELECT 1 AS id, 'x' AS note")
+    texts = {"stg": "SELECT * FROM raw", "ids": "SELECT id FROM stg", "notes": "SELECT note FROM stg"}
+    project = Project(con, *(sql_task(text, name) for name, text in texts.items()))
+    assert project.run().ok
+    project.sql("ALTER TABLE raw DROP COLUMN note")
+    report = project.run()
+    assert dict(report.ran) == {"stg": "its plan changed: without 'note'"}
+    assert tuple(report.skipped) == ("ids",)
+    assert dict(report.blocked) == {"notes": "task 'notes' reads 'stg.note', which 'stg' lacks; it has 'id'"}
+
+
 def test_a_failing_task_leaves_its_old_table_and_record(project: Project) -> None:
     project.run()
     before = project.sql("FROM paid ORDER BY id"), records(project)

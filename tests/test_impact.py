@@ -1,6 +1,7 @@
 """What a change would do: the scenario of the shop, every kind of change, and proposed schemas in files."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import ibis
@@ -9,14 +10,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
-from relspec_core import PlanCatalog, SourceSpec, TaskGraph, compile_task_catalog, run, task_graph_from_catalog
-from relspec_core.errors import CatalogError, UnknownColumnError, UnknownTargetError
+from relspec_core import (
+    ExecutionContext,
+    PlanCatalog,
+    SourceSpec,
+    TaskBuildContext,
+    TaskCatalog,
+    TaskGraph,
+    compile_task_catalog,
+    run,
+    task_graph_from_catalog,
+)
+from relspec_core.changed_plans import PlanCompiler
+from relspec_core.errors import CatalogError, RelspecError, UnknownColumnError, UnknownTargetError
 from relspec_core.evidence_change import EvidenceChange, dropped, proposed, recalculated, renamed, retyped
 from relspec_core.evidence_reference import EvidenceReference, columns_of, find_reference
-from relspec_core.impact import Impact, impact_of
+from relspec_core.impact import impact_of
+from relspec_core.impact_report import Impact
 from relspec_core.schema_files import name_of_type, schema_in_file, type_named
-from tests.catalogs import compiled, sql_task
+from tests.catalogs import compiled, empty_backend, sql_task, task_of
 from tests.generated import Generated, catalogs
 from tests.plan_texts import q
 
@@ -31,6 +45,7 @@ TASKS = (
     sql_task("SELECT order_id, note FROM stg_orders", "notes"),
     sql_task("SELECT name, total FROM raw_customers LEFT JOIN revenue USING (customer_id)", "directory"),
 )
+COMPILER = PlanCompiler(sources=(), backend=empty_backend(), ctx=ExecutionContext())
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +70,7 @@ def outcome(found: Impact) -> tuple[list[str], ...]:
 
 def test_a_renamed_column_names_its_reader_the_new_name_and_who_waits(plans: PlanCatalog, graph: TaskGraph) -> None:
     change = renamed(find_reference("stg_orders.amount", graph), "amt", graph)
-    assert str(impact_of(change, plans=plans, graph=graph)).splitlines() == [
+    assert str(impact_of(change, plans=plans, graph=graph, compiler=COMPILER)).splitlines() == [
         "change",
         "  'stg_orders.amount' is renamed to 'amt'",
         "breaks",
@@ -90,7 +105,10 @@ def test_a_new_name_that_is_taken_is_refused(graph: TaskGraph) -> None:
 def test_dropping_breaks_exactly_the_readers_and_their_readers_wait(
     text: str, expected: tuple[list[str], ...], plans: PlanCatalog, graph: TaskGraph
 ) -> None:
-    assert outcome(impact_of(dropped(find_reference(text, graph), graph), plans=plans, graph=graph)) == expected
+    assert (
+        outcome(impact_of(dropped(find_reference(text, graph), graph), plans=plans, graph=graph, compiler=COMPILER))
+        == expected
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,7 +125,7 @@ def test_dropping_breaks_exactly_the_readers_and_their_readers_wait(
 def test_other_values_rebuild_whoever_reads_them_however_far_down(
     text: str, rebuilt: list[str], plans: PlanCatalog, graph: TaskGraph
 ) -> None:
-    found = impact_of(recalculated(find_reference(text, graph), graph), plans=plans, graph=graph)
+    found = impact_of(recalculated(find_reference(text, graph), graph), plans=plans, graph=graph, compiler=COMPILER)
     assert outcome(found)[2] == rebuilt
     assert found.ok
 
@@ -120,9 +138,13 @@ def test_a_column_that_decides_rows_rebuilds_the_readers_of_every_column() -> No
         sources=(RAW_ORDERS,),
     )
     graph = task_graph_from_catalog(plans)
-    by_note = impact_of(recalculated(find_reference("raw_orders.note", graph), graph), plans=plans, graph=graph)
+    by_note = impact_of(
+        recalculated(find_reference("raw_orders.note", graph), graph), plans=plans, graph=graph, compiler=COMPILER
+    )
     assert outcome(by_note)[2] == ["kept", "n", "total"]
-    by_amount = impact_of(recalculated(find_reference("raw_orders.amount", graph), graph), plans=plans, graph=graph)
+    by_amount = impact_of(
+        recalculated(find_reference("raw_orders.amount", graph), graph), plans=plans, graph=graph, compiler=COMPILER
+    )
     assert outcome(by_amount) == ([], [], ["kept", "total"], ["n"])
 
 
@@ -145,10 +167,120 @@ def test_a_wider_type_harms_nobody_and_another_type_breaks_the_readers(
     graph: TaskGraph,
 ) -> None:
     evidence, name = column.split(".")
-    found = impact_of(retyped(evidence, name, type_named(kind), graph), plans=plans, graph=graph)
+    found = impact_of(retyped(evidence, name, type_named(kind), graph), plans=plans, graph=graph, compiler=COMPILER)
     assert found.ok is not breaks
     if breaks:
         assert f"which is {kind} instead of" in str(found)
+
+
+STARS = (
+    sql_task("SELECT * FROM raw", "stg"),
+    task_of(lambda ctx: ctx.table("stg"), "mart"),
+    sql_task("SELECT id, note FROM stg", "notes"),
+    sql_task("SELECT id, amount FROM stg WHERE amount > 1", "sums"),
+    sql_task("SELECT id, length(note) AS n FROM mart", "lengths"),
+    sql_task("SELECT id FROM notes", "below"),
+    sql_task("SELECT stg.* FROM stg JOIN below USING (id)", "kept"),
+    sql_task("SELECT count(*) AS n FROM (SELECT DISTINCT * FROM raw)", "different"),
+)
+RAW = SourceSpec("raw", schema={"id": "int64", "note": "string", "amount": "int32"})
+
+
+@pytest.fixture(scope="module")
+def stars() -> PlanCatalog:
+    return compiled(*STARS, sources=(RAW,))
+
+
+def star_impact(change: Callable[[TaskGraph], EvidenceChange], stars: PlanCatalog) -> Impact:
+    graph = task_graph_from_catalog(stars)
+    return impact_of(change(graph), plans=stars, graph=graph, compiler=COMPILER)
+
+
+def test_readers_of_all_columns_adapt_and_the_readers_of_what_their_tables_lose_break(stars: PlanCatalog) -> None:
+    found = star_impact(lambda graph: dropped(find_reference("raw.note", graph), graph), stars)
+    assert str(found).splitlines() == [
+        "change",
+        "  'raw.note' is dropped",
+        "breaks",
+        "  task 'lengths' reads 'mart.note' (TRANSFORMATION), which is gone",
+        "    next: keep 'mart.note' as it is, or mend task 'lengths' first.",
+        "  task 'notes' reads 'stg.note' (IDENTITY), which is gone",
+        "    next: keep 'stg.note' as it is, or mend task 'notes' first.",
+        "waits",
+        "  task 'below' waits for 'notes' of task 'notes', which breaks",
+        "  task 'kept' waits for 'below' of task 'below', which waits for task 'notes'",
+        "would rebuild",
+        "  task 'different' reads all columns of 'raw', and would write 'different' from other columns",
+        "  task 'mart' reads all columns of 'stg', and would write 'mart' without 'note'",
+        "  task 'stg' reads all columns of 'raw', and would write 'stg' without 'note'",
+        "untouched",
+        "  sums",
+        "2 broken, 2 waiting, 3 rebuilt, 1 untouched",
+    ]
+    assert json.loads(found.to_json())["rebuilds"][1] == {
+        "task": "mart",
+        "evidence": "stg",
+        "columns": [],
+        "writes": False,
+        "tables": [{"evidence": "mart", "lost": ["note"], "new": [], "retyped": {}}],
+    }
+
+
+def test_a_new_name_reaches_the_readers_of_tables_that_take_all_columns(stars: PlanCatalog) -> None:
+    found = star_impact(lambda graph: renamed(find_reference("raw.note", graph), "memo", graph), stars)
+    assert "task 'lengths' reads 'mart.note' (TRANSFORMATION), which is gone; its new name is likely 'memo'" in str(
+        found
+    )
+    assert "and would write 'mart' without 'note' and with new 'memo'" in str(found)
+    assert outcome(found)[0] == ["lengths", "notes"]
+
+
+def test_a_new_column_rebuilds_the_readers_of_all_columns_and_nobody_else(stars: PlanCatalog) -> None:
+    schema = ibis.schema({**dict(RAW.schema.items()), "day": "date"})
+    found = star_impact(lambda graph: proposed("raw", schema, graph), stars)
+    assert outcome(found) == ([], [], ["different", "kept", "mart", "stg"], ["below", "lengths", "notes", "sums"])
+    assert "task 'kept' reads all columns of 'stg', and would write 'kept' with new 'day'" in str(found)
+
+
+def test_another_type_goes_through_tables_that_take_all_columns_to_whoever_names_the_column(stars: PlanCatalog) -> None:
+    found = star_impact(lambda graph: retyped("raw", "note", dt.int64, graph), stars)
+    assert outcome(found) == (["lengths", "notes"], ["below", "kept"], ["different", "mart", "stg"], ["sums"])
+    assert "task 'notes' reads 'stg.note' (IDENTITY), which is int64 instead of string" in str(found)
+    assert "task 'mart' reads all columns of 'stg', and would write 'mart' with 'note' as int64" in str(found)
+    wider = star_impact(lambda graph: retyped("raw", "amount", dt.int64, graph), stars)
+    assert outcome(wider) == ([], [], ["different", "kept", "mart", "stg", "sums"], ["below", "lengths", "notes"])
+
+
+def test_columns_in_another_order_rebuild_the_readers_of_all_columns(stars: PlanCatalog) -> None:
+    schema = ibis.schema(dict(reversed(list(RAW.schema.items()))))
+    found = star_impact(lambda graph: proposed("raw", schema, graph), stars)
+    assert outcome(found) == ([], [], ["kept", "mart", "stg"], ["below", "different", "lengths", "notes", "sums"])
+    assert "and would write 'stg' with its columns in another order" in str(found)
+
+
+def test_a_table_of_a_task_changes_as_a_source_does(stars: PlanCatalog) -> None:
+    found = star_impact(lambda graph: dropped(find_reference("stg.note", graph), graph), stars)
+    assert outcome(found) == (["lengths", "notes"], ["below", "kept"], ["mart", "stg"], ["different", "sums"])
+    gone = star_impact(lambda graph: dropped(find_reference("stg", graph), graph), stars)
+    assert outcome(gone)[0] == ["kept", "mart", "notes", "sums"]
+
+
+def test_other_outputs_of_the_task_that_writes_a_changed_table_stay() -> None:
+    def two(ctx: TaskBuildContext) -> dict[str, ibis.Table]:
+        return {"first": ctx.table("raw"), "second": ctx.table("raw").select("id")}
+
+    plans = compiled(
+        task_of(two, "two"), sql_task("SELECT first.* FROM first JOIN second USING (id)", "t"), sources=(RAW,)
+    )
+    found = star_impact(lambda graph: dropped(find_reference("first.note", graph), graph), plans)
+    assert outcome(found) == ([], [], ["t", "two"], [])
+
+
+def test_what_does_not_compile_after_a_change_breaks_though_it_reads_nothing_of_the_column() -> None:
+    plans = compiled(sql_task("SELECT * EXCLUDE (note) FROM raw", "t"), sources=(RAW,))
+    found = star_impact(lambda graph: dropped(find_reference("raw.note", graph), graph), plans)
+    assert outcome(found) == (["t"], [], [], [])
+    assert "task 't' reads 'raw', with which it would not compile: " in str(found)
 
 
 def change_of(file: Path, graph: TaskGraph) -> EvidenceChange:
@@ -172,7 +304,7 @@ def test_a_proposed_schema_is_the_same_in_every_kind_of_file(
     assert changes == {
         "'raw_orders.amount' is gone, its new name likely 'amt'; 'raw_orders.day' is gone; 'raw_orders.no' is new"
     }
-    found = impact_of(change_of(tmp_path / "new.yaml", graph), plans=plans, graph=graph)
+    found = impact_of(change_of(tmp_path / "new.yaml", graph), plans=plans, graph=graph, compiler=COMPILER)
     assert outcome(found) == (["stg_orders"], ["directory", "notes", "revenue"], [], [])
     assert json.loads(found.to_json())["breaks"][0]["likely"] == "amt"
 
@@ -219,6 +351,55 @@ def test_a_types_name_gives_the_type_again(kind: str) -> None:
     assert ibis.schema({"a": type_named(name_of_type(odd))}) == ibis.schema({"a": odd})
 
 
+def changes_of(source: str, column: str, graph: TaskGraph) -> dict[str, EvidenceChange]:
+    """Changes of a source in DuckDB's words, each with what it makes of the evidence."""
+    table, columns = q(source), columns_of(source, graph)
+    reference = EvidenceReference(evidence=source, column=column)
+    return {
+        f"ALTER TABLE {table} DROP COLUMN {q(column)}": dropped(reference, graph),
+        f"ALTER TABLE {table} RENAME COLUMN {q(column)} TO another": renamed(reference, "another", graph),
+        f"ALTER TABLE {table} ADD COLUMN another BIGINT": proposed(
+            source, ibis.schema({**dict(columns.items()), "another": "int64"}), graph
+        ),
+        f"ALTER TABLE {table} ALTER COLUMN {q(column)} TYPE VARCHAR USING 'x'": retyped(
+            source, column, dt.string, graph
+        ),
+    }
+
+
+@settings(max_examples=6)
+@given(catalogs(most=4), st.data())
+def test_what_a_run_does_after_a_source_has_other_columns_was_foretold(
+    generated: Generated, data: st.DataObject
+) -> None:
+    con = ibis.duckdb.connect(threads=1)
+    generated.load(con)
+    catalog = TaskCatalog(generated.tasks)
+    assume(run(catalog, backend=con, quiet=True).ok)
+    plans = compile_task_catalog(catalog, backend=con)
+    graph = task_graph_from_catalog(plans)
+    always = set(run(catalog, backend=con, quiet=True).ran)
+    source = data.draw(st.sampled_from(graph.sources))
+    changes = changes_of(source, data.draw(st.sampled_from(tuple(columns_of(source, graph)))), graph)
+    text = data.draw(st.sampled_from(tuple(changes)))
+    compiler = PlanCompiler(sources=(), backend=con, ctx=ExecutionContext())
+    found = impact_of(changes[text], plans=plans, graph=graph, compiler=compiler)
+    stuck = {*found.broken_tasks, *(waiting.task for waiting in found.waiting)}
+    rebuilt = {rebuild.task for rebuild in found.rebuilt}
+    con.con.execute(text)
+    try:
+        report = run(catalog, backend=con, quiet=True)
+    except RelspecError:
+        assert not found.ok
+    else:
+        assert not report.failed
+        assert set(report.blocked) <= stuck
+        assert set(report.ran) - always <= (rebuilt | stuck if "TYPE" in text else rebuilt)
+        assert {rebuild.task for rebuild in found.rebuilt if rebuild.tables} <= {*report.ran, *report.blocked}
+        assert {broken.task for broken in found.broken if broken.column} <= {*report.ran, *report.blocked}
+    con.disconnect()
+
+
 @settings(max_examples=4)
 @given(catalogs(most=4))
 def test_what_a_run_rebuilds_after_a_columns_values_changed_was_foretold(generated: Generated) -> None:
@@ -233,5 +414,7 @@ def test_what_a_run_rebuilds_after_a_columns_values_changed_was_foretold(generat
             con.con.execute(f"UPDATE {q(source)} SET {q(column)} = {q(column)} + 1")
             ran = set(run(generated.catalog, backend=con, quiet=True).ran) - always
             change = recalculated(EvidenceReference(evidence=source, column=column), graph)
-            assert ran <= {found.task for found in impact_of(change, plans=plans, graph=graph).rebuilt}
+            assert ran <= {
+                found.task for found in impact_of(change, plans=plans, graph=graph, compiler=COMPILER).rebuilt
+            }
     con.disconnect()
