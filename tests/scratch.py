@@ -60,7 +60,11 @@ class BrokenTaskError(Exception):
         self.task = task
 
 
-REFUSED = (duckdb.BinderException, duckdb.CatalogException, IbisError)
+class OtherColumnsError(Exception):
+    """A text gives other columns than a plan says."""
+
+
+REFUSED = (duckdb.BinderException, duckdb.CatalogException, IbisError, OtherColumnsError)
 
 
 class Scratch:
@@ -107,19 +111,32 @@ class Scratch:
                     self._make(output, table, text)
 
     def build_plans(self, plans: PlanCatalog, project: Project) -> None:
-        """Build what the plans' expressions say, over sources that have only NULLs where a plan could read nothing.
+        """Build what the plans' expressions say, over sources as they are: a text with * takes the columns there are.
+
+        Where a task does not bind so, it is built over sources that have only NULLs where a plan could read nothing.
 
         Raises:
             BrokenTaskError: for the first one that reads what is not there.
         """
         self._clear()
-        for name, schema in plans.schemas.items():
-            self._show(name, dict(schema.items()), project.live[name])
         for recipe in project.recipes:
-            with _blamed_on(recipe.name):
-                for plan in plans.of_task(recipe.name):
-                    text = project.texts.get(recipe.name, {}).get(plan.name)
-                    self._make(plan.name, plan.expr, text or str(self._backend.compile(plan.expr)))
+            there = {name: self._there(schema, project.live[name]) for name, schema in plans.schemas.items()}
+            try:
+                self._make_plans(plans, recipe.name, project, there)
+            except REFUSED:
+                with _blamed_on(recipe.name):
+                    self._make_plans(plans, recipe.name, project, plans.schemas)
+
+    @staticmethod
+    def _there(schema: ibis.Schema, live: Columns) -> ibis.Schema:
+        return ibis.schema({name: kind for name, kind in schema.items() if name in live})
+
+    def _make_plans(self, plans: PlanCatalog, task: str, project: Project, schemas: Mapping[str, ibis.Schema]) -> None:
+        for name, schema in schemas.items():
+            self._show(name, dict(schema.items()), project.live[name])
+        for plan in plans.of_task(task):
+            text = project.texts.get(task, {}).get(plan.name)
+            self._make(plan.name, plan.expr, text or str(self._backend.compile(plan.expr)))
 
     def found(self, name: str) -> Found:
         return found_in(self.con, name)
@@ -149,8 +166,10 @@ class Scratch:
         self._backend._register_udfs(table)
         self._backend._register_in_memory_tables(table)
         schema = table.schema()
+        if len(self._types(text)) != len(schema):
+            raise OtherColumnsError(name)
         self.printed[name] = self._cast(text, schema)
-        self.con.execute(f"CREATE TABLE {q(name)} AS {self.printed[name]}")
+        self.con.execute(f"CREATE OR REPLACE TABLE {q(name)} AS {self.printed[name]}")
         self._made.append(name)
         self._schemas[name] = schema
 
@@ -177,7 +196,7 @@ class Scratch:
 
     def _clear(self) -> None:
         for name in self._made:
-            self.con.execute(f"DROP TABLE {q(name)}")
+            self.con.execute(f"DROP TABLE IF EXISTS {q(name)}")
         self._made.clear()
 
     @contextmanager
