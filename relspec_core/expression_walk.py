@@ -237,9 +237,14 @@ def has_aggregate(node: exp.Expr) -> bool:
 
 
 def _is_of(aggregate: exp.Expr, select: exp.Expr | None) -> bool:
-    """Whether an aggregate in a subquery is one of a SELECT around it: where all that it names is of that SELECT."""
-    columns = list(aggregate.find_all(exp.Column))
-    return bool(columns) and all(_owner(column) is select for column in columns)
+    """Whether an aggregate in a subquery is one of a SELECT around it: the innermost with a table that it names."""
+    owners = [id(_owner(column)) for column in aggregate.find_all(exp.Column)]
+    inner = aggregate.parent_select
+    while inner is not None and inner is not select:
+        if id(inner) in owners:
+            return False
+        inner = inner.parent_select
+    return id(select) in owners
 
 
 def _owner(column: exp.Column) -> exp.Expr | None:

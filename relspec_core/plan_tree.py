@@ -301,12 +301,20 @@ def _forget_values_of_exists(query: exp.Expr) -> None:
             select.set("order", None)
 
 
+class EvidenceSchemas(MappingSchema):
+    """Schemas by evidence name: SQLGlot's own finds no table where some names have a schema in them and others not."""
+
+    def table_parts(self, table: exp.Table) -> list[str]:
+        """The evidence name, as one part."""
+        return [from_table(table)]
+
+
 def _qualified(
     query: exp.Query, schemas: Mapping[str, Mapping[str, str]], dialect: str, contents: _Contents
 ) -> exp.Query:
     if contents.joins_by_columns:
         mark_using_joins(query)
-    mapping = MappingSchema(dialect=dialect, normalize=False)
+    mapping = EvidenceSchemas(dialect=dialect, normalize=False)
     for name, columns in schemas.items():
         mapping.add_table(
             exp.Table(

@@ -273,6 +273,9 @@ def test_a_pruned_text_gives_the_same_rows_on_just_what_it_requires_and_binds_on
         ),
         ("SELECT one.t.b, c FROM one.t JOIN two.t ON one.t.a = two.t.a", {"one.t": ("a", "b"), "two.t": ("a", "c")}),
         ("SELECT x.b FROM one.t AS x JOIN t ON t.d = x.a", {"one.t": ("a", "b"), "t": ("d",)}),
+        ("SELECT c, e FROM u JOIN two.t USING (a)", {"two.t": ("a", "c"), "u": ("a", "e")}),
+        ("SELECT a, b, e FROM one.t NATURAL JOIN u", {"one.t": ("a", "b"), "u": ("a", "e")}),
+        ("SELECT e, b FROM one.t, u WHERE e > b", {"one.t": ("b",), "u": ("e",)}),
     ],
 )
 def test_tables_of_several_schemas_may_share_a_name(
