@@ -19,7 +19,7 @@ from tests.scratch import BrokenTaskError, Found, Scratch, found_in
 
 EDITS_EACH = 20
 
-# Of each input the columns that are read, with their types, and their values.
+# Of each input the columns that are read, with their types and those that they are read as, and their values.
 Reads = Mapping[str, tuple[dict[str, str], Counter[str]]]
 
 
@@ -188,7 +188,10 @@ class Workbench:
             for name, columns in json.loads(reads).items() if task in read else ():
                 if name not in found:
                     found[name] = found_in(self._con, name)
-                read[task][name] = (found[name].types_of(columns), found[name].of(columns))
+                types = {
+                    column: f"{kind} as {columns[column]}" for column, kind in found[name].types_of(columns).items()
+                }
+                read[task][name] = (types, found[name].of(columns))
         return read
 
     def _outputs_of(self, task: str) -> tuple[str, ...]:
