@@ -90,15 +90,16 @@ class Workbench:
                 raise
             self._hold_refusal(broken)
             return None
+        blocked = self._to_be_blocked(plans)
         try:
-            self._scratch.build_plans(plans, self._project)
+            self._scratch.build_plans(plans, self._project, leave=blocked)
         except BrokenTaskError as error:
             if error.task in self._project.texts:  # relspec takes what DuckDB refuses
                 raise
             self.counts["plans that Ibis prints wrongly"] += 1
             self._build_from_scratch()
             return None
-        return self._hold_blocked_run(plans)
+        return self._hold_blocked_run(blocked)
 
     def _broken(self) -> BrokenTaskError | None:
         try:
@@ -122,9 +123,8 @@ class Workbench:
         note(f"refused: {broken}")
         self._build_from_scratch()
 
-    def _hold_blocked_run(self, plans: PlanCatalog) -> RunReport:
+    def _hold_blocked_run(self, blocked: set[str]) -> RunReport:
         """Exactly the tasks are blocked that read what is not there, and those downstream; their tables are left."""
-        blocked = self._to_be_blocked(plans)
         theirs = [output for name in blocked for output in self._outputs_of(name)]
         before = {name: self._as_it_is(name) for name in theirs}
         report = self._run()
@@ -139,10 +139,10 @@ class Workbench:
         for recipe in self._project.recipes:
             deps = plans.deps_of(recipe.name)
             gone = {output for name in blocked for output in self._outputs_of(name)}
+            there = {**self._project.live, **{plan.name: plan.schema for plan in plans}}
             if gone & set(deps.inputs) or any(
-                not fits(kind, self._project.live[name].get(column))
+                not fits(kind, there[name].get(column))
                 for name, types in deps.required_types.items()
-                if name in self._project.live
                 for column, kind in types.items()
             ):
                 blocked.add(recipe.name)
