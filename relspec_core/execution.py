@@ -26,6 +26,7 @@ from relspec_core.foreign_changes import DEFINITION, columns_key, nothing_change
 from relspec_core.graph_edge_validation import validate_edges
 from relspec_core.graph_inference import EdgeRequirement, requirements
 from relspec_core.hamilton_module import write_if_asked
+from relspec_core.input_contents import InputContents
 from relspec_core.plan_catalog import PlanArtifact, PlanCatalog
 from relspec_core.progress import RunProgress
 from relspec_core.run_plan import RunPlan, input_versions, observe, plan_run
@@ -163,6 +164,10 @@ class _Builds:
     cutoff_rows: int
     carried: dict[str, Versions] = field(default_factory=dict)
 
+    @property
+    def _contents(self) -> InputContents:
+        return InputContents(plans=self.planned.plans, warehouse=self.warehouse, cutoff_rows=self.cutoff_rows)
+
     def build(self, task: str) -> Built:
         """Build a task."""
         graph = self.planned.graph
@@ -211,8 +216,8 @@ class _Builds:
         earlier = self.carried.get(edge.evidence)
         if earlier is not None and earlier.only(edge.columns) == before:
             return True
-        digest_now = self.now[edge.evidence].digests.get(columns_key(edge.columns))
-        return digest_now is not None and digest_now == recorded.input_digests.get(edge.evidence)
+        read_before = recorded.input_digests.get(edge.evidence)
+        return read_before is not None and read_before == self._contents.of(edge, self.now)
 
 
 def _run_one(task: str, builds: _Builds, log: _RunLog) -> None:
@@ -271,7 +276,8 @@ def build_task(
     try:
         versions = input_versions(now, warehouse, plan_catalog)
         inputs = {edge.evidence: versions(edge) for edge in edges}
-        read = {edge.evidence: _digest_of(edge, now[edge.evidence], warehouse, cutoff_rows) for edge in edges}
+        contents = InputContents(plans=plan_catalog, warehouse=warehouse, cutoff_rows=cutoff_rows)
+        read = {edge.evidence: contents.of(edge, now) for edge in edges}
         for plan in plans:
             warehouse.prepare(plan)
         with warehouse.transaction():
@@ -301,14 +307,6 @@ def build_task(
 def _files_of(evidence: str, plan_catalog: PlanCatalog) -> SourceFiles | None:
     source = plan_catalog.sources.get(evidence)
     return None if source is None else source_files(source)
-
-
-def _digest_of(edge: EdgeRequirement, found: Evidence, warehouse: Warehouse, cutoff_rows: int) -> str | None:
-    """The digest of what a task reads of another task's table; None where contents are not compared."""
-    taken = found.digests.get(columns_key(edge.columns))
-    if taken is not None or found.task is None or found.rows is None or found.rows > cutoff_rows:
-        return taken
-    return warehouse.contents(edge.evidence, [edge.columns])[0]
 
 
 def _publish(

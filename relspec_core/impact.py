@@ -245,10 +245,9 @@ def _counts_as_one(plan: PlanArtifact, read: dict[str, tuple[str, ...]], follow:
     """Whether a run takes all columns for other ones.
 
     What is read of a source has one version. Who reads a table made of it is left alone where the contents are the
-    same, which are not compared for a view, nor for a task without early cutoff.
+    same, which are not compared for a task without early cutoff.
     """
-    compared = plan.task.kind == "table" and plan.task.early_cutoff
-    return not compared and any(
+    return not plan.task.early_cutoff and any(
         follow.graph.producer(name) is None for name in plan.deps.inputs if name in read or name in follow.changes
     )
 
