@@ -14,6 +14,8 @@ import duckdb
 import ibis
 import sqlglot
 
+from relspec_core import __version__
+
 
 class CompileCache:
     """Values by key, in memory; read from a file and written to it where there is one.
@@ -70,7 +72,8 @@ def _read(file: Path) -> dict[str, Any]:
         with file.open("rb") as stream:
             if stream.readline() != _stamp():
                 return {}
-            return pickle.load(stream)  # noqa: S301 - as trusted as the catalog's modules, in whose folder it is
+            found = pickle.load(stream)  # noqa: S301 - as trusted as the catalog's modules, in whose folder it is
+            return found if isinstance(found, dict) else {}
     except Exception:  # noqa: BLE001 - whatever a damaged pickle makes of itself
         return {}
 
@@ -78,8 +81,9 @@ def _read(file: Path) -> dict[str, Any]:
 def _write(file: Path, values: dict[str, Any]) -> None:
     """In one step: whoever reads at the same time finds the old file or the new one."""
     contents = _stamp() + pickle.dumps(values, protocol=pickle.HIGHEST_PROTOCOL)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    (file.parent / ".gitignore").write_text("*\n", encoding="utf-8")
+    if not file.parent.exists():
+        file.parent.mkdir(parents=True)
+        (file.parent / ".gitignore").write_text("*\n", encoding="utf-8")
     handle, beside = tempfile.mkstemp(dir=file.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -93,5 +97,5 @@ def _write(file: Path, values: dict[str, Any]) -> None:
 def _stamp() -> bytes:
     """One line that names every release, and the state of relspec's own modules while they are being worked on."""
     own = max(path.stat().st_mtime_ns for path in Path(__file__).parent.glob("*.py"))
-    libraries = (ibis.__version__, sqlglot.__version__, duckdb.__version__)
-    return f"relspec {own} {sys.version_info[:3]} {libraries}\n".encode()
+    releases = (__version__, ibis.__version__, sqlglot.__version__, duckdb.__version__)
+    return f"relspec {own} {sys.version_info[:3]} {releases}\n".encode()

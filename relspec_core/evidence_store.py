@@ -11,7 +11,7 @@ import ibis
 
 from relspec_core.column_types import schema_from_duckdb, to_duckdb
 from relspec_core.evidence import Evidence, EvidenceCatalog, Versions
-from relspec_core.names import quoted_text
+from relspec_core.names import quoted_column, quoted_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from relspec_core.warehouse import Warehouse
 
 SCHEMA = "relspec"
-TABLE = f"{SCHEMA}.evidence"
+TABLE = "evidence"
 COLUMNS = (
     "name VARCHAR NOT NULL",
     "task VARCHAR",
@@ -48,16 +48,20 @@ class EvidenceStore:
         warehouse: where the records are; nothing is created before the first record.
     """
 
-    __slots__ = ("_warehouse",)
+    __slots__ = ("_schema", "_table", "_warehouse")
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
+        # In full, for the database may be named like the schema.
+        ((database,),) = warehouse.rows("SELECT current_database()")
+        self._schema = f"{quoted_column(database, dialect='duckdb')}.{SCHEMA}"
+        self._table = f"{self._schema}.{TABLE}"
 
     def load(self) -> EvidenceCatalog:
         """Every record; empty where nothing was ever recorded, or by another release in another form."""
         if self._columns() != NAMES:
             return EvidenceCatalog()
-        rows = self._warehouse.rows(f"SELECT {', '.join(NAMES)} FROM {TABLE} ORDER BY name")  # noqa: S608 - constants
+        rows = self._warehouse.rows(f"SELECT {', '.join(NAMES)} FROM {self._table} ORDER BY name")  # noqa: S608
         return EvidenceCatalog(_from_row(dict(zip(NAMES, row, strict=True))) for row in rows)
 
     def known_sources(self) -> EvidenceCatalog:
@@ -67,16 +71,16 @@ class EvidenceStore:
     def record(self, evidence: Evidence) -> None:
         """Put one record in place of its predecessor; goes into the running transaction."""
         if self._columns() != NAMES:
-            self._warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-            self._warehouse.execute(f"CREATE OR REPLACE TABLE {TABLE} ({', '.join(COLUMNS)})")
+            self._warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {self._schema}")
+            self._warehouse.execute(f"CREATE OR REPLACE TABLE {self._table} ({', '.join(COLUMNS)})")
         values = ", ".join("NULL" if value is None else quoted_text(str(value)) for value in _to_row(evidence))
         # DuckDB takes six times as long to replace a row by its key as to delete it and insert another.
-        self._warehouse.execute(f"DELETE FROM {TABLE} WHERE name = {quoted_text(evidence.name)}")  # noqa: S608 - quoted
-        self._warehouse.execute(f"INSERT INTO {TABLE} VALUES ({values})")  # noqa: S608 - values are quoted
+        self._warehouse.execute(f"DELETE FROM {self._table} WHERE name = {quoted_text(evidence.name)}")  # noqa: S608 - quoted
+        self._warehouse.execute(f"INSERT INTO {self._table} VALUES ({values})")  # noqa: S608 - values are quoted
 
     def _columns(self) -> tuple[str, ...]:
         try:
-            return tuple(row[0] for row in self._warehouse.rows(f"DESCRIBE {TABLE}"))
+            return tuple(row[0] for row in self._warehouse.rows(f"DESCRIBE {self._table}"))
         except duckdb.CatalogException:
             return ()
 

@@ -22,7 +22,7 @@ from relspec_core.errors import (
 )
 from relspec_core.evidence import Evidence, Versions
 from relspec_core.evidence_store import EvidenceStore
-from relspec_core.foreign_changes import DEFINITION, columns_key, nothing_changed, whole_table
+from relspec_core.foreign_changes import SIGNATURE, columns_key, nothing_changed, whole_table
 from relspec_core.graph_edge_validation import validate_edges
 from relspec_core.graph_inference import EdgeRequirement, requirements
 from relspec_core.hamilton_module import write_if_asked
@@ -104,12 +104,23 @@ def run(
         for task in planned.freshness:
             if task in planned.schedule.blocked:
                 log.block(task, planned.blocked(task))
+        _show_files_to_views(planned, warehouse)
         builds = _Builds(planned=planned, warehouse=warehouse, now=dict(planned.evidence), cutoff_rows=cutoff_rows)
         for task in planned.schedule.order:
             _run_one(task, builds, log)
         if log.ran:
             nothing_changed(builds.now, warehouse, ctx.cache)
     return log.report(seconds=time.monotonic() - started)
+
+
+def _show_files_to_views(planned: RunPlan, warehouse: Warehouse) -> None:
+    """Let views find the files that they read where those are now, also where the same is in them as before."""
+    views = [plan for plan in planned.plans if plan.task.kind == "view" and plan.task.name in planned.freshness]
+    read = sorted({name for plan in views for name in plan.deps.inputs if name in planned.evidence})
+    sources = [found for name in read if (found := _files_of(name, planned.plans)) is not None]
+    with warehouse.transaction():
+        for source in sources:
+            warehouse.show_source(source.name, source.select(planned.evidence[source.name].schema))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -351,7 +362,9 @@ def _digests(
 ) -> dict[str, str]:
     """What tells later whether an output came out as before, as a whole and for each reader that finds its columns."""
     if rows is None:
-        return {DEFINITION: warehouse.definition(plan.name) or ""}
+        mark = uuid4().hex
+        warehouse.sign(plan.name, mark)
+        return {SIGNATURE: mark}
     if rows > cutoff_rows:
         return {}
     found = [tuple(columns) for columns in groups if all(column in plan.schema for column in columns)]

@@ -6,6 +6,7 @@ import hashlib
 import inspect
 from typing import TYPE_CHECKING, TypeAlias
 
+import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 from ibis.expr.operations.udf import InputType
 
@@ -44,7 +45,14 @@ def _feed(sha: hashlib._Hash, token: Token) -> None:
 
 def schema_token(schema: ibis.Schema) -> Token:
     """Column names with their types, in order."""
-    return tuple((name, str(kind)) for name, kind in schema.items())
+    return tuple((name, type_token(kind)) for name, kind in schema.items())
+
+
+def type_token(kind: dt.DataType) -> Token:
+    """A type: its name, which leaves fields whose names have colons or commas in them ambiguous, and its fields."""
+    fields = kind.items() if isinstance(kind, dt.Struct) else ()
+    inner = [found for found in kind.args if isinstance(found, dt.DataType)]
+    return (str(kind), tuple((name, type_token(found)) for name, found in fields), tuple(map(type_token, inner)))
 
 
 def table_token(table: pa.Table) -> Token:

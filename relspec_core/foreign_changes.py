@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from relspec_core.fingerprint import digest
@@ -15,12 +16,12 @@ if TYPE_CHECKING:
     from relspec_core.evidence import Evidence
     from relspec_core.warehouse import Warehouse
 
-DEFINITION = "definition"
+SIGNATURE = "signature"
 
 
 def columns_key(columns: Iterable[str]) -> str:
     """The name of a digest of these columns."""
-    return ", ".join(columns)
+    return json.dumps(list(columns))
 
 
 def whole_table(schema: ibis.Schema) -> tuple[str, ...]:
@@ -72,8 +73,10 @@ def _key(evidence: Mapping[str, Evidence], warehouse: Warehouse) -> str:
 def _is_changed(recorded: Evidence, warehouse: Warehouse) -> bool:
     if recorded.version is None or recorded.task is None:
         return False  # known already, or nobody's record
-    if DEFINITION in recorded.digests:
-        return recorded.digests[DEFINITION] != warehouse.definition(recorded.name)
+    if warehouse.relation_kind(recorded.name) != recorded.kind:
+        return True
+    if SIGNATURE in recorded.digests:
+        return recorded.digests[SIGNATURE] != warehouse.signature(recorded.name)
     columns = whole_table(recorded.schema)
     before = recorded.digests.get(columns_key(columns))
     return before is not None and [before] != warehouse.contents(recorded.name, [columns])

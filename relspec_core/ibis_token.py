@@ -16,7 +16,7 @@ from ibis.common.graph import Graph
 from ibis.common.graph import Node as GraphNode
 from ibis.expr.schema import Schema
 
-from relspec_core.fingerprint import function_token, schema_token
+from relspec_core.fingerprint import function_token, schema_token, type_token
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -65,7 +65,7 @@ class _Tokens:
     memory: Mapping[ops.Node, str]
     made_up: dict[object, str] = field(default_factory=dict)
 
-    def of_node(self, node: Any) -> Token:  # noqa: ANN401 - each operation has arguments of its own
+    def of_node(self, node: Any) -> Token:  # noqa: ANN401, PLR0911 - operations have arguments of their own, and a case each
         match node:
             case ops.SQLQueryResult():
                 token = self.texts.get(node)
@@ -79,6 +79,8 @@ class _Tokens:
             case ops.UnboundTable() | ops.DatabaseTable():
                 place = (node.namespace.catalog or "", node.namespace.database or "")
                 return (type(node).__name__, node.name, *place, schema_token(node.schema))
+            case ops.Literal():  # a text may look like a name that Ibis made up
+                return ("literal", _literal(node.value), type_token(node.dtype))
             case ops.SelfReference():  # one process counts all of its own
                 return ("view", self.of_value(node.parent), self._number(node.identifier))
             case _ if type(node).__module__.startswith("ibis."):
@@ -93,7 +95,7 @@ class _Tokens:
             case enum.Enum():
                 found = value.name
             case dt.DataType():
-                found = str(value)
+                found = type_token(value)
             case Schema():
                 found = schema_token(value)
             case Mapping():
@@ -110,3 +112,15 @@ class _Tokens:
 
     def _number(self, name: object) -> str:
         return self.made_up.setdefault(name, str(len(self.made_up)))
+
+
+def _literal(value: Any) -> Token:  # noqa: ANN401 - of any type
+    match value:
+        case Mapping():
+            return tuple((_literal(key), _literal(item)) for key, item in value.items())
+        case tuple() | list():
+            return tuple(map(_literal, value))
+        case _ if isinstance(value, PLAIN):
+            return (type(value).__name__, repr(value))
+        case _:
+            raise _NoToken

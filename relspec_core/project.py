@@ -13,7 +13,7 @@ from relspec_core.errors import CatalogError, did_you_mean, listed
 from relspec_core.fingerprint import digest
 from relspec_core.task_catalog import TaskCatalog
 
-DEFAULT_DATABASE = "relspec.duckdb"
+DEFAULT_DATABASE = "warehouse.duckdb"  # not named like a schema: names in two parts would be ambiguous
 CACHE_FOLDER = ".relspec_cache"
 SETTINGS = ("catalog", "database")
 CATALOG_HINT = (

@@ -142,7 +142,7 @@ def observe(
     for name in outputs:
         if name in live:
             recorded = records.get(name) or Evidence(name=name, schema=live[name])
-            if dict(recorded.schema.items()) != dict(live[name].items()) or recorded.rows != counts.get(name):
+            if list(recorded.schema.items()) != list(live[name].items()) or recorded.rows != counts.get(name):
                 recorded = _unrecorded(recorded, live[name])
             found.append(recorded)
     return EvidenceCatalog(found)

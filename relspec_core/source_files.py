@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,12 +80,22 @@ class SourceFiles:
     @property
     def size(self) -> int:
         """Of all files together, in bytes."""
-        return sum(Path(path).stat().st_size for path in self.files)
+        return sum(stat.st_size for stat in self._stats())
 
     def version(self) -> str:
         """A hash of each file's path, size and time of change; no file is opened."""
-        stats = [(path, Path(path).stat()) for path in self.files]
-        return digest(tuple((path, str(stat.st_size), str(stat.st_mtime_ns)) for path, stat in stats))
+        pairs = zip(self.files, self._stats(), strict=True)
+        return digest(tuple((path, str(stat.st_size), str(stat.st_mtime_ns)) for path, stat in pairs))
+
+    def _stats(self) -> list[os.stat_result]:
+        try:
+            return [Path(path).stat() for path in self.files]
+        except OSError as error:
+            raise SourceError(
+                f"a file of source '{self.name}' can't be read: {error.strerror}",
+                at=str(error.filename),
+                hint="put it back, or mend the path.",
+            ) from error
 
     def _described(self, connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
         try:
@@ -116,11 +127,12 @@ def source_files(source: SourceSpec) -> SourceFiles | None:
     Raises:
         SourceError: RS106, where their suffix is unknown.
     """
-    files = sorted({str(Path(found).resolve()) for path in source.paths for found in _matches(path)})
-    if not files:
+    found = sorted({file for path in source.paths for file in _matches(path)})
+    if not found:
         return None
+    files = sorted({str(Path(file).resolve()) for file in found})
     return SourceFiles(
-        name=source.name, files=tuple(files), reader=_reader(source, files[0]), declared=dict(source.schema or {})
+        name=source.name, files=tuple(files), reader=_reader(source, found[0]), declared=dict(source.schema or {})
     )
 
 
@@ -134,7 +146,17 @@ def no_files(source: SourceSpec) -> SourceError:
 
 
 def _matches(path: str) -> list[str]:
-    return [path] if Path(path).is_file() else glob.glob(path, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+    found = [path] if Path(path).is_file() else glob.glob(path, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+    return [file for name in found for file in ([name] if not Path(name).is_dir() else _files_in(Path(name)))]
+
+
+def _files_in(folder: Path) -> list[str]:
+    """The data in a folder, such as Spark writes; less what is hidden, or marked as none by an underscore."""
+    return [
+        str(path)
+        for path in folder.rglob("*")
+        if path.is_file() and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
+    ]
 
 
 def _reader(source: SourceSpec, file: str) -> str:

@@ -84,12 +84,7 @@ def read_sql(
     key = digest(("text", text, dialect, target))
     kept: _KeptText | None = cache.find(key)
     if kept is not None and kept.is_of(schema_of):
-        return SqlText(
-            sql=kept.sql,
-            schema=kept.schema,
-            token=kept.token(text, dialect),
-            tree=lambda: parse_query(kept.sql, dialect=target),
-        )
+        return kept.text(target, token=kept.token(text, dialect))
     _check_dialect(dialect)
     places = TextPlaces(text, dialect=dialect)
     query = _parsed(text, dialect, places)
@@ -103,7 +98,7 @@ def read_sql(
     seen = not reads_unseen(query)
     if seen:
         cache.keep(key, found)
-    return SqlText(sql=found.sql, schema=schema, token=found.token(text, dialect) if seen else None, tree=query.copy)
+    return found.text(target, token=found.token(text, dialect) if seen else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +115,11 @@ class _KeptText:
             return all(schema_of(name) == found for name, found in self.tables.items())
         except UnknownTableError:
             return False
+
+    def text(self, target: str, *, token: Token | None) -> SqlText:
+        return SqlText(
+            sql=self.sql, schema=self.schema, token=token, tree=lambda: parse_query(self.sql, dialect=target)
+        )
 
     def token(self, text: str, dialect: str) -> Token:
         tables = tuple((name, spelled, schema_token(schema)) for name, (spelled, schema) in self.tables.items())

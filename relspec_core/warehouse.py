@@ -26,7 +26,15 @@ if TYPE_CHECKING:
 
 DIALECT = "duckdb"
 RELATION_KINDS = ("table", "view")
+HASHED_AS_THEY_ARE = frozenset(
+    {
+        "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER",
+        "UBIGINT", "UHUGEINT", "VARCHAR", "BLOB", "UUID", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS",
+        "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE",
+    }
+)  # fmt: skip
 SOURCE_MARK = "relspec source"
+VIEW_MARK = "relspec view"
 OTHER_KIND = re.compile(
     r"^Catalog Error: Existing object .* is of type (?P<kind>Table|View), trying to replace", re.DOTALL
 )
@@ -69,16 +77,19 @@ class Warehouse:
         path = self.path
         if path is None or Path(f"{path}.wal").exists():
             return None
-        found = Path(path).stat()
+        try:
+            found = Path(path).stat()
+        except OSError:  # no file of this machine
+            return None
         return f"{found.st_size}:{found.st_mtime_ns}"
 
     def settled_state(self) -> str | None:
-        """The same, once all changes are in the file; None where others are writing too."""
+        """The same, once all changes are in the file; None where that can't be done now."""
         if self.path is None:
             return None
         try:
             self.execute("CHECKPOINT")
-        except duckdb.TransactionException:
+        except duckdb.Error:  # the tables are written already; DuckDB will try again
             return None
         return self.state()
 
@@ -130,11 +141,11 @@ class Warehouse:
                 return kind
         return None
 
-    def _catalog(self, kind: str, name: str, column: str = "comment") -> list[tuple[Any, ...]]:
-        """What the catalog says of the table or view of that name, in one row; no row where there is none."""
+    def _catalog(self, kind: str, name: str) -> list[tuple[Any, ...]]:
+        """The comment of the table or view of that name, in one row; no row where there is none."""
         database, schema, table = (quoted_text(part) for part in self._full_name(name))
         return self.rows(
-            f"SELECT {column} FROM duckdb_{kind}s() WHERE lower(database_name) = {database} "  # noqa: S608 - quoted
+            f"SELECT comment FROM duckdb_{kind}s() WHERE lower(database_name) = {database} "  # noqa: S608 - quoted
             f"AND lower(schema_name) = {schema} AND lower({kind}_name) = {table}"
         )
 
@@ -208,10 +219,15 @@ class Warehouse:
         listing = ", ".join(quoted_column(column, dialect=DIALECT) for column, _ in wanted)
         return f"SELECT {', '.join(columns)} FROM ({sql}) AS plan ({listing})"  # noqa: S608 - names are quoted
 
-    def definition(self, name: str) -> str | None:
-        """A digest of what a view is defined as; None where there is no such view."""
-        found = self._catalog("view", name, "sql")
-        return digest(found[0][0]) if found else None
+    def sign(self, name: str, mark: str) -> None:
+        """Put a mark on a view that is gone when somebody else defines it anew; in the running transaction."""
+        self.execute(f"COMMENT ON VIEW {quoted_name(name, dialect=DIALECT)} IS {quoted_text(f'{VIEW_MARK} {mark}')}")
+
+    def signature(self, name: str) -> str | None:
+        """The mark on a view; None where there is no such view, or no mark."""
+        found = self._catalog("view", name)
+        comment = str(found[0][0]) if found else ""
+        return comment.removeprefix(f"{VIEW_MARK} ") if comment.startswith(VIEW_MARK) else None
 
     def counts(self, names: Iterable[str]) -> dict[str, int]:
         """The number of rows of each table."""
@@ -222,9 +238,9 @@ class Warehouse:
         return dict(zip(found, (rows for (rows,) in self.rows(tables)), strict=True))
 
     def contents(self, name: str, groups: Sequence[Sequence[str]], *, query: str | None = None) -> list[str]:
-        """For each group of columns the row count and a digest of them together, whatever the order of rows; one scan.
+        """For each group of columns a digest of them together, whatever the order of rows; one scan.
 
-        Equal rows do not cancel each other out.
+        Made of the row count, the columns' types and a sum of hashes: equal rows do not cancel each other out.
 
         Args:
             name: of the table.
@@ -232,10 +248,23 @@ class Warehouse:
             query: what gives the rows, where there is no table.
         """
         source = quoted_name(name, dialect=DIALECT) if query is None else f"({query})"
-        listings = [", ".join(quoted_column(column, dialect=DIALECT) for column in columns) for columns in groups]
+        types = {row[0].casefold(): row[1] for row in self.rows(f"DESCRIBE FROM {source}")}
+        typed = [[(column, types[column.casefold()]) for column in columns] for columns in groups]
+        listings = [", ".join(_hashed(column, kind) for column, kind in columns) for columns in typed]
         totals = [f"sum(hash({listing})::HUGEINT)" if listing else "0" for listing in listings]
         ((rows, *found),) = self.rows(f"SELECT {', '.join(['count(*)', *totals])} FROM {source}")  # noqa: S608 - quoted
-        return [f"{rows}:{total}" for total in found]
+        return [f"{rows}:{total}:{digest(tuple(columns))}" for total, columns in zip(found, typed, strict=True)]
+
+
+def _hashed(column: str, kind: str) -> str:
+    """What to hash of a column, so that other values have other hashes.
+
+    DuckDB's hash takes months for days, 0.0 for -0.0, an enumeration for its numbers, and NULL, [] and [NULL] for one.
+    """
+    name = quoted_column(column, dialect=DIALECT)
+    if kind in HASHED_AS_THEY_ARE or kind.startswith("DECIMAL("):
+        return name
+    return f"{name}, signbit({name})" if kind in ("FLOAT", "DOUBLE") else f"to_json({name})::VARCHAR"
 
 
 def connect(database: str | Path, *, read_only: bool = False) -> DuckDBBackend:

@@ -9,9 +9,10 @@ import pytest
 from ibis import _
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
-from relspec_core import RunReport, SourceSpec, TaskBuildContext, run, run_plan
+from relspec_core import RunReport, SourceSpec, TaskBuildContext, TaskCatalog, run, run_plan
 from relspec_core.errors import UnknownColumnError
 from relspec_core.staleness import UNCHANGED
+from relspec_core.warehouse import connect
 from tests.catalogs import Project, sql_task, task_of
 
 ORDERS = "CREATE TABLE orders AS SELECT range AS id, range % 3 AS customer, range * 10 AS amount, 'n' || range AS note FROM range(6)"
@@ -477,3 +478,50 @@ def test_a_file_that_can_t_be_read_as_declared_fails_its_readers_and_not_the_pla
     people.sources = (replace(people.sources[0], schema={"id": "int64", "name": "string", "city": "string"}),)
     report = people.run()
     assert tuple(report.failed) == ("names",)
+
+
+def test_a_view_finds_its_source_s_file_where_it_is_now(people: Project, tmp_path: Path) -> None:
+    people.edit("names", "SELECT id, name FROM people", kind="view")
+    people.run()
+    (tmp_path / "people.csv").rename(tmp_path / "moved.csv")
+    people.sources = (SourceSpec("people", path=str(tmp_path / "moved.csv")),)
+    assert people.run().ran == {}
+    assert people.sql("SELECT count(*) FROM names") == [(2,)]
+
+
+def test_views_with_casts_are_not_taken_for_changed_in_the_next_process(tmp_path: Path) -> None:
+    tasks = [
+        sql_task(
+            "SELECT 1::DOUBLE AS a, 2::DECIMAL(10, 2) AS b, list_transform([1], lambda x: x) AS c", "v", kind="view"
+        )
+    ]
+    for expected in (("v",), (), ()):
+        backend = connect(tmp_path / "w.duckdb")
+        assert tuple(run(TaskCatalog(tasks), backend=backend, quiet=True).ran) == expected
+        backend.disconnect()
+
+
+def test_columns_whose_names_hold_commas_are_told_apart(con: DuckDBBackend) -> None:
+    project = Project(
+        con,
+        sql_task('SELECT 1 AS a, 2 AS b, 7 AS "a, b"', "made"),
+        sql_task('SELECT "a, b" AS z FROM made', "odd"),
+        sql_task("SELECT a + b AS z FROM made", "plain"),
+    )
+    project.run()
+    project.edit("made", 'SELECT 2 AS a, 2 AS b, 7 AS "a, b"')
+    assert tuple(project.run().ran) == ("made", "plain")
+
+
+def test_files_in_a_folder_are_looked_at_each(con: DuckDBBackend, tmp_path: Path) -> None:
+    folder = tmp_path / "people.csv"
+    folder.mkdir()
+    (folder / "part0.csv").write_text(PEOPLE)
+    (folder / "_SUCCESS").write_text("")
+    project = Project(
+        con, sql_task("SELECT name FROM people", "names"), sources=[SourceSpec("people", path=str(folder))]
+    )
+    assert tuple(project.run().ran) == ("names",)
+    (folder / "part0.csv").write_text(PEOPLE.replace("ann", "eve"))
+    assert tuple(project.run().ran) == ("names",)
+    assert project.run().ran == {}

@@ -142,3 +142,35 @@ def test_duckdb_draws_nothing_where_commands_print_their_results(tmp_path: Path)
         backend = connect(tmp_path / "w.duckdb", read_only=read_only)
         assert backend.con.execute("SELECT current_setting('enable_progress_bar')").fetchall() == [(False,)]
         backend.disconnect()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("'a'::ENUM('a', 'b')", "'x'::ENUM('x', 'y')"),
+        ("INTERVAL 30 DAY", "INTERVAL 1 MONTH"),
+        ("NULL::INT[]", "[]::INT[]"),
+        ("[]::INT[]", "[NULL]::INT[]"),
+        ("[[1], [2]]", "[[1, 2]]"),
+        ("{'a': NULL::INT}", "NULL::STRUCT(a INT)"),
+        ("0.0::DOUBLE", "-0.0::DOUBLE"),
+        ("1.00::DECIMAL(18, 2)", "100::BIGINT"),
+        ("DATE '1970-01-02'", "1::INT"),
+        ("TIMESTAMP '2024-01-01'", "TIMESTAMPTZ '2024-01-01 00:00:00+00'"),
+        ("'a'", "'a'::BLOB"),
+    ],
+)
+def test_other_values_have_another_digest(con: DuckDBBackend, one: str, other: str) -> None:
+    warehouse = Warehouse(con)
+    con.con.execute(f"CREATE TABLE one AS SELECT {one} AS x; CREATE TABLE other AS SELECT {other} AS x")
+    assert warehouse.contents("one", [["x"]]) != warehouse.contents("other", [["x"]])
+    assert warehouse.contents("one", [["x"]]) == warehouse.contents("one", [["x"]], query="FROM one")
+
+
+def test_records_are_found_in_a_database_that_is_named_like_their_schema(tmp_path: Path) -> None:
+    for _ in range(2):
+        backend = connect(tmp_path / "relspec.duckdb")
+        report = run(TaskCatalog([sql_task("SELECT 1 AS a", "one")]), backend=backend, quiet=True)
+        backend.disconnect()
+    assert report.ran == {}
+    assert tuple(report.skipped) == ("one",)
