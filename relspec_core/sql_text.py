@@ -31,7 +31,7 @@ from relspec_core.sql_transpiling import is_foreign, transpile
 from relspec_core.volatility import reads_unseen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import duckdb
     import ibis
@@ -94,6 +94,7 @@ def read_sql(
         query, places = transpile(query, types=duckdb_types(schemas), dialect=dialect, target=target, places=places)
     _check_columns(query, schemas, places)
     schema = bind(query, schemas=schemas, scratch=scratch(), places=places)
+    _name_outputs(query, tuple(schema))
     found = _KeptText(sql=query.sql(target), schema=schema, tables=tables)
     seen = not reads_unseen(query)
     if seen:
@@ -124,6 +125,22 @@ class _KeptText:
     def token(self, text: str, dialect: str) -> Token:
         tables = tuple((name, spelled, schema_token(schema)) for name, (spelled, schema) in self.tables.items())
         return (text, dialect, tables)
+
+
+def _name_outputs(query: exp.Query, names: Sequence[str]) -> None:
+    """Give expressions without a name, in place, the one that DuckDB gives them: what is built on them asks for it."""
+    select: exp.Expr = query
+    while isinstance(select, (exp.Subquery, exp.SetOperation)):
+        select = select.this
+    if not isinstance(select, exp.Select) or len(select.expressions) != len(names):
+        return
+    if any(found.is_star or found.find(exp.Columns) for found in select.expressions):
+        return
+    named = [
+        found if isinstance(found, (exp.Alias, exp.Column)) else exp.alias_(found, name, quoted=True)
+        for found, name in zip(select.expressions, names, strict=True)
+    ]
+    select.set("expressions", named)
 
 
 def _check_dialect(dialect: str) -> None:

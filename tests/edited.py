@@ -286,7 +286,7 @@ def edits_of_tables(draw: st.DrawFn, project: Project, tables: tuple[str, ...]) 
     changes = {
         "dropped": f"DROP TABLE {q(name)}",
         "given a row": f"INSERT INTO {q(name)} DEFAULT VALUES",
-        "given a column": f"ALTER TABLE {q(name)} ADD COLUMN relspec_new INTEGER",
+        "given a column": f"ALTER TABLE {q(name)} ADD COLUMN IF NOT EXISTS relspec_new INTEGER",
         "put in its place": f"CREATE OR REPLACE TABLE {q(name)} AS SELECT 1 AS relspec_new",
     }
     what = draw(st.sampled_from(tuple(changes)))

@@ -356,3 +356,28 @@ def test_a_plan_compiles_in_the_dialect_of_another_engine() -> None:
     plans = compile_task_catalog(catalog, backend=ibis.sqlite.connect())
     assert plans.dialect == "sqlite"
     assert plans["plan"].deps.required_columns == {"orders": ("note",)}
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("SELECT customer_id, sum(amount) FROM orders GROUP BY ALL", ("customer_id", "sum(amount)")),
+        ("SELECT customer_id + 1, count(*) FROM orders GROUP BY 1", ("(customer_id + 1)", "count_star()")),
+        ("SELECT amount::INT, order_id FROM orders", ("CAST(amount AS INTEGER)", "order_id")),
+        ("SELECT upper(note) FROM orders UNION ALL SELECT note FROM orders", ("upper(note)",)),
+    ],
+)
+def test_what_a_text_leaves_without_a_name_has_duckdbs_also_below_an_operation_of_ibis(
+    text: str, columns: tuple[str, ...]
+) -> None:
+    plan = plan_of(lambda ctx: ctx.sql(text).mutate(z=ibis.literal(1)).filter(ibis._.z > 0))
+    assert plan.schema.names == (*columns, "z")
+    assert (
+        ibis.duckdb.connect()
+        .con.execute(
+            "CREATE TABLE orders (order_id BIGINT, customer_id BIGINT, amount BIGINT, note VARCHAR, day DATE); "
+            + plan.sql
+        )
+        .fetchall()
+        == []
+    )
