@@ -71,10 +71,9 @@ def calculations(tree: PlanTree, *, schema: ibis.Schema, functions: Mapping[str,
             hashes.of(other)
         return Calculation(hash=made, inputs=tree.walk.flow.inputs(below), volatile=hashes.doubts_of(below))
 
-    nodes = list(tree.root.nodes) if tree.root.anything is None else []
-    whole = tree.root.anything if tree.root.anything is not None else tree.root.rows
     columns = {
-        name: calculation(node, ("column", name if node is whole else "", str(schema[name])))
-        for name, node in zip(schema, nodes or [whole] * len(schema), strict=True)
+        # Columns of one node are told apart by their names, and by nothing else.
+        name: calculation(node, ("column", name if node == tree.root.anything else "", str(schema[name])))
+        for name, node in tree.output_nodes(tuple(schema)).items()
     }
     return Calculations(rows=calculation(tree.root.rows, ("rows",)), columns=columns)

@@ -123,15 +123,7 @@ def _fields_of(tree: PlanTree, source: InputColumn, kind: dt.Struct) -> set[str]
 
 
 def _lineage(tree: PlanTree, outputs: tuple[str, ...], evidence: Collection[str]) -> dict[str, tuple[ColumnUse, ...]]:
-    root = tree.root
-    if root.anything is not None and root.spread is None:
-        return dict.fromkeys(outputs, _uses(tree, root.anything, evidence))
-    found = list(root.nodes)
-    if root.spread is not None:
-        found[root.spread : root.spread + 1] = [found[root.spread]] * (len(outputs) - len(found) + 1)
-    # Of outputs that share a name the first counts, as it does for whoever reads the name.
-    nodes = dict(reversed(list(zip(outputs, found, strict=True))))
-    return {name: _uses(tree, nodes[name], evidence) for name in outputs}
+    return {name: _uses(tree, node, evidence) for name, node in tree.output_nodes(outputs).items()}
 
 
 def _uses(tree: PlanTree, node: int, evidence: Collection[str]) -> tuple[ColumnUse, ...]:

@@ -64,6 +64,21 @@ class PlanTree:
     walk: QueryFlow
     live: frozenset[int]
 
+    def output_nodes(self, outputs: Sequence[str]) -> dict[str, int]:
+        """The flow node of each output column; of outputs that share a name the first, as for whoever reads the name.
+
+        Args:
+            outputs: the names of the columns that come out, of which one projection may give several.
+        """
+        root = self.root
+        if root.anything is not None and root.spread is None:
+            return dict.fromkeys(outputs, root.anything)
+        found = list(root.nodes)
+        if root.spread is not None:
+            found[root.spread : root.spread + 1] = [found[root.spread]] * (len(outputs) - len(found) + 1)
+        first = dict(reversed(list(zip(outputs, found, strict=True))))
+        return {name: first[name] for name in outputs}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Contents:

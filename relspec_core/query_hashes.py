@@ -47,6 +47,7 @@ class QueryHashes:
         self._selects = {id(origin.scope): origin.node for origin in selects}
         self._labels: dict[int, str] = {}
         self._numbers: dict[int, dict[int, int]] = {}
+        self._rows_of_selects = {rows for _, rows, _ in tree.walk.selects}
         self._passing = {id(origin.scope) for origin in selects if self._passes(origin)}
 
     def doubts_of(self, nodes: Iterable[int]) -> str | None:
@@ -71,7 +72,8 @@ class QueryHashes:
             return None
         (source,) = origin.scope.sources.values()
         if isinstance(origin.node, exp.Select):
-            return source.rows if id(origin.scope) in self._passing else None
+            passes = node in self._rows_of_selects and id(origin.scope) in self._passing
+            return source.rows if passes else None
         inner = origin.node.unalias()
         relation, _ = self._walk.columns.get(id(inner), (None, ""))
         target = self._walk.targets.get(id(inner))
@@ -106,7 +108,9 @@ class QueryHashes:
         self.doubt(unordered_limit(origin.node))
         match origin.node:
             case exp.Select() as select:
-                return self._select(select, origin)
+                rows = self._select(select, origin)
+                # Beside its row set there is a node for all of its columns together, where they can't be told apart.
+                return rows if node in self._rows_of_selects else ("columns", rows, *map(self.of, origin.parts))
             case exp.SetOperation() as operation:
                 return self._set_operation(operation, origin)
             case exp.CTE() | exp.Subquery() | exp.Table() if origin.parts:

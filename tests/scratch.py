@@ -64,7 +64,7 @@ class OtherColumnsError(Exception):
     """A text gives other columns than a plan says."""
 
 
-REFUSED = (duckdb.BinderException, duckdb.CatalogException, IbisError, OtherColumnsError)
+REFUSED = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException, IbisError, OtherColumnsError)
 
 
 class Scratch:

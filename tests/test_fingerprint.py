@@ -236,3 +236,32 @@ def test_another_calculation_of_one_column_of_a_union_all_leaves_the_rows_and_th
     assert calculation_of(text, "c") != calculation_of(other, "c")
     united = text.replace("UNION ALL", "UNION")
     assert calculation_of(united, "a") != calculation_of(united.replace("upper", "lower"), "a")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            "SELECT note IS NULL AS n, unnest([amount, 2]) AS u FROM orders",
+            "SELECT day IS NULL AS n, unnest([amount, 2]) AS u FROM orders",
+        ),
+        (
+            "SELECT n, unnest(l) AS u FROM (SELECT note AS n, [amount] AS l FROM orders)",
+            "SELECT n, unnest(l) AS u FROM (SELECT upper(note) AS n, [amount] AS l FROM orders)",
+        ),
+        (
+            "SELECT amount AS n, unnest([1, 2]) AS u, unnest([3, 4]) AS v FROM orders",
+            "SELECT amount + 1 AS n, unnest([1, 2]) AS u, unnest([3, 4]) AS v FROM orders",
+        ),
+        (
+            "SELECT n FROM (SELECT amount AS n, unnest([1, 2]) AS u, unnest([3, 4]) AS v FROM orders)",
+            "SELECT n FROM (SELECT amount * 2 AS n, unnest([1, 2]) AS u, unnest([3, 4]) AS v FROM orders)",
+        ),
+        (
+            "SELECT amount AS n, unnest({'a': 1, 'b': customer_id}) FROM orders",
+            "SELECT customer_id AS n, unnest({'a': 1, 'b': customer_id}) FROM orders",
+        ),
+    ],
+)
+def test_columns_beside_an_unnesting_count(one: str, other: str) -> None:
+    assert plan_of(one).fingerprint != plan_of(other).fingerprint
