@@ -19,7 +19,7 @@ class BrokenReader:
     Attributes:
         task: the reader.
         evidence: what it reads.
-        column: that it needs; None where the whole evidence is gone.
+        column: that it needs; None where the whole evidence is gone, or the task does not compile for another reason.
         uses: how it uses the column.
         problem: what is wrong with it.
         likely: the new name, where one is seen.
