@@ -75,6 +75,8 @@ def _link_ignored(top: Path, folder: Path) -> None:
     """Let what git ignores, such as data, be found beside the revision's files, as links."""
     listed = _git(top, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory").decode()
     for name in filter(None, listed.split("\0")):
+        if Path(name).name == "__pycache__":
+            continue  # Python would take what it compiled of today's modules for the revision's
         link = folder / name.rstrip("/")
         if link.parent.is_dir() and not link.exists():
             link.symlink_to(top / name.rstrip("/"))
