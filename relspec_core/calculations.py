@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from relspec_core.column_flow import Input
     from relspec_core.plan_tree import PlanTree
+    from relspec_core.user_functions import UserFunction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,7 @@ class Calculations:
         return next((found.volatile for found in (self.rows, *self.columns.values()) if found.volatile), None)
 
 
-def calculations(tree: PlanTree, *, schema: ibis.Schema, functions: Mapping[str, Token]) -> Calculations:
+def calculations(tree: PlanTree, *, schema: ibis.Schema, functions: Mapping[str, UserFunction]) -> Calculations:
     """What a canonical tree calculates.
 
     Args:

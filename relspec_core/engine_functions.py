@@ -26,9 +26,14 @@ def is_set_returning(node: exp.Expr) -> bool:
     return isinstance(node, SET_RETURNING)
 
 
+def is_known(name: str) -> bool:
+    """Whether DuckDB has a function of that name by itself, without extensions and macros of users."""
+    return name.casefold() in _functions()[2]
+
+
 @cache
-def _functions() -> tuple[frozenset[str], frozenset[str]]:
-    """DuckDB's aggregates, and what unnests; macros that stand for such included."""
+def _functions() -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """DuckDB's aggregates, and what unnests, macros that stand for such included; and all its functions."""
     rows = (
         duckdb.connect(config={"threads": 1})
         .execute("SELECT lower(function_name), function_type, lower(macro_definition) FROM duckdb_functions()")
@@ -36,7 +41,7 @@ def _functions() -> tuple[frozenset[str], frozenset[str]]:
     )
     macros = {name: body for name, kind, body in rows if kind == "macro" and body}
     aggregates = {name for name, kind, _ in rows if kind == "aggregate"}
-    return _closed(aggregates, macros), _closed({"unnest"}, macros)
+    return _closed(aggregates, macros), _closed({"unnest"}, macros), frozenset(name for name, _, _ in rows)
 
 
 def _closed(names: set[str], macros: dict[str, str]) -> frozenset[str]:

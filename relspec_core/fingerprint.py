@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 from typing import TYPE_CHECKING, TypeAlias
 
 import ibis.expr.datatypes as dt
-import ibis.expr.operations as ops
-from ibis.expr.operations.udf import InputType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import ibis
     import pyarrow as pa
 
@@ -61,37 +56,3 @@ def table_token(table: pa.Table) -> Token:
         tuple("null" if value is None else repr(value) for value in column.to_pylist()) for column in table.columns
     )
     return tuple((field.name, str(field.type), column) for field, column in zip(table.schema, columns, strict=True))
-
-
-def function_tokens(expr: ibis.Expr) -> Mapping[str, Token]:
-    """For every user-defined function, by its name in SQL in lower case: its own name, types and body."""
-    nodes = expr.op().find((ops.ScalarUDF, ops.AggUDF))
-    return {type(node).__name__.casefold(): function_token(node) for node in nodes}
-
-
-def has_python_functions(expr: ibis.Expr) -> bool:
-    """Whether an expression calls functions that end with this process, unlike the engine's own."""
-    nodes = expr.op().find((ops.ScalarUDF, ops.AggUDF))
-    return any(getattr(node, "__input_type__", None) is not InputType.BUILTIN for node in nodes)
-
-
-def function_token(node: object) -> Token:
-    """A user-defined function: its own name, types and body."""
-    # Ibis keeps the function behind a property of the node's class, so that only the node itself gives it.
-    names = ("__func_name__", "__udf_namespace__", "__config__", "dtype", "__input_type__")
-    facts = tuple(str(getattr(node, name, "")) for name in names)
-    return (*facts, _body_of(getattr(node, "__func__", None)))
-
-
-def _body_of(function: object) -> str:
-    """A function's source, and the values that it closes over; its code where there is no source."""
-    inner = inspect.unwrap(function) if callable(function) else None
-    if inner is None:
-        return ""
-    closed = [repr(cell.cell_contents) for cell in getattr(inner, "__closure__", None) or ()]
-    try:
-        text = inspect.getsource(inner)
-    except (OSError, TypeError):
-        code = getattr(inner, "__code__", None)
-        text = repr((code.co_code, code.co_consts, code.co_names)) if code else repr(inner)
-    return "\n".join([text, repr(getattr(inner, "__defaults__", None)), *closed])

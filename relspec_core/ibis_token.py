@@ -16,7 +16,8 @@ from ibis.common.graph import Graph
 from ibis.common.graph import Node as GraphNode
 from ibis.expr.schema import Schema
 
-from relspec_core.fingerprint import function_token, schema_token, type_token
+from relspec_core.fingerprint import schema_token, type_token
+from relspec_core.user_functions import user_function
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -75,7 +76,7 @@ class _Tokens:
             case ops.InMemoryTable():
                 return ("memory", self.memory[node], schema_token(node.schema))
             case ops.ScalarUDF() | ops.AggUDF():
-                return ("function", type(node).__name__, function_token(node), *map(self.of_value, node.__args__))
+                return ("function", type(node).__name__, user_function(node).token, *map(self.of_value, node.__args__))
             case ops.UnboundTable() | ops.DatabaseTable():
                 place = (node.namespace.catalog or "", node.namespace.database or "")
                 return (type(node).__name__, node.name, *place, schema_token(node.schema))

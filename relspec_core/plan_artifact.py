@@ -22,8 +22,6 @@ from relspec_core.errors import (
 from relspec_core.fingerprint import (
     Token,
     digest,
-    function_tokens,
-    has_python_functions,
     schema_token,
     table_token,
 )
@@ -36,6 +34,7 @@ from relspec_core.sql_parsing import parse_query
 from relspec_core.sql_text import SqlText, column_error
 from relspec_core.task_building import BuiltTask, TaskBuilding, complete, unbound
 from relspec_core.task_catalog import TaskSpec
+from relspec_core.user_functions import has_python_functions, user_functions
 
 MEMORY_PREFIX = "relspec_memory_"
 TEXT_PREFIX = "relspec_text_"
@@ -171,7 +170,7 @@ def _compiled_query(
             at=task.where,
             hint="check its tables and columns.",
         ) from error
-    calculated = calculations(tree, schema=schema, functions=function_tokens(expr))
+    calculated = calculations(tree, schema=schema, functions=user_functions(expr))
     token: Token = ("plan", dialect, schema_token(schema), calculated.token)
     return CompiledQuery(
         tables=schemas,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from relspec_core.plan_tree import PlanTree
     from relspec_core.query_flow import Origin
     from relspec_core.query_scope import Relation, Scope
+    from relspec_core.user_functions import UserFunction
 
 GROUPINGS = (exp.Rollup, exp.Cube, exp.GroupingSets)
 SELECT_PARTS = frozenset(
@@ -35,7 +36,7 @@ ITEM_PARTS = frozenset({"this", "db", "catalog", "joins", "expression"})
 class QueryHashes:
     """The hashes of a tree's flow nodes, each made once."""
 
-    def __init__(self, tree: PlanTree, functions: Mapping[str, Token]) -> None:
+    def __init__(self, tree: PlanTree, functions: Mapping[str, UserFunction]) -> None:
         self._walk = tree.walk
         self._tokens = SqlTokens(query=self, functions=functions)
         self._made: dict[int, str] = {}

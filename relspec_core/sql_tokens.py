@@ -14,6 +14,7 @@ from relspec_core.volatility import volatile
 
 if TYPE_CHECKING:
     from relspec_core.query_scope import Scope
+    from relspec_core.user_functions import UserFunction
 
 NAMES = frozenset({"alias", "with", "with_", "quoted", "comments"})
 FOLDED: Mapping[str, Callable[[int, int], int]] = {"add": operator.add, "sub": operator.sub, "mul": operator.mul}
@@ -50,7 +51,7 @@ class SqlTokens:
     """
 
     query: Query
-    functions: Mapping[str, Token]
+    functions: Mapping[str, UserFunction]
 
     def expression(self, node: exp.Expr, scope: Scope) -> Token:  # noqa: C901, PLR0911, PLR0912 - one case for each kind
         """An expression, in a form that ways of writing it share."""
@@ -94,8 +95,7 @@ class SqlTokens:
             case exp.Window():
                 return self._window(node, scope)
             case exp.Anonymous() if node.name.casefold() in self.functions:
-                rest = self.args(node, scope, leave=frozenset({"this"}))
-                return ("function", self.functions[node.name.casefold()], *rest)
+                return ("function", self._called(node), *self.args(node, scope, leave=frozenset({"this"})))
             case _:
                 return (node.key, *self.args(node, scope))
 
@@ -153,6 +153,12 @@ class SqlTokens:
         inherited = [self.args(named, scope, leave=frozenset({"this"})) for named in scope.inherited(node)]
         return ("window", *self.args(node, scope), *inherited)
 
+    def _called(self, node: exp.Expr) -> Token:
+        """What stands behind the name of a user-defined function."""
+        found = self.functions[node.name.casefold()]
+        self.query.doubt(found.unseen)
+        return found.token
+
     def as_written(self, node: object) -> Token:
         """What was not analysed: with all of its names, for they are what tells its parts from one another."""
         match node:
@@ -163,7 +169,13 @@ class SqlTokens:
                 kept = [
                     (name, value) for name, value in sorted(node.args.items()) if name not in ("quoted", "comments")
                 ]
-                return (node.key, *((name.rstrip("_"), self.as_written(value)) for name, value in kept if value))
+                known = isinstance(node, exp.Anonymous) and node.name.casefold() in self.functions
+                called = self._called(node) if known else ()
+                return (
+                    node.key,
+                    called,
+                    *((name.rstrip("_"), self.as_written(value)) for name, value in kept if value),
+                )
             case list() | tuple():
                 return tuple(map(self.as_written, node))
             case _:
