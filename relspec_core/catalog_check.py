@@ -20,9 +20,8 @@ from relspec_core.warehouse import DIALECT, Warehouse
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ibis.backends.sql import SQLBackend
-
     from relspec_core.compile_cache import CompileCache
+    from relspec_core.duckdb_engine import Engine
     from relspec_core.plan_catalog import PlanArtifact, PlanCatalog
     from relspec_core.task_catalog import TaskCatalog
 
@@ -77,9 +76,7 @@ class CatalogReport:
         return json.dumps(data, indent=2)
 
 
-def check_catalog(
-    task_catalog: TaskCatalog, *, backend: SQLBackend, ctx: ExecutionContext | None = None
-) -> CatalogReport:
+def check_catalog(task_catalog: TaskCatalog, *, backend: Engine, ctx: ExecutionContext | None = None) -> CatalogReport:
     """Every problem that shows before there is any data.
 
     Args:
@@ -105,7 +102,7 @@ def check_catalog(
     )
 
 
-def _without_schema(task_catalog: TaskCatalog, backend: SQLBackend, cache: CompileCache) -> Iterable[str]:
+def _without_schema(task_catalog: TaskCatalog, backend: Engine, cache: CompileCache) -> Iterable[str]:
     schemas = SourceSchemas(task_catalog.sources, backend=backend, cache=cache)
     for source in task_catalog.sources:
         try:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     import ibis.expr.datatypes as dt
-    from ibis.backends.sql import SQLBackend
 
+    from relspec_core.duckdb_engine import Engine
     from relspec_core.evidence_change import EvidenceChange
     from relspec_core.graph_inference import TaskGraph
     from relspec_core.plan_catalog import PlanCatalog
@@ -35,7 +35,7 @@ class PlanCompiler:
     """
 
     sources: tuple[SourceSpec, ...]
-    backend: SQLBackend
+    backend: Engine
     ctx: ExecutionContext
 
     def compile(self, plans: PlanCatalog, tasks: Iterable[str], schemas: Mapping[str, ibis.Schema]) -> PartialCatalog:

@@ -26,8 +26,7 @@ from relspec_core.unused_columns import unused_columns
 from relspec_core.warehouse import Warehouse
 
 if TYPE_CHECKING:
-    from ibis.backends.duckdb import Backend as DuckDBBackend
-
+    from relspec_core.duckdb_engine import DuckDBEngine
     from relspec_core.evidence_change import EvidenceChange
     from relspec_core.graph_inference import TaskGraph
     from relspec_core.plan_catalog import PlanCatalog
@@ -40,7 +39,7 @@ def _compiled(session: Session) -> tuple[PlanCatalog, TaskGraph]:
     return plans, task_graph_from_catalog(plans)
 
 
-def _plans(session: Session, backend: DuckDBBackend) -> PlanCatalog:
+def _plans(session: Session, backend: DuckDBEngine) -> PlanCatalog:
     known = EvidenceStore(Warehouse(backend)).known_sources()
     return compile_task_catalog(session.catalog, backend=backend, ctx=session.ctx, known=known)
 

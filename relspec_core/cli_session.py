@@ -25,8 +25,7 @@ from relspec_core.warehouse import connect
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from ibis.backends.duckdb import Backend as DuckDBBackend
-
+    from relspec_core.duckdb_engine import DuckDBEngine
     from relspec_core.graph_inference import TaskGraph
     from relspec_core.plan_catalog import PlanCatalog
     from relspec_core.task_catalog import TaskCatalog
@@ -47,7 +46,7 @@ class Session:
     ctx: ExecutionContext
 
     @contextmanager
-    def backend(self, *, read_only: bool) -> Generator[DuckDBBackend]:
+    def backend(self, *, read_only: bool) -> Generator[DuckDBEngine]:
         """The warehouse, closed at the end; what was worked out for it is kept for the next command."""
         backend = connect(self.project.database, read_only=read_only)
         try:

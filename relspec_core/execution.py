@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import duckdb
-import ibis
 
 from relspec_core.column_types import schema_from_duckdb, schema_to_duckdb
+from relspec_core.duckdb_engine import DuckDBEngine
 from relspec_core.errors import (
     NotReadyError,
     RelspecError,
@@ -39,8 +39,7 @@ from relspec_core.warehouse import Warehouse
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from ibis.backends import BaseBackend
-
+    from relspec_core.duckdb_engine import Engine
     from relspec_core.task_catalog import TaskCatalog
 
 CUTOFF_ROWS = 10_000_000
@@ -64,7 +63,7 @@ class Built:
 def run(
     task_catalog: TaskCatalog,
     *,
-    backend: BaseBackend | None = None,
+    backend: Engine | None = None,
     ctx: ExecutionContext | None = None,
     targets: Iterable[str] | None = None,
     workers: int | None = None,
@@ -91,7 +90,7 @@ def run(
     if workers is not None and workers < 1:
         raise WarehouseError(f"{workers} workers can't build anything", hint="give at least 1, or leave it out.")
     started = time.monotonic()
-    connection = ibis.duckdb.connect() if backend is None else backend
+    connection = DuckDBEngine.open() if backend is None else backend
     ctx = ctx or ExecutionContext()
     planned = plan_run(task_catalog, backend=connection, ctx=ctx, targets=targets)
     warehouse = Warehouse(connection)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from relspec_core.run_plan import RunPlan, plan_run
 
 if TYPE_CHECKING:
-    from ibis.backends import BaseBackend
-
+    from relspec_core.duckdb_engine import Engine
     from relspec_core.evidence import Evidence
     from relspec_core.task_catalog import ExecutionContext, TaskCatalog
 
@@ -103,7 +102,7 @@ class Explanation:
 
 
 def explain(
-    task_catalog: TaskCatalog, task: str, *, backend: BaseBackend, ctx: ExecutionContext | None = None
+    task_catalog: TaskCatalog, task: str, *, backend: Engine, ctx: ExecutionContext | None = None
 ) -> Explanation:
     """What a task reads and how, its versions, when and why it last ran, and what it waits for; nothing is written.
 

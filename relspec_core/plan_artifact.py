@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
-from ibis.backends.sql import SQLBackend
 from ibis.common.exceptions import IbisError
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from relspec_core.calculations import Calculations, calculations
+from relspec_core.duckdb_engine import Engine, compiler_of
 from relspec_core.errors import (
     SqlError,
     UnsupportedPlanError,
@@ -151,7 +151,7 @@ def _compiled_query(
     data = {table.get_name(): table.schema() for table in memory.values()}
     read = [name for name in read_tables(query) if name not in data]
     schemas = {name: building.schema_for(name, task) for name in read}
-    mapper = backend.compiler.type_mapper
+    mapper = compiler_of(backend).type_mapper
     typed = {
         name: {column: mapper.to_string(kind) for column, kind in schema.items()}
         for name, schema in (*schemas.items(), *data.items())
@@ -217,14 +217,14 @@ def _evidence_name(table: ops.DatabaseTable, current: tuple[str, ...]) -> str:
     return ".".join([*(() if outer in (current, current[1:]) else outer), table.name])
 
 
-def _query(expr: ir.Table, task: TaskSpec, backend: SQLBackend, texts: Mapping[str, SqlText]) -> exp.Query:
+def _query(expr: ir.Table, task: TaskSpec, backend: Engine, texts: Mapping[str, SqlText]) -> exp.Query:
     """The expression as a tree that shares no node with any other: Ibis's own does, so its text is parsed again."""
     operation = expr.op()
     if isinstance(operation, ops.UnboundTable) and operation.name in texts:
         return texts[operation.name].tree()
     dialect = dialect_of(backend)
     try:
-        text = backend.compiler.to_sqlglot(expr).sql(dialect)
+        text = compiler_of(backend).to_sqlglot(expr).sql(dialect)
         query = parse_query(text, dialect=dialect)
     except (IbisError, SqlglotError, NotImplementedError) as error:
         raise UnsupportedPlanError(

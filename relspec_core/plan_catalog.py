@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import ibis
-from ibis.backends.sql import SQLBackend
 
 from relspec_core.compile_cache import CompileCache
 from relspec_core.compiled_sqlglot import warn_if_compiled
+from relspec_core.duckdb_engine import DuckDBEngine, has_sql
 from relspec_core.errors import (
     RelspecError,
     SourceError,
@@ -28,8 +28,7 @@ from relspec_core.task_building import BrokenUpstream, TaskBuilding
 from relspec_core.task_catalog import ExecutionContext, SourceSpec, TaskCatalog, TaskSpec
 
 if TYPE_CHECKING:
-    from ibis.backends import BaseBackend
-
+    from relspec_core.duckdb_engine import Engine
     from relspec_core.evidence import EvidenceCatalog
 
 __all__ = ["InferredDeps", "PlanArtifact", "PlanCatalog", "compile_task_catalog"]
@@ -96,7 +95,7 @@ class PlanCatalog:
 def compile_task_catalog(
     task_catalog: TaskCatalog,
     *,
-    backend: BaseBackend | None = None,
+    backend: Engine | None = None,
     ctx: ExecutionContext | None = None,
     known: EvidenceCatalog | None = None,
 ) -> PlanCatalog:
@@ -137,7 +136,7 @@ class PartialCatalog:
 def compile_what_compiles(
     task_catalog: TaskCatalog,
     *,
-    backend: BaseBackend | None = None,
+    backend: Engine | None = None,
     ctx: ExecutionContext | None = None,
     known: EvidenceCatalog | None = None,
 ) -> PartialCatalog:
@@ -147,26 +146,24 @@ def compile_what_compiles(
         RelspecError: RS100, RS105 or RS202, for what is wrong with the catalog or the backend as a whole.
     """
     warn_if_compiled()
-    sqlbackend = ibis.duckdb.connect() if backend is None else backend
-    if not isinstance(sqlbackend, SQLBackend):
-        raise UnsupportedPlanError(
-            f"the {sqlbackend.name} backend has no SQL", hint="use one that has, such as DuckDB."
-        )
+    engine = DuckDBEngine.open() if backend is None else backend
+    if not has_sql(engine):
+        raise UnsupportedPlanError(f"the {engine.name} backend has no SQL", hint="use one that has, such as DuckDB.")
     ctx = ctx or ExecutionContext()
     catalog = TaskCatalog(task_catalog.tasks, (*task_catalog.sources, *ctx.sources))
-    plans, errors, schemas, asked = _compile(catalog, sqlbackend, ctx, None)
+    plans, errors, schemas, asked = _compile(catalog, engine, ctx, None)
     lost = any(
         isinstance(problem, UnknownColumnError | UnknownTableError | SourceError)
         for error in errors.values()
         for problem in all_of(error)
     )
     if lost and known is not None and schemas.lost_columns(known):
-        remembered, errors, schemas, asked = _compile(catalog, sqlbackend, ctx, known)
+        remembered, errors, schemas, asked = _compile(catalog, engine, ctx, known)
         plans = {**remembered, **plans}
     found = PlanCatalog(
         tuple(plan for name in sorted(plans) for plan in plans[name]),
         **_sources_read(plans, schemas),
-        dialect=dialect_of(sqlbackend),
+        dialect=dialect_of(engine),
         cache=ctx.cache,
     )
     return PartialCatalog(plans=found, errors={name: all_of(errors[name]) for name in sorted(errors)}, asked=asked)
@@ -176,9 +173,7 @@ Asked: TypeAlias = dict[str, dict[str, ibis.Schema]]
 Compiled: TypeAlias = tuple[dict[str, tuple[PlanArtifact, ...]], dict[str, RelspecError], SourceSchemas, Asked]
 
 
-def _compile(
-    catalog: TaskCatalog, backend: SQLBackend, ctx: ExecutionContext, known: EvidenceCatalog | None
-) -> Compiled:
+def _compile(catalog: TaskCatalog, backend: Engine, ctx: ExecutionContext, known: EvidenceCatalog | None) -> Compiled:
     """One round over all tasks: plans, errors, and what builders asked for, each by task name."""
     schemas = SourceSchemas(catalog.sources, backend=backend, cache=ctx.cache, known=known)
     building = TaskBuilding(

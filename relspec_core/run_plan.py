@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     import ibis
-    from ibis.backends import BaseBackend
 
     from relspec_core.compile_cache import CompileCache
+    from relspec_core.duckdb_engine import Engine
     from relspec_core.source_files import SourceFiles
     from relspec_core.task_catalog import TaskCatalog
 
@@ -156,7 +156,7 @@ def _unrecorded(evidence: Evidence, schema: ibis.Schema) -> Evidence:
 def plan_run(
     task_catalog: TaskCatalog,
     *,
-    backend: BaseBackend,
+    backend: Engine,
     ctx: ExecutionContext | None = None,
     targets: Iterable[str] | None = None,
 ) -> RunPlan:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import ibis
-from ibis.backends.duckdb import Backend as DuckDBBackend
 from ibis.common.exceptions import TableNotFound
 from sqlglot.dialects.dialect import Dialect
 
+from relspec_core.duckdb_engine import NAME, connection_of
 from relspec_core.live_tables import LiveTable, LiveTables
 from relspec_core.names import table_parts
 from relspec_core.source_files import no_files, source_files
@@ -18,15 +18,14 @@ from relspec_core.task_catalog import SourceSpec
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ibis.backends.sql import SQLBackend
-
     from relspec_core.compile_cache import CompileCache
+    from relspec_core.duckdb_engine import Engine
     from relspec_core.evidence import EvidenceCatalog
 
 
-def dialect_of(backend: SQLBackend) -> str:
+def dialect_of(backend: Engine) -> str:
     """SQLGlot's name of a backend's dialect."""
-    return type(Dialect.get_or_raise(backend.dialect)).__name__.lower()
+    return NAME if backend.name == NAME else type(Dialect.get_or_raise(backend.dialect)).__name__.lower()
 
 
 class BackendTables:
@@ -38,10 +37,11 @@ class BackendTables:
 
     __slots__ = ("_backend", "_live", "place")
 
-    def __init__(self, backend: SQLBackend) -> None:
+    def __init__(self, backend: Engine) -> None:
         self._backend = backend
         self.place = _place(backend)
-        self._live = LiveTables(backend.con) if isinstance(backend, DuckDBBackend) else None
+        connection = connection_of(backend)
+        self._live = LiveTables(connection) if connection is not None else None
 
     def plain(self, name: str) -> str:
         """A name without the catalog and schema that the backend uses anyway."""
@@ -70,7 +70,10 @@ class BackendTables:
         return self._live.names if self._live is not None else self._backend.list_tables()
 
 
-def _place(backend: SQLBackend) -> tuple[str, ...]:
+def _place(backend: Engine) -> tuple[str, ...]:
+    connection = connection_of(backend)
+    if connection is not None:
+        return connection.execute("SELECT current_database(), current_schema()").fetchall()[0]
     names = (getattr(backend, "current_catalog", None), getattr(backend, "current_database", None))
     return tuple(name for name in names if name is not None)
 
@@ -89,7 +92,7 @@ class SourceSchemas:
         self,
         sources: Iterable[SourceSpec],
         *,
-        backend: SQLBackend,
+        backend: Engine,
         cache: CompileCache,
         known: EvidenceCatalog | None = None,
     ) -> None:
@@ -152,8 +155,7 @@ class SourceSchemas:
         """The schema that a source has now, in its files or in the backend; None where it is not there."""
         files = source_files(source)
         if files is not None:
-            own = self._backend.con if isinstance(self._backend, DuckDBBackend) else duckdb.connect()
-            return files.schema(own, cache=self._cache)
+            return files.schema(connection_of(self._backend) or duckdb.connect(), cache=self._cache)
         found = None if source.paths else self._tables.find(source.name)
         return found.schema if found is not None else None
 

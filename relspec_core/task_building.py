@@ -34,9 +34,8 @@ from relspec_core.sql_text import SqlText, read_sql, unknown_column
 from relspec_core.task_catalog import TaskBuildContext, TaskCatalog, TaskSpec, second_writer
 
 if TYPE_CHECKING:
-    from ibis.backends.sql import SQLBackend
-
     from relspec_core.compile_cache import CompileCache
+    from relspec_core.duckdb_engine import Engine
     from relspec_core.source_schemas import SourceSchemas
 
 NEW_LINE = "\n"
@@ -82,7 +81,7 @@ class TaskBuilding:
 
     catalog: TaskCatalog
     schemas: SourceSchemas
-    backend: SQLBackend
+    backend: Engine
     params: Mapping[str, object]
     cache: CompileCache
     built: dict[str, BuiltTask] = field(default_factory=dict)
@@ -217,9 +216,10 @@ class TaskBuilding:
             scratch=self._scratch,
             cache=self.cache,
         )
-        table = self.backend.sql(found.sql, schema=found.schema)
-        self.texts[table.op()] = found
-        return table
+        # Not the backend's own method, which would load the backend.
+        text_of = ops.SQLQueryResult(found.sql, found.schema, self.backend)  # ty: ignore[abstract-class-instantiation] - it is none
+        self.texts[text_of] = found
+        return text_of.to_expr()
 
     def _scratch(self) -> duckdb.DuckDBPyConnection:
         """The database that binds SQL texts; opened for the first of them only, as that takes longer than a plan."""

@@ -8,20 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
-import ibis
-from ibis.backends.duckdb import Backend as DuckDBBackend
 
 from relspec_core.column_types import from_duckdb, to_duckdb
+from relspec_core.duckdb_engine import DuckDBEngine, connection_of
 from relspec_core.errors import WarehouseError
 from relspec_core.fingerprint import digest
 from relspec_core.live_tables import LiveTables
 from relspec_core.names import quoted_column, quoted_name, quoted_text, table_parts
+from relspec_core.user_functions import has_python_functions
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
 
-    from ibis.backends import BaseBackend
+    import ibis
 
+    from relspec_core.duckdb_engine import Engine
     from relspec_core.plan_catalog import PlanArtifact
 
 DIALECT = "duckdb"
@@ -47,24 +48,25 @@ class Warehouse:
     Args:
         backend: of DuckDB; its connection is used and left open.
 
+    Attributes:
+        backend: the same.
+        connection: DuckDB's own.
+
     Raises:
         WarehouseError: RS402, for another engine: plans compile for any, tables are written to DuckDB.
     """
 
-    __slots__ = ("backend",)
+    __slots__ = ("backend", "connection")
 
-    def __init__(self, backend: BaseBackend) -> None:
-        if not isinstance(backend, DuckDBBackend):
+    def __init__(self, backend: Engine) -> None:
+        connection = connection_of(backend)
+        if connection is None:
             raise WarehouseError(
                 f"tables can't be written with the {backend.name} backend",
                 hint="give a DuckDB backend, such as ibis.duckdb.connect('warehouse.duckdb').",
             )
         self.backend = backend
-
-    @property
-    def connection(self) -> duckdb.DuckDBPyConnection:
-        """DuckDB's own connection."""
-        return self.backend.con
+        self.connection = connection
 
     @property
     def path(self) -> str | None:
@@ -155,7 +157,8 @@ class Warehouse:
         Not inside a transaction: DuckDB's client believes that a function is there which a rollback has taken away.
         """
         # Ibis has no public way to do these without executing the expression.
-        self.backend._register_udfs(plan.expr)  # noqa: SLF001
+        if has_python_functions(plan.expr):
+            self.backend._register_udfs(plan.expr)  # noqa: SLF001
         for table in plan.memory.values():
             self.backend._register_in_memory_tables(table)  # noqa: SLF001
 
@@ -267,8 +270,8 @@ def _hashed(column: str, kind: str) -> str:
     return f"{name}, signbit({name})" if kind in ("FLOAT", "DOUBLE") else f"to_json({name})::VARCHAR"
 
 
-def connect(database: str | Path, *, read_only: bool = False) -> DuckDBBackend:
-    """The Ibis backend of a DuckDB file; an absent file is created, and stands for an empty one where it is only read.
+def connect(database: str | Path, *, read_only: bool = False) -> DuckDBEngine:
+    """A DuckDB file; an absent file is created, and stands for an empty one where it is only read.
 
     Raises:
         WarehouseError: RS402, where it can't be opened; names the process that holds it where DuckDB tells.
@@ -276,9 +279,9 @@ def connect(database: str | Path, *, read_only: bool = False) -> DuckDBBackend:
     path = Path(database)
     try:
         if read_only and not path.exists():
-            return ibis.duckdb.connect()
+            return DuckDBEngine.open()
         path.parent.mkdir(parents=True, exist_ok=True)
-        backend = ibis.duckdb.connect(path, read_only=read_only)
+        backend = DuckDBEngine.open(path, read_only=read_only)
     except (duckdb.Error, OSError) as error:
         raise WarehouseError(
             f"the warehouse can't be opened: {str(error).splitlines()[0]}",
