@@ -18,6 +18,7 @@ from relspec_core.run_crew import RunCrew
 from relspec_core.run_events import RunEvents
 from relspec_core.run_options import CUTOFF_ROWS, RunOptions
 from relspec_core.run_plan import RunPlan, observe, plan_run
+from relspec_core.run_report import RunInterrupted, RunReport
 from relspec_core.source_files import source_files
 from relspec_core.task_catalog import ExecutionContext
 from relspec_core.warehouse import Warehouse
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from relspec_core.errors import RelspecError
     from relspec_core.evidence import Evidence
     from relspec_core.plan_catalog import PlanCatalog
-    from relspec_core.run_report import RunReport
     from relspec_core.task_catalog import TaskCatalog
 
 
@@ -60,6 +60,7 @@ def run(
 
     Raises:
         RelspecError: RS1xx, RS2xx or RS302, before anything is built. What goes wrong later is in the report.
+        RunInterrupted: a ``KeyboardInterrupt`` that has the report of what was done until then.
     """
     options = options or RunOptions(workers=1 if workers is None else workers, quiet=quiet, cutoff_rows=cutoff_rows)
     engine = DuckDBEngine.open() if backend is None else backend
@@ -94,7 +95,11 @@ def run_planned(planned: RunPlan, *, warehouse: Warehouse, options: RunOptions |
         elif planned.schedule.order:
             EvidenceStore(warehouse).prepare()
             crew = RunCrew(planned, warehouse, options, events, refused)
-            crew.work()
+            try:
+                crew.work()
+            except KeyboardInterrupt as stop:
+                report = events.report(seconds=time.monotonic() - started)
+                raise RunInterrupted(report, is_stuck=crew.is_working) from stop
             if events.ran:
                 nothing_changed(crew.now, warehouse, planned.plans.cache)
     return events.report(seconds=time.monotonic() - started)

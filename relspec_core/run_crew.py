@@ -93,6 +93,10 @@ class RunCrew:
         self._workers = [
             Worker(number=at, publication=self._publication(own)) for at, own in enumerate([warehouse, *self._cursors])
         ]
+        self._threads = [
+            threading.Thread(target=self._work, args=(worker,), name=f"relspec-{worker.number}", daemon=True)
+            for worker in self._workers
+        ]
         for worker in self._workers:
             for task in planned.schedule.order:
                 for plan in planned.plans.of_task(task):
@@ -114,19 +118,15 @@ class RunCrew:
         Raises:
             KeyboardInterrupt: as it comes; statements are stopped, and nothing half-done is published.
         """
-        threads = [
-            threading.Thread(target=self._work, args=(worker,), name=f"relspec-{worker.number}", daemon=True)
-            for worker in self._workers
-        ]
-        for thread in threads:
+        for thread in self._threads:
             thread.start()
         try:
-            while any(thread.is_alive() for thread in threads):
+            while self.is_working:
                 with self._changed:
                     self._changed.wait(LOOK_AGAIN)
                 self._stop_what_is_late()
         except BaseException:
-            self._stop(threads)
+            self._stop()
             raise
         finally:
             for cursor in self._cursors:
@@ -135,11 +135,16 @@ class RunCrew:
         if self._error is not None:
             raise self._error
 
-    def _stop(self, threads: Iterable[threading.Thread]) -> None:
+    @property
+    def is_working(self) -> bool:
+        """Whether a worker has not ended yet."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    def _stop(self) -> None:
         """Stop the statements that run; again, as what is between two statements does not hear it."""
         self._stopping.set()
         until = time.monotonic() + PATIENCE
-        for thread in threads:
+        for thread in self._threads:
             while thread.is_alive() and time.monotonic() < until:
                 for worker in self._workers:
                     worker.publication.warehouse.interrupt()

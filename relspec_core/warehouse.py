@@ -90,25 +90,9 @@ class Warehouse:
         return path
 
     def state(self) -> str | None:
-        """Equal for equal states of the database's file; None where it is in memory, or has changes not yet in it."""
+        """As ``file_state`` of the database's file; None where it is in memory."""
         path = self.path
-        if path is None or Path(f"{path}.wal").exists():
-            return None
-        try:
-            found = Path(path).stat()
-        except OSError:  # no file of this machine
-            return None
-        return f"{found.st_size}:{found.st_mtime_ns}"
-
-    def settled_state(self) -> str | None:
-        """The same, once all changes are in the file; None where that can't be done now."""
-        if self.path is None:
-            return None
-        try:
-            self.execute("CHECKPOINT")
-        except duckdb.Error:  # the tables are written already; DuckDB will try again
-            return None
-        return self.state()
+        return None if path is None else file_state(path)
 
     def execute(self, sql: str) -> None:
         """Run one statement. Values stand in its text: DuckDB imports pandas to bind even a string (0.6 s)."""
@@ -392,3 +376,14 @@ def connect(database: str | Path, *, read_only: bool = False) -> DuckDBEngine:
     # DuckDB draws its bar on standard output, where commands print their results.
     backend.con.execute("SET enable_progress_bar = false")
     return backend
+
+
+def file_state(path: str | Path) -> str | None:
+    """Equal for equal states of a database's file; None where it has changes that are not yet in it, or is not here."""
+    if Path(f"{path}.wal").exists():
+        return None
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return f"{found.st_size}:{found.st_mtime_ns}"
