@@ -199,7 +199,7 @@ class _Builds:
         """Leave a task's tables where all that it reads came out as it read it before; whether that is so."""
         if not self.planned.freshness[task].by_inputs:
             return False
-        versions = input_versions(self.now, self.warehouse, self.planned.plans)
+        versions = input_versions(self.now, self.warehouse, self.planned.plans, records=self.now)
         edges = self.planned.graph.edges_of(task)
         inputs = {edge.evidence: versions(edge) for edge in edges if edge.evidence in self.now}
         plans = self.planned.plans.of_task(task)
@@ -221,7 +221,9 @@ class _Builds:
         before = recorded.inputs.get(edge.evidence)
         if before is None:  # another output's input
             return edge.evidence not in recorded.reads
-        if before == inputs.get(edge.evidence):
+        before = before.only(edge.columns)  # an internal table that was wider has read more
+        now = inputs.get(edge.evidence)
+        if now is not None and before == now.only(edge.columns):
             return True
         earlier = self.carried.get(edge.evidence)
         if earlier is not None and earlier.only(edge.columns) == before:
