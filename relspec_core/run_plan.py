@@ -246,9 +246,7 @@ def input_versions(
     return versions
 
 
-def _read_by_wider_table(
-    edge: EdgeRequirement, plans: PlanCatalog, records: Mapping[str, Evidence]
-) -> Versions | None:
+def _read_by_wider_table(edge: EdgeRequirement, plans: PlanCatalog, records: Mapping[str, Evidence]) -> Versions | None:
     """What was read of a source for internal tables that were wider than they would be now."""
     written = [plan for plan in plans.of_task(edge.task) if plan.needed is not None and plan.name in records]
     found = [before for plan in written if (before := records[plan.name].inputs.get(edge.evidence)) is not None]
