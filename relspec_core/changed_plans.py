@@ -50,7 +50,8 @@ class PlanCompiler:
         given = [SourceSpec(name, schema=schema) for name, schema in schemas.items()]
         others = [source for source in (*self.sources, *self.ctx.sources) if source.name not in schemas]
         catalog = TaskCatalog([task for task in plans.tasks if task.name in wanted], [*given, *others])
-        return compile_what_compiles(catalog, backend=self.backend, ctx=replace(self.ctx, sources=()))
+        ctx = replace(self.ctx, sources=())
+        return compile_what_compiles(catalog, backend=self.backend, ctx=ctx, others=plans)
 
     def with_lost_columns(self, plans: PlanCatalog) -> PlanCatalog:
         """The same plans, all over one schema of each source: with the columns that it has lost since the last run.
@@ -109,7 +110,7 @@ def plans_after(
     or has the columns that it has now, no plan is another one.
     """
     if change.schema is None or change.schema == columns_of(change.evidence, graph):
-        return PartialCatalog(plans=plans, errors={}, asked={})
+        return PartialCatalog(plans=plans, errors={}, asked={}, whole=plans)
     writer = graph.producer(change.evidence)
     written = () if writer is None else graph.outputs_of(writer)
     schemas = {name: columns_of(name, graph) for name in (*graph.sources, *written)}

@@ -6,11 +6,13 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from relspec_core.errors import listed
 from relspec_core.run_plan import RunPlan, plan_run
 
 if TYPE_CHECKING:
     from relspec_core.duckdb_engine import Engine
     from relspec_core.evidence import Evidence
+    from relspec_core.plan_catalog import PlanArtifact
     from relspec_core.task_catalog import ExecutionContext, TaskCatalog
 
 SHOWN = 12
@@ -37,6 +39,12 @@ class Explanation:
         return tuple(self.planned.evidence[name] for name in outputs if name in self.planned.evidence)
 
     @property
+    def internal(self) -> tuple[PlanArtifact, ...]:
+        """Its outputs, where they are internal tables."""
+        plans = self.planned.plans.of_task(self.task)
+        return tuple(plan for plan in plans if plan.task.internal and plan.task.kind == "table")
+
+    @property
     def waits_for(self) -> tuple[str, ...]:
         """The tasks that have to run before it does, sorted."""
         upstream = self.planned.graph.ancestors([self.task]) - {self.task}
@@ -52,6 +60,10 @@ class Explanation:
                 f"    {column} {edge.types[column]}: {', '.join(edge.uses.get(column, ())) or 'as it is'}"
                 for column in edge.columns
             ]
+        for plan in self.internal:
+            lines.append(f"  writes {plan.name}: {', '.join(plan.schema)}")
+            lines += [f"    because {self._why(plan)}"]
+            lines += [f"    leaves out {', '.join(plan.left_out)}, which no task needs"] if plan.left_out else []
         for record in self.records:
             lines.append(f"  wrote {record.name}{'' if record.rows is None else f', {record.rows:,} rows'}")
             if record.built_at is not None:
@@ -84,6 +96,10 @@ class Explanation:
                 }
                 for edge in graph.edges_of(self.task)
             },
+            "writes": {
+                plan.name: {"columns": list(plan.schema), "left_out": list(plan.left_out), "because": self._why(plan)}
+                for plan in self.internal
+            },
             "wrote": {
                 record.name: {
                     "rows": record.rows,
@@ -99,6 +115,18 @@ class Explanation:
             "waits_for": list(self.waits_for),
         }
         return json.dumps(found, indent=2)
+
+    def _why(self, plan: PlanArtifact) -> str:
+        """Why just these columns of an internal table are written."""
+        edges = self.planned.graph.edges_from(plan.name)
+        unresolved = [edge for edge in edges if edge.unresolved]
+        if not edges:
+            return "no task reads it, and so it is a result"
+        if unresolved:
+            return f"task '{unresolved[0].task}' needs all columns, because {unresolved[0].unresolved}"
+        if not plan.needed:
+            return f"{listed([edge.task for edge in edges])} read its rows, and a table has at least one column"
+        return f"it is internal, and its readers need {'these' if plan.left_out else 'all'}"
 
 
 def explain(

@@ -22,11 +22,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceNode:
-    """A table in the graph; ``schema`` is what its plan yields or its source had, ``task`` who writes it."""
+    """A table in the graph.
+
+    Attributes:
+        name: of the evidence.
+        schema: what its plan writes or its source had.
+        task: who writes it.
+        whole: what tasks may ask for: of an internal table there may be more than is written.
+    """
 
     name: str
     schema: ibis.Schema | None
     task: str | None
+    whole: ibis.Schema | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +147,11 @@ class TaskGraph:
         """What an evidence has according to its plan or source."""
         return self._evidence[evidence].schema
 
+    def whole_schema_of(self, evidence: str) -> ibis.Schema | None:
+        """The same with the columns of an internal table that are not written, as no task needs them."""
+        node = self._evidence[evidence]
+        return node.whole or node.schema
+
     def readers(self, evidence: str) -> tuple[str, ...]:
         """The tasks that read an evidence, sorted."""
         return tuple(edge.task for edge in self.edges_from(evidence))
@@ -207,8 +220,11 @@ def task_graph_from_catalog(plan_catalog: PlanCatalog) -> TaskGraph:
     graph: RuleGraph = rx.PyDiGraph()
     writers = _writers(plan_catalog)
     schemas = {**plan_catalog.schemas, **{plan.name: plan.schema for plan in plan_catalog}}
+    whole = {plan.name: plan.whole for plan in plan_catalog}
     evidence = {
-        name: graph.add_node(EvidenceNode(name=name, schema=schemas[name], task=writers.get(name)))
+        name: graph.add_node(
+            EvidenceNode(name=name, schema=schemas[name], task=writers.get(name), whole=whole.get(name))
+        )
         for name in sorted(schemas)
     }
     outputs = {task.name: tuple(plan.name for plan in plan_catalog.of_task(task.name)) for task in plan_catalog.tasks}

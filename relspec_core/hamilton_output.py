@@ -143,7 +143,7 @@ def _brought_up_to_date(
 ) -> dict[str, Evidence]:
     """The outputs of the one task of these plans; all that it reads counts as sources, whose versions are known."""
     evidence = observe(plans, warehouse).with_evidence(*given)
-    versions = input_versions(evidence, warehouse, plans)
+    versions = input_versions(evidence, warehouse, plans, records=evidence)
     fresh = freshness(task_graph_from_catalog(plans), plans, evidence=evidence, input_versions=versions)[task]
     if fresh.stale is None:
         return {plan.name: evidence[plan.name] for plan in plans}

@@ -151,8 +151,8 @@ class _Follow:
     def _adapt(self, task: str) -> None:
         for plan in self.plans.of_task(task):
             then = self.then(plan)
-            if then.schema != plan.schema:
-                self.changes[plan.name] = proposed(plan.name, then.schema, self.graph)
+            if then.whole != plan.whole:
+                self.changes[plan.name] = proposed(plan.name, then.whole, self.graph)
 
 
 def _uncompilable(task: str, error: RelspecError, follow: _Follow) -> BrokenReader:
@@ -216,8 +216,8 @@ def _rebuilt(change: EvidenceChange, follow: _Follow) -> tuple[Rebuild, ...]:
     )
     rows = {change.evidence} if change.rows else set()
     found: dict[str, Rebuild] = {}
-    writer = follow.graph.producer(change.evidence)
-    if writer is not None:
+    writer, written = follow.graph.producer(change.evidence), follow.graph.schema_of(change.evidence) or {}
+    if writer is not None and not (change.values and change.values.isdisjoint(written)):
         found[writer] = Rebuild(task=writer, evidence=change.evidence, columns=(), writes=True)
     for task in upstream_first(follow.graph):
         for plan in follow.plans.of_task(task):

@@ -7,6 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from relspec_core.errors import UnknownColumnError, listed
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -92,7 +94,17 @@ def lineage_tree(
     """Every column and row set that a column comes from, and every one that it makes or decides.
 
     What decides which rows a table has counts for each of its columns. Each place is walked once. O(V + E).
+
+    Raises:
+        UnknownColumnError: RS102, for a column that is not written, as no task needs it.
     """
+    if column.evidence in plans and column.column in plans[column.evidence].left_out:
+        plan = plans[column.evidence]
+        raise UnknownColumnError(
+            f"'{column}' is not written: '{column.evidence}' is internal, and no task needs this column",
+            at=plan.task.where,
+            hint=f"name one that is written ({listed(plan.schema, most=40)}), or read it in a task.",
+        )
     start = (column.evidence, column.column)
     neighbours: dict[Direction, Callable[[Place], Steps]] = {
         "upstream": lambda place: _upstream(place, plans),

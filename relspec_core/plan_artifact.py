@@ -54,6 +54,9 @@ class PlanArtifact:
         fingerprint: of what it computes; 32 hexadecimal digits.
         calculations: the same for its rows and for each of its columns.
         schema: what it yields.
+        whole: what its builder gave, and readers may ask for; of an internal table there may be more than is written.
+        needed: of an internal table that tasks read, the columns that these need, in order: nothing else of the table
+            counts. None: all of it does.
         memory: the in-memory tables that it reads, under the names that ``sql`` gives them.
     """
 
@@ -66,7 +69,14 @@ class PlanArtifact:
     fingerprint: str
     calculations: Calculations
     schema: ibis.Schema
+    whole: ibis.Schema
+    needed: tuple[str, ...] | None = None
     memory: Mapping[str, ir.Table]
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The columns that are not written, as no task needs them, in order."""
+        return tuple(column for column in self.whole if column not in self.schema)
 
     @property
     def ast(self) -> exp.Query:
@@ -131,6 +141,7 @@ def plan_artifact(building: TaskBuilding, built: BuiltTask, output: str) -> Plan
         fingerprint=found.fingerprint,
         calculations=found.calculations,
         schema=expr.schema(),
+        whole=expr.schema(),
         memory={table.get_name(): table for table in memory.values()},
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -22,6 +22,7 @@ from relspec_core.errors import (
     raise_all,
 )
 from relspec_core.inferred_deps import InferredDeps, merge_deps
+from relspec_core.internal_tables import prune_internal_tables
 from relspec_core.plan_artifact import PlanArtifact, plan_artifact
 from relspec_core.source_schemas import SourceSchemas, dialect_of
 from relspec_core.task_building import BrokenUpstream, TaskBuilding
@@ -126,11 +127,13 @@ class PartialCatalog:
         plans: their inputs may be tables of tasks that have no plan.
         errors: by task; one that reads a table of a task without a plan may have neither plan nor error.
         asked: by task, the evidence that its builder asked for, whether the plan reads it or not, with its schema.
+        whole: the plans with every column of internal tables, as builders gave them.
     """
 
     plans: PlanCatalog
     errors: Mapping[str, tuple[RelspecError, ...]]
     asked: Mapping[str, Mapping[str, ibis.Schema]]
+    whole: PlanCatalog
 
 
 def compile_what_compiles(
@@ -139,8 +142,17 @@ def compile_what_compiles(
     backend: Engine | None = None,
     ctx: ExecutionContext | None = None,
     known: EvidenceCatalog | None = None,
+    others: PlanCatalog | None = None,
 ) -> PartialCatalog:
     """The same as ``compile_task_catalog`` for the tasks that it can be done for, with the errors of the others.
+
+    Args:
+        task_catalog: as there.
+        backend: as there.
+        ctx: as there.
+        known: as there.
+        others: plans that count as readers of internal tables where there is none now. Without them internal tables are
+            whole as long as there are errors: nobody knows what a task without a plan needs.
 
     Raises:
         RelspecError: RS100, RS105 or RS202, for what is wrong with the catalog or the backend as a whole.
@@ -151,30 +163,38 @@ def compile_what_compiles(
         raise UnsupportedPlanError(f"the {engine.name} backend has no SQL", hint="use one that has, such as DuckDB.")
     ctx = ctx or ExecutionContext()
     catalog = TaskCatalog(task_catalog.tasks, (*task_catalog.sources, *ctx.sources))
-    plans, errors, schemas, asked = _compile(catalog, engine, ctx, None)
+    building, plans, errors = _compile(catalog, engine, ctx, None)
+    builds = dict.fromkeys(plans, building)
     lost = any(
         isinstance(problem, UnknownColumnError | UnknownTableError | SourceError)
         for error in errors.values()
         for problem in all_of(error)
     )
-    if lost and known is not None and schemas.lost_columns(known):
-        remembered, errors, schemas, asked = _compile(catalog, engine, ctx, known)
+    if lost and known is not None and building.schemas.lost_columns(known):
+        building, remembered, errors = _compile(catalog, engine, ctx, known)
         plans = {**remembered, **plans}
-    found = PlanCatalog(
-        tuple(plan for name in sorted(plans) for plan in plans[name]),
-        **_sources_read(plans, schemas),
-        dialect=dialect_of(engine),
-        cache=ctx.cache,
+        builds = {**dict.fromkeys(remembered, building), **builds}
+
+    def catalog_of(found: tuple[PlanArtifact, ...]) -> PlanCatalog:
+        return PlanCatalog(found, **_sources_read(found, building.schemas), dialect=dialect_of(engine), cache=ctx.cache)
+
+    whole = catalog_of(tuple(plan for name in sorted(plans) for plan in plans[name]))
+    as_written = whole
+    if others is not None or not errors:
+        as_written = catalog_of(prune_internal_tables(whole, others=others or (), builds=builds))
+    return PartialCatalog(
+        plans=as_written,
+        errors={name: all_of(errors[name]) for name in sorted(errors)},
+        asked=building.asked,
+        whole=whole,
     )
-    return PartialCatalog(plans=found, errors={name: all_of(errors[name]) for name in sorted(errors)}, asked=asked)
 
 
-Asked: TypeAlias = dict[str, dict[str, ibis.Schema]]
-Compiled: TypeAlias = tuple[dict[str, tuple[PlanArtifact, ...]], dict[str, RelspecError], SourceSchemas, Asked]
+Compiled: TypeAlias = tuple[TaskBuilding, dict[str, tuple[PlanArtifact, ...]], dict[str, RelspecError]]
 
 
 def _compile(catalog: TaskCatalog, backend: Engine, ctx: ExecutionContext, known: EvidenceCatalog | None) -> Compiled:
-    """One round over all tasks: plans, errors, and what builders asked for, each by task name."""
+    """One round over all tasks: what builders gave, and plans and errors, each by task name."""
     schemas = SourceSchemas(catalog.sources, backend=backend, cache=ctx.cache, known=known)
     building = TaskBuilding(
         catalog=catalog, schemas=schemas, backend=backend, params=dict(ctx.params or {}), cache=ctx.cache
@@ -191,13 +211,13 @@ def _compile(catalog: TaskCatalog, backend: Engine, ctx: ExecutionContext, known
             continue
         except RelspecError as error:
             errors[name] = error
-    return plans, errors, schemas, building.asked
+    return building, plans, errors
 
 
-def _sources_read(plans: Mapping[str, tuple[PlanArtifact, ...]], schemas: SourceSchemas) -> dict[str, dict]:
+def _sources_read(plans: Collection[PlanArtifact], schemas: SourceSchemas) -> dict[str, dict]:
     """Every evidence that a plan reads and no plan writes."""
-    written = {plan.name for found in plans.values() for plan in found}
-    read = sorted({name for found in plans.values() for plan in found for name in plan.deps.inputs} - written)
+    written = {plan.name for plan in plans}
+    read = sorted({name for plan in plans for name in plan.deps.inputs} - written)
     found = {name: source for name in read if (source := schemas.find(name)) is not None}
     return {
         "sources": {name: source for name, (source, _) in found.items()},

@@ -88,9 +88,9 @@ class Publication:
         """The seconds since the transaction was opened."""
         return 0.0 if self.started is None else time.monotonic() - self.started
 
-    def versions(self) -> Callable[[EdgeRequirement], Versions]:
-        """How what a task reads gets its versions."""
-        return input_versions(self.now, self.warehouse, self.plans)
+    def versions(self, *, records: Mapping[str, Evidence] | None = None) -> Callable[[EdgeRequirement], Versions]:
+        """How what a task reads gets its versions; see ``input_versions``."""
+        return input_versions(self.now, self.warehouse, self.plans, records=records)
 
     def open(self) -> None:
         """Begin the transaction, unless it is open."""

@@ -163,7 +163,8 @@ class QueryHashes:
                 for clause in ("having", "qualify")
             ),
             self._distinct(node, scope, origin.parts),
-            str(any(has_aggregate(projection) for _, projection in projections)),
+            # With groups there is a row for each, whether anything is aggregated or not.
+            str(node.args.get("group") is None and any(has_aggregate(projection) for _, projection in projections)),
             tuple(self.of(part) for part, projection in projections if has_set_returning(projection)),
             *self._tokens.args(node, scope, leave=SELECT_PARTS),
         )

@@ -264,7 +264,10 @@ class RunCrew:
                 worker.publication.carry(task, carried)
                 return
             graph = self._planned.graph
-            inputs = {name: found for name, found in freshness.inputs.items() if graph.producer(name) is None}
+            # What a narrowed table reads now is less than what its freshness was judged by.
+            narrowed = any(plan.needed is not None for plan in self._planned.plans.of_task(task))
+            known = {} if narrowed else freshness.inputs
+            inputs = {name: found for name, found in known.items() if graph.producer(name) is None}
             worker.publication.build(task, inputs=inputs, because=freshness.reason)
         finally:
             worker.deadline = None
@@ -365,7 +368,7 @@ class RunCrew:
 
     def _carries(self, publication: Publication, task: str) -> dict[str, Evidence] | None:
         """The records of a task's tables as they are, where all that it reads came out as it read it before."""
-        now, versions = publication.now, publication.versions()
+        now, versions = publication.now, publication.versions(records=publication.now)
         edges = self._planned.graph.edges_of(task)
         inputs = {edge.evidence: versions(edge) for edge in edges if edge.evidence in now}
         plans = self._planned.plans.of_task(task)
@@ -387,7 +390,9 @@ class RunCrew:
         before = recorded.inputs.get(edge.evidence)
         if before is None:  # another output's input
             return edge.evidence not in recorded.reads
-        if before == inputs.get(edge.evidence):
+        before = before.only(edge.columns)  # an internal table that was wider has read more
+        now = inputs.get(edge.evidence)
+        if now is not None and before == now.only(edge.columns):
             return True
         earlier = self._carried.get(edge.evidence)
         if earlier is not None and earlier.only(edge.columns) == before:

@@ -173,7 +173,8 @@ def plan_run(
     evidence = observe(plans, warehouse, records=records)
     changed = foreign_changes(evidence, warehouse, ctx.cache)
     evidence = evidence.with_evidence(*(_unrecorded(evidence[name], evidence[name].schema) for name in sorted(changed)))
-    fresh = freshness(graph, plans, evidence=evidence, input_versions=input_versions(evidence, warehouse, plans))
+    versions = input_versions(evidence, warehouse, plans, records=evidence)
+    fresh = freshness(graph, plans, evidence=evidence, input_versions=versions)
     stale = [task for task in fresh if fresh[task].stale and task in wanted]
     rewritten = [output for task in stale for output in graph.outputs_of(task)]
     return RunPlan(
@@ -207,28 +208,54 @@ def _wanted(graph: TaskGraph, targets: Iterable[str] | None) -> frozenset[str]:
 
 
 def input_versions(
-    evidence: Mapping[str, Evidence], warehouse: Warehouse, plans: PlanCatalog
+    evidence: Mapping[str, Evidence],
+    warehouse: Warehouse,
+    plans: PlanCatalog,
+    *,
+    records: Mapping[str, Evidence] | None = None,
 ) -> Callable[[EdgeRequirement], Versions]:
-    """How what a reader reads gets its versions: those recorded, else a digest of the columns that it reads."""
+    """How what a reader reads gets its versions: those recorded, else a digest of the columns that it reads.
+
+    Args:
+        evidence: what there is now.
+        warehouse: where it is.
+        plans: of the readers.
+        records: of what the readers wrote. An internal table that was wider has read more columns of a source than it
+            needs now: where their digest is as it was, these versions stay. None: it is to be built, and reads no more.
+    """
     taken: dict[tuple[str, tuple[str, ...]], str] = {}
 
     def versions(edge: EdgeRequirement) -> Versions:
         found = evidence[edge.evidence]
         if found.versions is not None:
             return found.versions.only(edge.columns)
-        key = (edge.evidence, edge.columns)
-        if key not in taken:
-            taken[key] = digest(("content", contents_of(edge, found)))
-        whole = taken[key]
+        before = _read_by_wider_table(edge, plans, records or {})
+        if before is not None and set(before.columns) <= set(found.schema):
+            if contents(edge.evidence, tuple(before.columns)) == before.rows:
+                return before
+        whole = contents(edge.evidence, edge.columns)
         return Versions(rows=whole, columns={name: digest((whole, str(edge.types[name]))) for name in edge.columns})
 
-    def contents_of(edge: EdgeRequirement, found: Evidence) -> str:
-        files = source_files(plans.sources[edge.evidence]) if found.kind == FILES else None
-        if files is not None:
-            return _contents_of_files(files, edge.columns, found.schema, warehouse, plans.cache)
-        return warehouse.contents(edge.evidence, [edge.columns])[0]
+    def contents(name: str, columns: tuple[str, ...]) -> str:
+        if (name, columns) not in taken:
+            found = evidence[name]
+            files = source_files(plans.sources[name]) if found.kind == FILES else None
+            if files is None:
+                (read,) = warehouse.contents(name, [columns])
+            else:
+                read = _contents_of_files(files, columns, found.schema, warehouse, plans.cache)
+            taken[name, columns] = digest(("content", read))
+        return taken[name, columns]
 
     return versions
+
+
+def _read_by_wider_table(edge: EdgeRequirement, plans: PlanCatalog, records: Mapping[str, Evidence]) -> Versions | None:
+    """What was read of a source for internal tables that were wider than they would be now."""
+    written = [plan for plan in plans.of_task(edge.task) if plan.needed is not None and plan.name in records]
+    found = [before for plan in written if (before := records[plan.name].inputs.get(edge.evidence)) is not None]
+    alike = bool(found) and all(before == found[0] for before in found)
+    return found[0] if alike and set(edge.columns) < set(found[0].columns) else None
 
 
 def _contents_of_files(

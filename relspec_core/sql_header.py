@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-KEYS = ("kind", "description", "owners", "tags", "group", "cron", "dialect")
+KEYS = ("kind", "description", "owners", "tags", "group", "cron", "internal", "dialect")
+YES_OR_NO = {"true": True, "false": False}
 # Between dashes the header may hold what ends a comment, as "*/5 * * * *" does. Blank lines may stand before it.
 FENCED = re.compile(r"\A\s*/\*\s*---[ \t]*\n(?P<yaml>.*?)^[ \t]*---\s*\*/", re.DOTALL | re.MULTILINE)
 OPENED = re.compile(r"\A\s*/\*\s*---[ \t]*$", re.MULTILINE)
@@ -157,10 +158,14 @@ def _declared(path: Path, key: str, value: Value, place: TextPlace) -> Any:  # n
             return value
         case "tags", list() if _all_texts(value):
             return dict.fromkeys(map(str, value), "")
+        case "internal", str() if value.lower() in YES_OR_NO:
+            return YES_OR_NO[value.lower()]
         case ("owners", _):
             raise _misused(path, key, "a name, or a list of names", place)
         case ("tags", _):
             raise _misused(path, key, "a mapping of labels to values, or a list of labels", place)
+        case ("internal", _):
+            raise _misused(path, key, "true or false", place)
         case _, str():
             return value
         case _:

@@ -152,7 +152,7 @@ def _why(
         own = _own_reason(plan, recorded)
         if own is not None or recorded is None:
             return own, False
-        if recorded.versions != now[plan.name]:
+        if recorded.versions is None or recorded.versions.only(_counted(plan)) != now[plan.name].only(_counted(plan)):
             changed += [
                 reason
                 for edge in graph.edges_of(task)
@@ -170,7 +170,7 @@ def _own_reason(plan: PlanArtifact, recorded: Evidence | None) -> str | None:  #
         return f"'{plan.name}' was changed by somebody else since it was built"
     if recorded.kind != plan.task.kind:
         return f"'{plan.name}' is a {recorded.kind} and is to be a {plan.task.kind}"
-    before, now = recorded.calculations, own_calculations(plan)
+    before, now = _known(plan, recorded), own_calculations(plan).only(_counted(plan))
     if before.rows != now.rows:
         return "its plan changed: other rows, by a filter, join, group, order or limit"
     if set(before.columns) != set(now.columns):
@@ -180,11 +180,44 @@ def _own_reason(plan: PlanArtifact, recorded: Evidence | None) -> str | None:  #
     other = [name for name, found in now.columns.items() if before.columns[name] != found]
     if other:
         return f"its plan changed: another calculation of {listed(other)}"
-    if recorded.fingerprint != plan.fingerprint:
+    if _is_reordered(plan, recorded):
         return "its plan changed: another order of columns"
-    if plan.calculations.volatile and not plan.task.deterministic:
-        return f"it {plan.calculations.volatile}; declare the task deterministic if that does not matter"
-    return None
+    doubt = _doubt(plan)
+    return f"{doubt}; declare the task deterministic if that does not matter" if doubt else None
+
+
+def _counted(plan: PlanArtifact) -> tuple[str, ...]:
+    """The columns of a table by which it is fresh or stale: of an internal one, those that its readers need."""
+    return tuple(plan.schema) if plan.needed is None else plan.needed
+
+
+def _known(plan: PlanArtifact, recorded: Evidence) -> Versions:
+    """The recorded calculations that count.
+
+    Of an internal table more may have been written than is needed now: that serves as well, as long as readers may ask
+    for it. Where the table was left as it is, the versions of what was not needed then are not kept.
+    """
+    found, versions = recorded.calculations or Versions(rows=""), recorded.versions or Versions(rows="")
+    if plan.needed is None:
+        return found
+    return found.only(
+        column
+        for column in found.columns
+        if column not in plan.whole or (column in plan.needed and column in versions.columns)
+    )
+
+
+def _is_reordered(plan: PlanArtifact, recorded: Evidence) -> bool:
+    if plan.needed is None:
+        return recorded.fingerprint != plan.fingerprint
+    return tuple(column for column in recorded.columns if column in plan.needed) != plan.needed
+
+
+def _doubt(plan: PlanArtifact) -> str | None:
+    """Why what counts of a table may come out differently each time."""
+    found = (plan.calculations.rows, *(plan.calculations.columns[column] for column in _counted(plan)))
+    volatile = next((part.volatile for part in found if part.volatile), None)
+    return f"it {volatile}" if volatile and not plan.task.deterministic else None
 
 
 def _changed(
@@ -220,6 +253,7 @@ def _how(graph: TaskGraph, plans: PlanCatalog, name: str, columns: list[str], ev
         return "whose rows are chosen anew"
     if any(before.of(column) != now.of(column) for column in columns):
         return "whose calculation changed"
-    if plan.calculations.volatile and not plan.task.deterministic:
-        return f"which may come out differently each time: it {plan.calculations.volatile}"
+    doubt = _doubt(plan)
+    if doubt:
+        return f"which may come out differently each time: {doubt}"
     return f"which task '{producer}' builds anew"

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
@@ -44,6 +44,8 @@ class TaskSpec:
         deterministic: the author's word that the same inputs give the same table, although relspec doubts it.
         early_cutoff: whether readers are left alone where a build of this task gives them what they read before.
         timeout: the most seconds that a build may take; as the run says where left out.
+        internal: whether its tables are for other tasks only: those that tasks read are written with just the columns
+            that these need. None: as the catalog says.
         location: where the builder stands; found, not given.
     """
 
@@ -59,6 +61,7 @@ class TaskSpec:
     deterministic: bool = field(default=False, kw_only=True)
     early_cutoff: bool = field(default=True, kw_only=True)
     timeout: float | None = field(default=None, kw_only=True)
+    internal: bool | None = field(default=None, kw_only=True)
     location: SourceLocation | None = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -139,37 +142,51 @@ class ExecutionContext:
 class TaskCatalog:
     """Tasks and sources by name, in name order, whatever the order of their declaration.
 
+    Args:
+        tasks: what is calculated.
+        sources: what is there.
+        internal: whether the tasks that don't say so themselves are.
+
     Raises:
         CatalogError: RS100, for a name used twice. SecondWriterError: RS202.
     """
 
     __slots__ = ("sources", "tasks")
 
-    def __init__(self, tasks: Iterable[TaskSpec], sources: Iterable[SourceSpec] = ()) -> None:
-        self.tasks = tuple(sorted(_distinct(tasks), key=lambda task: task.name))
+    def __init__(
+        self, tasks: Iterable[TaskSpec], sources: Iterable[SourceSpec] = (), *, internal: bool = False
+    ) -> None:
+        said = _distinct(tasks)
+        found = [replace(task, internal=True) if task.internal is None else task for task in said] if internal else said
+        self.tasks = tuple(sorted(found, key=lambda task: task.name))
         self.sources = tuple(sorted(_distinct(sources), key=lambda source: source.name))
         raise_all([*_name_problems(self.tasks, self.sources), *_writer_problems(self.tasks, self.sources)])
 
     @classmethod
-    def from_modules(cls, *modules: ModuleType | str) -> TaskCatalog:
+    def from_modules(cls, *modules: ModuleType | str, internal: bool = False) -> TaskCatalog:
         """Every task and source that stands as a global in these modules, and in the modules of these packages.
 
         Args:
             modules: modules, packages, or their dotted names.
+            internal: whether the tasks that don't say so themselves are.
         """
         values = [value for module in _with_submodules(modules) for value in vars(module).values()]
         return cls(
             [value for value in values if isinstance(value, TaskSpec)],
             [value for value in values if isinstance(value, SourceSpec)],
+            internal=internal,
         )
 
     @classmethod
-    def from_folder(cls, folder: str | Path, *, sources: Iterable[SourceSpec] = ()) -> TaskCatalog:
+    def from_folder(
+        cls, folder: str | Path, *, sources: Iterable[SourceSpec] = (), internal: bool = False
+    ) -> TaskCatalog:
         """A task for every ``.sql`` file in a folder and the folders in it.
 
         The file's name is the task's and its table's: ``revenue.sql``, or ``staging.orders.sql`` for the table
         ``orders`` in the schema ``staging``. Folders are for people and name nothing. A header in YAML may declare
-        ``kind``, ``description``, ``owners``, ``tags``, ``group``, ``cron``, and the SQLGlot ``dialect`` of the text::
+        ``kind``, ``description``, ``owners``, ``tags``, ``group``, ``cron``, ``internal``, and the SQLGlot ``dialect``
+        of the text::
 
             /* ---
             kind: view
@@ -180,6 +197,7 @@ class TaskCatalog:
         Args:
             folder: relative to the working folder.
             sources: that the tasks read, where they have to be declared.
+            internal: whether the tasks whose headers don't say so are.
 
         Raises:
             CatalogError: RS100, for a folder without any such file, and for a header that can't be used; a
@@ -194,7 +212,7 @@ class TaskCatalog:
             except RelspecError as error:
                 problems.append(error)
         raise_all(problems)
-        return cls(tasks, sources)
+        return cls(tasks, sources, internal=internal)
 
     def __add__(self, other: TaskCatalog) -> TaskCatalog:
         """The tasks and sources of both."""
@@ -239,6 +257,7 @@ def task(
     deterministic: bool = False,
     early_cutoff: bool = True,
     timeout: float | None = None,
+    internal: bool | None = None,
 ) -> Callable[[Builder], TaskSpec]: ...
 
 
@@ -257,6 +276,7 @@ def task(  # noqa: PLR0913 - as many as a TaskSpec has attributes
     deterministic: bool = False,
     early_cutoff: bool = True,
     timeout: float | None = None,
+    internal: bool | None = None,
 ) -> TaskSpec | Callable[[Builder], TaskSpec]:
     """A function ``(ctx) -> ibis.Table`` as a task, with or without arguments to the decorator.
 
@@ -277,6 +297,7 @@ def task(  # noqa: PLR0913 - as many as a TaskSpec has attributes
             deterministic=deterministic,
             early_cutoff=early_cutoff,
             timeout=timeout,
+            internal=internal,
         )
 
     return decorate if build is None else decorate(build)

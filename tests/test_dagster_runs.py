@@ -124,6 +124,29 @@ def test_a_materialization_tells_rows_schema_lineage_and_a_version_that_stays_wh
     assert first.tags["dagster/data_version"] == again.tags["dagster/data_version"]
 
 
+def test_an_internal_table_has_the_columns_that_other_assets_need(tmp_path: Path) -> None:
+    write_raw_data(tmp_path)
+    whole = shop_catalog(tmp_path)
+    catalog = TaskCatalog(whole.tasks, whole.sources, internal=True)
+    definitions = build_definitions(catalog, database=shop_database(tmp_path))
+    shop = Shop(folder=tmp_path, definitions=definitions, instance=dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)))
+    result = shop.run()
+    assert materialized(result) == EVERYTHING
+    assert all(checked(result).values())
+    assert [name for name, *_ in shop.rows("DESCRIBE stg_orders")] == ["customer_id", "amount"]
+    (orders,) = result.asset_materializations_for_node("stg_orders")
+    schema, lineage = orders.metadata["dagster/column_schema"].value, orders.metadata["dagster/column_lineage"].value
+    assert isinstance(schema, dg.TableSchema)
+    assert [column.name for column in schema.columns] == ["customer_id", "amount"]
+    assert isinstance(lineage, dg.TableColumnLineage)
+    assert set(lineage.deps_by_column) == {"customer_id", "amount"}
+    backend = ibis.duckdb.connect(shop_database(tmp_path))
+    try:
+        assert not run(catalog, backend=backend, quiet=True).ran
+    finally:
+        backend.disconnect()
+
+
 def test_a_dropped_column_skips_its_readers_and_theirs_with_its_name_and_nothing_else(shop: Shop) -> None:
     drop_column(shop.folder / "raw_orders.csv", "note")
     result = shop.run()
