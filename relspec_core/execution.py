@@ -35,6 +35,7 @@ from relspec_core.source_files import SourceFiles, source_files
 from relspec_core.staleness import output_versions, own_calculations, table_version
 from relspec_core.task_catalog import ExecutionContext
 from relspec_core.warehouse import Warehouse
+from relspec_core.warehouse_snapshot import leave_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -92,8 +93,10 @@ def run(
     started = time.monotonic()
     connection = DuckDBEngine.open() if backend is None else backend
     ctx = ctx or ExecutionContext()
-    planned = plan_run(task_catalog, backend=connection, ctx=ctx, targets=targets)
     warehouse = Warehouse(connection)
+    leave_snapshot(warehouse)
+    planned = plan_run(task_catalog, backend=connection, ctx=ctx, targets=targets)
+    leave_snapshot(warehouse, planned=planned)
     write_if_asked(planned.graph, planned.plans, os.environ, catalog=task_catalog, database=warehouse.path)
     with RunProgress(len(planned.schedule.order), quiet=quiet) as progress:
         log = _RunLog(progress=progress)
@@ -109,6 +112,7 @@ def run(
             _run_one(task, builds, log)
         if log.ran:
             nothing_changed(builds.now, warehouse, ctx.cache)
+            leave_snapshot(warehouse)
     return log.report(seconds=time.monotonic() - started)
 
 

@@ -16,6 +16,7 @@ from relspec_core.fingerprint import digest, schema_token
 from relspec_core.foreign_changes import foreign_changes
 from relspec_core.graph_inference import EdgeRequirement, TaskGraph, task_graph_from_catalog
 from relspec_core.plan_catalog import PlanCatalog, compile_task_catalog
+from relspec_core.recorded_versions import content_versions, recorded_versions
 from relspec_core.rustworkx_schedule import Schedule, schedule_rules
 from relspec_core.source_files import source_files
 from relspec_core.staleness import Freshness, freshness
@@ -136,9 +137,9 @@ def observe(
             )
         elif name in live and not source.paths:
             found.append(Evidence(name=name, schema=live[name]))
-    counts = warehouse.counts(
-        name for name in outputs if name in live and name in records and records[name].rows is not None
-    )
+    rows = {name: records[name].rows for name in outputs if name in live and name in records}
+    counted = {name: count for name, count in rows.items() if count is not None}
+    counts = counted if warehouse.recorded is not None else warehouse.counts(counted)
     for name in outputs:
         if name in live:
             recorded = records.get(name) or Evidence(name=name, schema=live[name])
@@ -173,7 +174,9 @@ def plan_run(
     evidence = observe(plans, warehouse, records=records)
     changed = foreign_changes(evidence, warehouse, ctx.cache)
     evidence = evidence.with_evidence(*(_unrecorded(evidence[name], evidence[name].schema) for name in sorted(changed)))
-    fresh = freshness(graph, plans, evidence=evidence, input_versions=input_versions(evidence, warehouse, plans))
+    fresh = freshness(
+        graph, plans, evidence=evidence, input_versions=_known_versions(evidence, warehouse, plans, records)
+    )
     stale = [task for task in fresh if fresh[task].stale and task in wanted]
     rewritten = [output for task in stale for output in graph.outputs_of(task)]
     return RunPlan(
@@ -220,10 +223,21 @@ def input_versions(
             (contents,) = warehouse.contents(edge.evidence, [edge.columns])
         else:
             contents = _contents_of_files(files, edge.columns, found.schema, warehouse, plans.cache)
-        whole = digest(("content", contents))
-        return Versions(rows=whole, columns={name: digest((whole, str(edge.types[name]))) for name in edge.columns})
+        return content_versions(digest(("content", contents)), edge)
 
     return versions
+
+
+def _known_versions(
+    evidence: Mapping[str, Evidence], warehouse: Warehouse, plans: PlanCatalog, records: EvidenceCatalog
+) -> Callable[[EdgeRequirement], Versions | None]:
+    """The same; of tables that can't be read now those that were seen last, or None."""
+    now, recorded = input_versions(evidence, warehouse, plans), warehouse.recorded
+    if recorded is None:
+        return now
+    return lambda edge: (
+        now(edge) if evidence[edge.evidence].kind == FILES else recorded_versions(edge, recorded, records)
+    )
 
 
 def _contents_of_files(
