@@ -32,6 +32,14 @@ MOST_WORKERS = 4
 @click.option(
     "--retries", type=int, default=2, show_default=True, help="Try so often again after faults that may pass."
 )
+@click.option(
+    "--wait",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=60,
+    show_default=True,
+    help="The longest to wait for another process that holds the warehouse; 0: fail at once.",
+)
 @click.option("--all-or-nothing", is_flag=True, help="Publish everything at the end, and nothing where a task fails.")
 @command
 def run_command(
@@ -43,6 +51,7 @@ def run_command(
     threads: int | None,
     timeout: float | None,
     retries: int,
+    wait: float,
     all_or_nothing: bool,  # noqa: FBT001 - a flag of the command line
 ) -> int:
     """Build what is stale and ready: TARGETS with all that they need, or everything."""
@@ -55,7 +64,7 @@ def run_command(
         retries=retries,
         all_or_nothing=all_or_nothing,
     )
-    with _ending_cleanly(), session.backend(read_only=False) as backend:
+    with _ending_cleanly(), session.backend(read_only=False, wait=wait, quiet=quiet) as backend:
         try:
             report = run(session.catalog, backend=backend, ctx=session.ctx, targets=targets or None, options=options)
         except RunInterrupted as stop:

@@ -22,6 +22,7 @@ from relspec_core.hamilton_module import write_if_asked
 from relspec_core.project import Project, find_project
 from relspec_core.task_catalog import ExecutionContext
 from relspec_core.warehouse import connect
+from relspec_core.warehouse_reading import connect_for_reading
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -47,9 +48,19 @@ class Session:
     ctx: ExecutionContext
 
     @contextmanager
-    def backend(self, *, read_only: bool) -> Generator[DuckDBEngine]:
-        """The warehouse, closed at the end; what was worked out for it is kept for the next command."""
-        backend = connect(self.project.database, read_only=read_only)
+    def backend(self, *, read_only: bool, wait: float = 0.0, quiet: bool = False) -> Generator[DuckDBEngine]:
+        """The warehouse, closed at the end; what was worked out for it is kept for the next command.
+
+        Args:
+            read_only: where another process writes to the warehouse, what was recorded of it last.
+            wait: the most seconds to wait for another process, in order to write.
+            quiet: say nothing of waiting.
+        """
+        database = self.project.database
+        if read_only:
+            backend = connect_for_reading(database, say=_say)
+        else:
+            backend = connect(database, wait=wait, say=None if quiet else _say)
         try:
             yield backend
         finally:
@@ -60,6 +71,11 @@ class Session:
     def write_hamilton_module(self, graph: TaskGraph, plans: PlanCatalog) -> None:
         """The graph as a Hamilton module, where the environment asks for it."""
         write_if_asked(graph, plans, os.environ, catalog=self.project.catalog, database=self.project.database)
+
+
+def _say(text: str) -> None:
+    """Tell the user something that is no part of the result."""
+    click.echo(text, err=True)
 
 
 def command(function: Callable[Concatenate[Session, P], int]) -> Callable[..., None]:

@@ -15,6 +15,7 @@ import ibis
 import sqlglot
 
 from relspec_core import __version__
+from relspec_core.ignored_folder import make_ignored
 
 
 class CompileCache:
@@ -85,9 +86,7 @@ def _read(file: Path) -> dict[str, Any]:
 def _write(file: Path, values: dict[str, Any]) -> None:
     """In one step: whoever reads at the same time finds the old file or the new one."""
     contents = _stamp() + pickle.dumps(values, protocol=pickle.HIGHEST_PROTOCOL)
-    if not file.parent.exists():
-        file.parent.mkdir(parents=True)
-        (file.parent / ".gitignore").write_text("*\n", encoding="utf-8")
+    make_ignored(file.parent)
     handle, beside = tempfile.mkstemp(dir=file.parent)
     try:
         with os.fdopen(handle, "wb") as stream:

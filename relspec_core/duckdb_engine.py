@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
     from ibis.backends.sql.compilers.base import SQLGlotCompiler
 
+    from relspec_core.recorded_database import RecordedDatabase
+
 NAME = "duckdb"
 SESSION_SETTINGS = "SELECT name, value FROM duckdb_settings() WHERE scope = 'LOCAL'"
 PLACE = ("schema", "search_path")
@@ -27,16 +29,19 @@ class DuckDBEngine:
 
     Args:
         con: set up as Ibis sets up its own.
+        recorded: given where the database has only what was recorded of another one.
 
     Attributes:
         name: as of the Ibis backend.
         con: DuckDB's own connection.
+        recorded: what was recorded of the database that this one stands for; None where it is the database itself.
     """
 
     name = NAME
 
-    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, con: duckdb.DuckDBPyConnection, *, recorded: RecordedDatabase | None = None) -> None:
         self.con = con
+        self.recorded = recorded
         con.execute("SET TimeZone = 'UTC'")
         con.execute("SET python_enable_replacements = false")
 
@@ -81,6 +86,11 @@ def connection_of(backend: Engine) -> duckdb.DuckDBPyConnection | None:
     """DuckDB's own connection of a backend; None for another engine."""
     found: Any = backend  # Ibis's base class declares no connection
     return found.con if backend.name == NAME else None
+
+
+def recorded_of(backend: Engine) -> RecordedDatabase | None:
+    """What was recorded of the database that a backend stands for; None where it is the database itself."""
+    return backend.recorded if isinstance(backend, DuckDBEngine) else None
 
 
 def has_sql(backend: Engine) -> bool:

@@ -22,6 +22,7 @@ from relspec_core.run_report import RunInterrupted, RunReport
 from relspec_core.source_files import source_files
 from relspec_core.task_catalog import ExecutionContext
 from relspec_core.warehouse import Warehouse
+from relspec_core.warehouse_snapshot import leave_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -64,8 +65,10 @@ def run(
     """
     options = options or RunOptions(workers=1 if workers is None else workers, quiet=quiet, cutoff_rows=cutoff_rows)
     engine = DuckDBEngine.open() if backend is None else backend
-    planned = plan_run(task_catalog, backend=engine, ctx=ctx or ExecutionContext(), targets=targets)
     warehouse = Warehouse(engine)
+    leave_snapshot(warehouse)
+    planned = plan_run(task_catalog, backend=engine, ctx=ctx or ExecutionContext(), targets=targets)
+    leave_snapshot(warehouse, planned=planned)
     write_if_asked(planned.graph, planned.plans, os.environ, catalog=task_catalog, database=warehouse.path)
     return run_planned(planned, warehouse=warehouse, options=options)
 
@@ -102,6 +105,7 @@ def run_planned(planned: RunPlan, *, warehouse: Warehouse, options: RunOptions |
                 raise RunInterrupted(report, is_stuck=crew.is_working) from stop
             if events.ran:
                 nothing_changed(crew.now, warehouse, planned.plans.cache)
+                leave_snapshot(warehouse)
     return events.report(seconds=time.monotonic() - started)
 
 

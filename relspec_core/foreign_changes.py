@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from relspec_core.compile_cache import CompileCache
     from relspec_core.evidence import Evidence
+    from relspec_core.recorded_database import Sighting
     from relspec_core.warehouse import Warehouse
 
 SIGNATURE = "signature"
@@ -41,7 +42,12 @@ def foreign_changes(evidence: Mapping[str, Evidence], warehouse: Warehouse, cach
         evidence: what there is, each table with its columns and row count as recorded.
         warehouse: where the tables are; only read.
         cache: remembers the outcome for this state of the database's file.
+
+    Returns:
+        Where the warehouse can't be read now, what the last run found, less what was built since.
     """
+    if warehouse.recorded is not None:
+        return _seen_changed(evidence, warehouse.recorded.seen)
     state, key = warehouse.state(), _key(evidence, warehouse)
     known = cache.find(key)
     if known is not None and state is not None and known[0] == state:
@@ -50,6 +56,13 @@ def foreign_changes(evidence: Mapping[str, Evidence], warehouse: Warehouse, cach
     if state is not None:
         cache.keep(key, (state, found))
     return found
+
+
+def _seen_changed(evidence: Mapping[str, Evidence], seen: Sighting | None) -> frozenset[str]:
+    if seen is None:
+        return frozenset()
+    built = (name for name, found in evidence.items() if found.built_at is not None and found.built_at > seen.at)
+    return (seen.changed & evidence.keys()) - frozenset(built)
 
 
 def nothing_changed(evidence: Mapping[str, Evidence], warehouse: Warehouse, cache: CompileCache) -> None:

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
     import duckdb
 
+    from relspec_core.recorded_database import RecordedDatabase
+
+COLUMNS = (
+    "SELECT database_name, schema_name, table_name, column_name, data_type FROM duckdb_columns() "
+    "WHERE NOT internal ORDER BY database_name, schema_name, table_name, column_index"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveTable:
@@ -29,19 +36,17 @@ class LiveTables:
 
     Args:
         connection: whose current catalog and schema need not be named.
+        recorded: what is known of the tables, where the connection does not have them.
     """
 
     __slots__ = ("_current", "_found", "_tables")
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, *, recorded: RecordedDatabase | None = None) -> None:
         self._current: tuple[str, str] = connection.execute("SELECT current_database(), current_schema()").fetchall()[0]
-        rows = connection.execute(
-            "SELECT database_name, schema_name, table_name, column_name, data_type FROM duckdb_columns() "
-            "WHERE NOT internal ORDER BY database_name, schema_name, table_name, column_index"
-        ).fetchall()
+        rows = connection.execute(COLUMNS).fetchall() if recorded is None else recorded.columns
         columns: dict[tuple[str, str, str], dict[str, str]] = {}
-        for *place, column, kind in rows:
-            columns.setdefault(tuple(place), {})[column] = kind
+        for database, schema, table, column, kind in rows:
+            columns.setdefault((database, schema, table), {})[column] = kind
         self._found: dict[str, LiveTable] = {}  # what was asked for: to read a type takes longer than all else here
         self._tables = {self._key(place): (self.plain(place), found) for place, found in columns.items()}
 

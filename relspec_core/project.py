@@ -11,10 +11,10 @@ from pathlib import Path
 from relspec_core.catalog_reference import catalog_at, names_folder
 from relspec_core.errors import CatalogError, did_you_mean, listed
 from relspec_core.fingerprint import digest
+from relspec_core.ignored_folder import CACHE_FOLDER
 from relspec_core.task_catalog import TaskCatalog
 
 DEFAULT_DATABASE = "warehouse.duckdb"  # not named like a schema: names in two parts would be ambiguous
-CACHE_FOLDER = ".relspec_cache"
 SETTINGS = ("catalog", "database")
 CATALOG_HINT = (
     "write catalog = 'package.module:attribute' (or a folder of .sql files: './sql') under [tool.relspec] in "

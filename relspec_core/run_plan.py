@@ -16,6 +16,7 @@ from relspec_core.fingerprint import digest, schema_token
 from relspec_core.foreign_changes import foreign_changes
 from relspec_core.graph_inference import EdgeRequirement, TaskGraph, task_graph_from_catalog
 from relspec_core.plan_catalog import PlanCatalog, compile_task_catalog
+from relspec_core.recorded_versions import content_versions, recorded_versions
 from relspec_core.rustworkx_schedule import Schedule, schedule_rules
 from relspec_core.source_files import source_files
 from relspec_core.staleness import Freshness, freshness
@@ -136,9 +137,9 @@ def observe(
             )
         elif name in live and not source.paths:
             found.append(Evidence(name=name, schema=live[name]))
-    counts = warehouse.counts(
-        name for name in outputs if name in live and name in records and records[name].rows is not None
-    )
+    rows = {name: records[name].rows for name in outputs if name in live and name in records}
+    counted = {name: count for name, count in rows.items() if count is not None}
+    counts = counted if warehouse.recorded is not None else warehouse.counts(counted)
     for name in outputs:
         if name in live:
             recorded = records.get(name) or Evidence(name=name, schema=live[name])
@@ -173,7 +174,7 @@ def plan_run(
     evidence = observe(plans, warehouse, records=records)
     changed = foreign_changes(evidence, warehouse, ctx.cache)
     evidence = evidence.with_evidence(*(_unrecorded(evidence[name], evidence[name].schema) for name in sorted(changed)))
-    versions = input_versions(evidence, warehouse, plans, records=evidence)
+    versions = _known_versions(evidence, warehouse, plans, records)
     fresh = freshness(graph, plans, evidence=evidence, input_versions=versions)
     stale = [task for task in fresh if fresh[task].stale and task in wanted]
     rewritten = [output for task in stale for output in graph.outputs_of(task)]
@@ -230,11 +231,10 @@ def input_versions(
         if found.versions is not None:
             return found.versions.only(edge.columns)
         before = _read_by_wider_table(edge, plans, records or {})
-        if before is not None and set(before.columns) <= set(found.schema):
-            if contents(edge.evidence, tuple(before.columns)) == before.rows:
-                return before
-        whole = contents(edge.evidence, edge.columns)
-        return Versions(rows=whole, columns={name: digest((whole, str(edge.types[name]))) for name in edge.columns})
+        wider = before is not None and set(before.columns) <= set(found.schema)
+        if before is not None and wider and contents(edge.evidence, tuple(before.columns)) == before.rows:
+            return before
+        return content_versions(contents(edge.evidence, edge.columns), edge)
 
     def contents(name: str, columns: tuple[str, ...]) -> str:
         if (name, columns) not in taken:
@@ -256,6 +256,18 @@ def _read_by_wider_table(edge: EdgeRequirement, plans: PlanCatalog, records: Map
     found = [before for plan in written if (before := records[plan.name].inputs.get(edge.evidence)) is not None]
     alike = bool(found) and all(before == found[0] for before in found)
     return found[0] if alike and set(edge.columns) < set(found[0].columns) else None
+
+
+def _known_versions(
+    evidence: Mapping[str, Evidence], warehouse: Warehouse, plans: PlanCatalog, records: EvidenceCatalog
+) -> Callable[[EdgeRequirement], Versions | None]:
+    """The same; of tables that can't be read now those that were seen last, or None."""
+    now, recorded = input_versions(evidence, warehouse, plans, records=evidence), warehouse.recorded
+    if recorded is None:
+        return now
+    return lambda edge: (
+        now(edge) if evidence[edge.evidence].kind == FILES else recorded_versions(edge, recorded, records)
+    )
 
 
 def _contents_of_files(

@@ -9,7 +9,7 @@ import ibis
 from ibis.common.exceptions import TableNotFound
 from sqlglot.dialects.dialect import Dialect
 
-from relspec_core.duckdb_engine import NAME, connection_of
+from relspec_core.duckdb_engine import NAME, connection_of, recorded_of
 from relspec_core.live_tables import LiveTable, LiveTables
 from relspec_core.names import table_parts
 from relspec_core.source_files import no_files, source_files
@@ -41,7 +41,7 @@ class BackendTables:
         self._backend = backend
         self.place = _place(backend)
         connection = connection_of(backend)
-        self._live = LiveTables(connection) if connection is not None else None
+        self._live = LiveTables(connection, recorded=recorded_of(backend)) if connection is not None else None
 
     def plain(self, name: str) -> str:
         """A name without the catalog and schema that the backend uses anyway."""

@@ -86,7 +86,7 @@ def freshness(
     plans: PlanCatalog,
     *,
     evidence: EvidenceCatalog,
-    input_versions: Callable[[EdgeRequirement], Versions],
+    input_versions: Callable[[EdgeRequirement], Versions | None],
 ) -> dict[str, Freshness]:
     """For every task, upstream first, whether it is stale.
 
@@ -94,7 +94,8 @@ def freshness(
         graph: of the plans.
         plans: what the tasks compute now.
         evidence: what there is now.
-        input_versions: the versions of a source as one of its readers sees it; asked only for edges that are met.
+        input_versions: the versions of a source as one of its readers sees it, None where they are not known; asked
+            only for edges that are met.
     """
     versions: dict[str, Versions] = {}
     found: dict[str, Freshness] = {}
@@ -103,8 +104,8 @@ def freshness(
         for edge in graph.edges_of(task):
             if graph.producer(edge.evidence) is not None:
                 inputs[edge.evidence] = versions[edge.evidence].only(edge.columns)
-            elif not check_edge(edge, evidence):
-                inputs[edge.evidence] = input_versions(edge)
+            elif not check_edge(edge, evidence) and (read := input_versions(edge)) is not None:
+                inputs[edge.evidence] = read
         now = {}
         for plan in plans.of_task(task):
             complete = all(name in inputs for name in plan.deps.inputs)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from relspec_core.column_types import from_duckdb, to_duckdb
-from relspec_core.duckdb_engine import DuckDBEngine, connection_of
+from relspec_core.database_lock import open_database
+from relspec_core.duckdb_engine import DuckDBEngine, connection_of, recorded_of
 from relspec_core.errors import WarehouseError
 from relspec_core.fingerprint import digest
 from relspec_core.live_tables import LiveTables
@@ -20,12 +21,13 @@ from relspec_core.names import MEMORY_PREFIX, quoted_column, quoted_name, quoted
 from relspec_core.user_functions import has_python_functions
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
     import ibis
 
     from relspec_core.duckdb_engine import Engine
     from relspec_core.plan_catalog import PlanArtifact
+    from relspec_core.recorded_database import RecordedDatabase
 
 DIALECT = "duckdb"
 RELATION_KINDS = ("table", "view")
@@ -82,6 +84,11 @@ class Warehouse:
             )
         self.backend = backend
         self.connection = connection
+
+    @property
+    def recorded(self) -> RecordedDatabase | None:
+        """What was recorded of the database, where that is all there is of it; its tables have no rows to look at."""
+        return recorded_of(self.backend)
 
     @property
     def path(self) -> str | None:
@@ -160,7 +167,7 @@ class Warehouse:
 
     def schemas(self, names: Iterable[str]) -> dict[str, ibis.Schema]:
         """The live schema of each of these tables and views that exists."""
-        live = LiveTables(self.connection)
+        live = LiveTables(self.connection, recorded=self.recorded)
         return {name: found.schema for name in names if (found := live.find(name)) is not None}
 
     def _full_name(self, name: str) -> tuple[str, str, str]:
@@ -355,24 +362,30 @@ def _hashed(column: str, kind: str) -> str:
     return f"{name}, signbit({name})" if kind in ("FLOAT", "DOUBLE") else f"to_json({name})::VARCHAR"
 
 
-def connect(database: str | Path, *, read_only: bool = False) -> DuckDBEngine:
+def connect(
+    database: str | Path, *, read_only: bool = False, wait: float = 0.0, say: Callable[[str], None] | None = None
+) -> DuckDBEngine:
     """A DuckDB file; an absent file is created, and stands for an empty one where it is only read.
+
+    Args:
+        database: the file.
+        read_only: for reading only.
+        wait: the most seconds to wait for another process that holds the file.
+        say: is told once for whom, where there is one to wait for.
 
     Raises:
         WarehouseError: RS402, where it can't be opened; names the process that holds it where DuckDB tells.
     """
     path = Path(database)
+    if read_only and not path.exists():
+        return DuckDBEngine.open()
     try:
-        if read_only and not path.exists():
-            return DuckDBEngine.open()
         path.parent.mkdir(parents=True, exist_ok=True)
-        backend = DuckDBEngine.open(path, read_only=read_only)
-    except (duckdb.Error, OSError) as error:
+    except OSError as error:
         raise WarehouseError(
-            f"the warehouse can't be opened: {str(error).splitlines()[0]}",
-            at=str(path),
-            hint="wait for, or end, the process that holds it; check the path and its permissions.",
+            f"the warehouse's folder can't be made: {error}", at=str(path), hint="check the path and its permissions."
         ) from error
+    backend = open_database(path, read_only=read_only, wait=wait, say=say)
     # DuckDB draws its bar on standard output, where commands print their results.
     backend.con.execute("SET enable_progress_bar = false")
     return backend

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,15 +21,19 @@ import ibis
 from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext, DefinitionsLoadType
 from ibis.common.annotations import ValidationError
 
+from relspec_core.database_lock import DatabaseHeldError, Holder
+from relspec_core.duckdb_engine import DuckDBEngine
 from relspec_core.errors import RelspecError, WarehouseError
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.plan_catalog import PlanCatalog, compile_task_catalog
 from relspec_core.task_catalog import ExecutionContext, SourceSpec, TaskCatalog
-from relspec_core.warehouse import Warehouse
-from relspec_dagster.database import DatabaseBusy, look
+from relspec_core.warehouse import Warehouse, connect
+from relspec_core.warehouse_reading import notice_of
+from relspec_core.warehouse_snapshot import find_snapshot
 
 # An op holds the file while it builds its tables; most take less than this.
 LOOK_SECONDS = 3.0
+LOG = logging.getLogger(__name__)
 
 
 def load_plans(task_catalog: TaskCatalog, *, database: Path, ctx: ExecutionContext | None) -> PlanCatalog:
@@ -40,7 +46,7 @@ def load_plans(task_catalog: TaskCatalog, *, database: Path, ctx: ExecutionConte
 
     Raises:
         RelspecError: RS1xx or RS2xx, as ``compile_task_catalog`` does.
-        WarehouseError: RS402, where a run is writing to the database, and it alone knows a source.
+        WarehouseError: RS402, where the file can't be read, or is being written to and it alone knows a source.
     """
     context = ctx or ExecutionContext()
     key = _state_key(task_catalog, database)
@@ -70,28 +76,51 @@ def restricted(plan_catalog: PlanCatalog, outputs: Iterable[str]) -> PlanCatalog
 
 
 def _compile_live(task_catalog: TaskCatalog, database: Path, context: ExecutionContext) -> PlanCatalog:
-    """The plans against what there is now; waits for a writer only where the catalog can't do without the database."""
+    """The plans against what there is now; waits for a writer only for what was never recorded or declared."""
     try:
-        return _compile_on(task_catalog, database, context, seconds=0)
-    except DatabaseBusy:
-        pass
+        with _closed(connect(database, read_only=True)) as engine:
+            return _compile_on(engine, task_catalog, context)
+    except DatabaseHeldError as error:
+        holder = error.holder
     try:
-        return compile_task_catalog(task_catalog, ctx=context)
+        return _compile_beside(holder, task_catalog, database, context)
     except RelspecError as error:
         try:
-            return _compile_on(task_catalog, database, context, seconds=LOOK_SECONDS)
-        except DatabaseBusy:
+            with _closed(connect(database, read_only=True, wait=LOOK_SECONDS)) as engine:
+                return _compile_on(engine, task_catalog, context)
+        except DatabaseHeldError as held:
             raise WarehouseError(
-                f"'{database}' is being written to, and what it alone knows is missing: {error.what}",
+                f"'{database}' is being written to by {held.holder}, and what it alone knows is missing: {error.what}",
                 at=error.at,
                 hint="load the code location again when the run is over, or declare the schemas of its sources.",
             ) from error
 
 
-def _compile_on(task_catalog: TaskCatalog, database: Path, context: ExecutionContext, *, seconds: float) -> PlanCatalog:
-    with look(database, seconds=seconds) as backend:
-        known = None if backend is None else EvidenceStore(Warehouse(backend)).known_sources()
-        return compile_task_catalog(task_catalog, backend=backend, ctx=context, known=known)
+def _compile_beside(
+    holder: Holder, task_catalog: TaskCatalog, database: Path, context: ExecutionContext
+) -> PlanCatalog:
+    """The plans against what was recorded of the database, while another process writes to it."""
+    snapshot = find_snapshot(database)
+    if snapshot is None or snapshot.recorded is None:
+        return compile_task_catalog(task_catalog, ctx=context)
+    with _closed(snapshot) as engine:
+        plans = _compile_on(engine, task_catalog, context)
+    LOG.warning(notice_of(snapshot.recorded, holder=holder, database=database))
+    return plans
+
+
+def _compile_on(engine: DuckDBEngine, task_catalog: TaskCatalog, context: ExecutionContext) -> PlanCatalog:
+    known = EvidenceStore(Warehouse(engine)).known_sources()
+    return compile_task_catalog(task_catalog, backend=engine, ctx=context, known=known)
+
+
+@contextmanager
+def _closed(engine: DuckDBEngine) -> Generator[DuckDBEngine]:
+    """The engine, closed when the body ends: a file is held no longer than it is looked at."""
+    try:
+        yield engine
+    finally:
+        engine.disconnect()
 
 
 def _compile_as(

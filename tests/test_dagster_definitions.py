@@ -1,5 +1,6 @@
 """What a catalog looks like in Dagster, before anything runs."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Generator, Mapping
@@ -13,7 +14,8 @@ import pytest
 from dagster._core.definitions.utils import DISALLOWED_NAMES
 from dagster_duckdb import DuckDBResource
 
-from relspec_core import RelspecError, SourceSpec, TaskBuildContext, TaskCatalog, TaskSpec, task
+from relspec_core import RelspecError, SourceSpec, TaskBuildContext, TaskCatalog, TaskSpec, run, task
+from relspec_core.warehouse import connect
 from relspec_dagster import RelspecTranslator, Source, TaskOutput, build_definitions
 from relspec_dagster.names import RESERVED, op_names
 from tests.dagster_shop import EDGES, SOURCES, shop_database, shop_definitions, write_raw_data
@@ -225,6 +227,19 @@ def test_loading_needs_a_database_that_is_being_written_to_only_for_what_it_alon
             build_definitions(TaskCatalog([prices_only]), database=shop_database(tmp_path))
 
 
+def test_loading_beside_a_writer_takes_what_the_last_run_recorded_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_raw_data(tmp_path)
+    engine = connect(shop_database(tmp_path))
+    assert run(TaskCatalog([prices_only]), backend=engine, quiet=True).ok
+    engine.disconnect()
+    with being_written(shop_database(tmp_path)):
+        definitions = build_definitions(TaskCatalog([prices_only]), database=shop_database(tmp_path))
+    assert edges(definitions) == {"prices_only": {"prices"}}
+    assert f"holds shop.duckdb: this is what process {os.getpid()} recorded at" in caplog.text
+
+
 def test_loading_works_while_this_process_writes(tmp_path: Path) -> None:
     write_raw_data(tmp_path)
     with duckdb.connect(shop_database(tmp_path)):
@@ -233,7 +248,7 @@ def test_loading_works_while_this_process_writes(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     (tmp_path / "shop.duckdb").write_text("no database " * 1000)
-    with pytest.raises(RelspecError, match=r"\[RS402\].*can't be read"):
+    with pytest.raises(RelspecError, match=r"\[RS402\].*can't be opened"):
         build_definitions(TaskCatalog([prices_only]), database=shop_database(tmp_path))
 
 

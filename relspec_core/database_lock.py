@@ -1,0 +1,115 @@
+"""Opening a DuckDB file that another process may hold: one process may write to it, or several read it."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from relspec_core.duckdb_engine import DuckDBEngine
+from relspec_core.errors import WarehouseError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+AGAIN_SECONDS = 0.1
+LONGEST_COMMAND = 80
+LOCKED = ("Could not set lock on file", "being used by another process")  # the other one is of Windows
+HELD_BY = re.compile(r"lock is held in .*? \(PID (?P<pid>\d+)\)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """The process that holds a file.
+
+    Attributes:
+        pid: None where the system does not tell.
+        command: that it was started with, in short; empty where the system does not tell.
+    """
+
+    pid: int | None
+    command: str = ""
+
+    def __str__(self) -> str:
+        if self.pid == os.getpid():
+            return "this process"
+        name = "another process" if self.pid is None else f"process {self.pid}"
+        return f"{name} ({self.command})" if self.command else name
+
+
+class DatabaseHeldError(WarehouseError):
+    """RS402: another process holds the file; ``holder`` says which."""
+
+    def __init__(self, path: Path, holder: Holder, *, waited: float) -> None:
+        self.holder = holder
+        after = f", also after {waited:g} s" if waited else ""
+        super().__init__(
+            f"the warehouse can't be opened: {holder} holds it{after}",
+            at=str(path),
+            hint="wait for that process, or end it; 'relspec run --wait SECONDS' waits for longer.",
+        )
+
+
+def open_database(
+    path: Path, *, read_only: bool, wait: float = 0.0, say: Callable[[str], None] | None = None
+) -> DuckDBEngine:
+    """The file, opened; tried again while another process holds it.
+
+    Args:
+        path: of the file.
+        read_only: for reading, which goes together with other readers, and not with a writer.
+        wait: the most seconds to wait; what else is wrong with the file is told at once.
+        say: is told once, before waiting, for whom and how long.
+
+    Raises:
+        DatabaseHeldError: RS402, where the file is still held after that time, or is open in this process otherwise.
+        WarehouseError: RS402, where it can't be opened for another reason.
+    """
+    deadline, told = time.monotonic() + wait, False
+    while True:
+        try:
+            return DuckDBEngine.open(path, read_only=read_only)
+        except (duckdb.Error, OSError) as error:
+            holder = _holder(error)
+            if holder is None:
+                raise WarehouseError(
+                    f"the warehouse can't be opened: {str(error).splitlines()[0]}",
+                    at=str(path),
+                    hint="check the path and its permissions, and that the file is a DuckDB database.",
+                ) from error
+            left = deadline - time.monotonic()
+            if left <= 0 or holder.pid == os.getpid():
+                raise DatabaseHeldError(path, holder, waited=wait) from error
+        if say is not None and not told:
+            say(f"waiting for {holder}, which holds {path.name}; at most {wait:g} s")
+            told = True
+        time.sleep(min(AGAIN_SECONDS, left))
+
+
+def _holder(error: Exception) -> Holder | None:
+    """Who holds the file that could not be opened; None where that is not what was wrong."""
+    if isinstance(error, duckdb.ConnectionException):
+        return Holder(pid=os.getpid())
+    if not any(text in str(error) for text in LOCKED):
+        return None
+    found = HELD_BY.search(str(error))
+    pid = int(found["pid"]) if found else 0  # also of a process that can't be seen from here, as in a container
+    return Holder(pid=pid, command=_command_of(pid)) if pid else Holder(pid=None)
+
+
+def _command_of(pid: int) -> str:
+    """What a process was started with, less the interpreter and folders; empty where the system does not tell."""
+    try:
+        found = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
+    words = [word for word in found.split("\0") if word]
+    if len(words) > 1 and Path(words[0]).name.startswith("python") and not words[1].startswith("-"):
+        words = words[1:]
+    text = " ".join(" ".join([Path(word).name if at == 0 else word for at, word in enumerate(words)]).split())
+    return text if len(text) <= LONGEST_COMMAND else f"{text[:LONGEST_COMMAND]} ..."
