@@ -62,8 +62,8 @@ class RunLog:
     ) -> int:
         """Record that a run begins, in a transaction of its own.
 
-        Runs that never said how they ended are marked as died: DuckDB lets one process write to a file, and this one
-        does. Old runs are deleted; the last one is kept however old it is.
+        Runs that never said how they ended are marked as died, unless this process began them: DuckDB lets one process
+        write to a file, and that is this one. Old runs are deleted.
 
         Args:
             targets: what was asked for; none: everything.
@@ -75,26 +75,35 @@ class RunLog:
             The run's number.
         """
         now = datetime.now(UTC)
+        asked = quoted_text(json.dumps(list(targets)))
         with self._warehouse.transaction():
             self._create()
+            self._sweep(before=now - timedelta(days=keep_days), most=keep_runs - 1)
             sequence = quoted_text(f"{self._schema}.run_numbers")
             ((number,),) = self._warehouse.rows(f"SELECT nextval({sequence})")
             self._warehouse.execute(
-                f"UPDATE {self._runs} SET outcome = 'died' WHERE outcome = 'running' "  # noqa: S608 - quoted
-                f"AND NOT (pid = {os.getpid()} AND host = {_host()} AND started_at >= {_moment(LOADED_AT)})"
-            )
-            old = (
-                f"SELECT number FROM {self._runs} WHERE started_at < {_moment(now - timedelta(days=keep_days))} "  # noqa: S608 - quoted
-                f"OR number <= {number - keep_runs}"
-            )
-            self._warehouse.execute(f"DELETE FROM {self._tasks} WHERE run IN ({old})")  # noqa: S608 - quoted
-            self._warehouse.execute(f"DELETE FROM {self._runs} WHERE number IN ({old})")  # noqa: S608 - quoted
-            asked = quoted_text(json.dumps(list(targets)))
-            self._warehouse.execute(
-                f"INSERT INTO {self._runs} VALUES ({number}, {_moment(now)}, NULL, 'running', "  # noqa: S608 - quoted
-                f"{os.getpid()}, {_host()}, {asked}, {workers}, NULL, NULL)"
+                f"INSERT INTO {self._runs} VALUES ({number}, {_moment(now)}, NULL, 'running', {os.getpid()}, "  # noqa: S608 - quoted
+                f"{quoted_text(socket.gethostname())}, {asked}, {workers}, NULL, NULL)"
             )
         return number
+
+    def _sweep(self, *, before: datetime, most: int) -> None:
+        """Mark the runs that died, and delete those that began before a moment or are too many."""
+        runs = self._warehouse.rows(
+            f"SELECT number, started_at, outcome, pid, host FROM {self._runs} ORDER BY number DESC"  # noqa: S608 - quoted
+        )
+        own = (os.getpid(), socket.gethostname())
+        died = [
+            number
+            for number, started_at, outcome, *process in runs
+            if outcome == "running" and (tuple(process) != own or _in_utc(started_at) < LOADED_AT)
+        ]
+        if died:
+            self._warehouse.execute(f"UPDATE {self._runs} SET outcome = 'died' WHERE number IN {_tuple(died)}")  # noqa: S608 - numbers
+        old = [number for index, (number, at, *_) in enumerate(runs) if index >= most or _in_utc(at) < before]
+        if old:
+            self._warehouse.execute(f"DELETE FROM {self._tasks} WHERE run IN {_tuple(old)}")  # noqa: S608 - numbers
+            self._warehouse.execute(f"DELETE FROM {self._runs} WHERE number IN {_tuple(old)}")  # noqa: S608 - numbers
 
     def record(self, number: int, outcomes: Iterable[TaskOutcome]) -> None:
         """Add what became of tasks of a run, in one statement; goes into the running transaction."""
@@ -154,12 +163,12 @@ class RunLog:
         if not self._is_kept():
             return []
         rows = self._warehouse.rows(f"SELECT * FROM {self._runs} {which}")  # noqa: S608 - quoted
-        numbers = ", ".join(str(row[0]) for row in rows)
         if not rows:
             return []
+        numbers = _tuple(row[0] for row in rows)
         counted = self._warehouse.rows(
             f"SELECT run, task.outcome, count(*) FROM (SELECT run, unnest(from_json(tasks, '{COUNTED}')) AS task "  # noqa: S608 - quoted
-            f"FROM {self._tasks} WHERE run IN ({numbers})) GROUP BY ALL"
+            f"FROM {self._tasks} WHERE run IN {numbers}) GROUP BY ALL"
         )
         counts: dict[int, dict[str, int]] = {}
         for run, outcome, count in counted:
@@ -190,8 +199,12 @@ def _names(columns: Iterable[str]) -> tuple[str, ...]:
     return tuple(column.split()[0] for column in columns)
 
 
-def _host() -> str:
-    return quoted_text(socket.gethostname())
+def _tuple(numbers: Iterable[int]) -> str:
+    return f"({', '.join(map(str, numbers))})"
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC)
 
 
 def _moment(moment: datetime) -> str:
@@ -229,8 +242,8 @@ def _run(row: tuple, counts: Mapping[str, int]) -> tuple[RunSummary, Mapping[str
     number, started_at, ended_at, outcome, pid, host, targets, workers, peak_memory, sizes = row
     run = RunSummary(
         number=number,
-        started_at=started_at.replace(tzinfo=UTC),
-        ended_at=None if ended_at is None else ended_at.replace(tzinfo=UTC),
+        started_at=_in_utc(started_at),
+        ended_at=None if ended_at is None else _in_utc(ended_at),
         outcome=outcome,
         pid=pid,
         host=host,
