@@ -27,6 +27,7 @@ MODULES: Mapping[str, str] = {
     "lineage": "cli_inspection",
     "plan": "cli_plan",
     "run": "cli_run",
+    "runs": "cli_runs",
     "unused": "cli_inspection",
 }
 

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
@@ -39,13 +39,17 @@ P = ParamSpec("P")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots, which leave no room for what is loaded when it is asked for
 class Session:
     """A project, opened for one command."""
 
     project: Project
-    catalog: TaskCatalog
     ctx: ExecutionContext
+
+    @cached_property
+    def catalog(self) -> TaskCatalog:
+        """The project's catalog."""
+        return self.project.load()
 
     @contextmanager
     def backend(self, *, read_only: bool, wait: float = 0.0, quiet: bool = False) -> Generator[DuckDBEngine]:
@@ -79,6 +83,17 @@ def _say(text: str) -> None:
 
 
 def command(function: Callable[Concatenate[Session, P], int]) -> Callable[..., None]:
+    """A command on a catalog, which is loaded before anything else is done."""
+
+    @wraps(function)
+    def loaded(session: Session, *args: P.args, **kwargs: P.kwargs) -> int:
+        _ = session.catalog
+        return function(session, *args, **kwargs)
+
+    return project_command(loaded)
+
+
+def project_command(function: Callable[Concatenate[Session, P], int]) -> Callable[..., None]:
     """A command that finds its project, and turns outcomes and errors into exit codes."""
 
     @click.option("--catalog", metavar="MODULE:ATTRIBUTE|FOLDER", help="The catalog, instead of the project file's.")
@@ -91,7 +106,7 @@ def command(function: Callable[Concatenate[Session, P], int]) -> Callable[..., N
         try:
             project = find_project(Path.cwd(), catalog=catalog, database=database)
             ctx = ExecutionContext(cache=CompileCache(project.cache_file))
-            sys.exit(function(Session(project=project, catalog=project.load(), ctx=ctx), *args, **kwargs))
+            sys.exit(function(Session(project=project, ctx=ctx), *args, **kwargs))
         except (TaskFailedError, NotReadyError) as error:
             click.echo(str(error), err=True)
             sys.exit(FAILED)

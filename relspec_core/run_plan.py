@@ -17,6 +17,7 @@ from relspec_core.foreign_changes import foreign_changes
 from relspec_core.graph_inference import EdgeRequirement, TaskGraph, task_graph_from_catalog
 from relspec_core.plan_catalog import PlanCatalog, compile_task_catalog
 from relspec_core.recorded_versions import content_versions, recorded_versions
+from relspec_core.run_estimate import RunEstimate, estimate_run
 from relspec_core.rustworkx_schedule import Schedule, schedule_rules
 from relspec_core.source_files import source_files
 from relspec_core.staleness import Freshness, freshness
@@ -47,6 +48,7 @@ class RunPlan:
         evidence: what there is.
         freshness: of each task that was asked for, upstream first.
         schedule: waves of the stale ones, and those of them that are blocked.
+        workers: how many tasks would be built at once.
     """
 
     plans: PlanCatalog
@@ -54,6 +56,7 @@ class RunPlan:
     evidence: EvidenceCatalog
     freshness: Mapping[str, Freshness]
     schedule: Schedule
+    workers: int = 1
 
     def blocked(self, task: str) -> str:
         """Why a task is blocked, in one line."""
@@ -75,6 +78,12 @@ class RunPlan:
         runs, blocked, total = len(self.schedule.order), len(self.schedule.blocked), len(self.freshness)
         return f"{runs} of {total} tasks would run, {blocked} blocked, {total - runs - blocked} unchanged"
 
+    @property
+    def estimate(self) -> RunEstimate | None:
+        """About how long it would take; None where nothing would run."""
+        tasks = self.schedule.order
+        return estimate_run(tasks, graph=self.graph, evidence=self.evidence, workers=self.workers) if tasks else None
+
     def __str__(self) -> str:
         """Waves of what would run, then what is blocked, then what is left as it is; for each task what it reads."""
         parts = [(f"wave {number}", wave) for number, wave in enumerate(self.schedule.waves, start=1)]
@@ -86,10 +95,12 @@ class RunPlan:
             for task in tasks:
                 lines.append(f"  {self.action(task):<5}{task}: {self.reason(task)}")
                 lines += [f"         reads {edge.evidence}: {edge.needs}" for edge in self.graph.edges_of(task)]
+        estimate = self.estimate
+        lines += [] if estimate is None else [str(estimate)]
         return "\n".join([*lines, self.total])
 
     def to_json(self) -> str:
-        """The same as JSON: ``tasks`` in the order of the text, the ``total``, and ``plans`` for comparing later."""
+        """The same as JSON: ``tasks`` in the order of the text, ``estimate``, ``total``, ``plans`` to compare later."""
         waves = {task: number for number, wave in enumerate(self.schedule.waves, start=1) for task in wave}
         tasks = [
             {
@@ -102,7 +113,9 @@ class RunPlan:
             }
             for task in sorted(self.freshness, key=lambda task: (waves.get(task, len(waves) + 1), task))
         ]
-        return json.dumps({"tasks": tasks, "total": self.total, "plans": snapshot(self.plans)}, indent=2)
+        estimate = None if self.estimate is None else self.estimate.plain()
+        found = {"tasks": tasks, "estimate": estimate, "total": self.total, "plans": snapshot(self.plans)}
+        return json.dumps(found, indent=2)
 
 
 def observe(
@@ -160,8 +173,16 @@ def plan_run(
     backend: Engine,
     ctx: ExecutionContext | None = None,
     targets: Iterable[str] | None = None,
+    workers: int = 1,
 ) -> RunPlan:
     """What ``run`` would do now; nothing is written.
+
+    Args:
+        task_catalog: what users declared.
+        backend: of the warehouse.
+        ctx: more sources, and parameters.
+        targets: tasks or evidence to bring up to date, with all that they need; all where left out.
+        workers: how many tasks would be built at once, for the estimate.
 
     Raises:
         RelspecError: as ``compile_task_catalog`` does; ``UnknownTargetError``, RS302.
@@ -184,6 +205,7 @@ def plan_run(
         evidence=evidence,
         freshness={task: found for task, found in fresh.items() if task in wanted},
         schedule=schedule_rules(graph.graph, evidence=evidence.without(*rewritten), tasks=stale),
+        workers=workers,
     )
 
 

@@ -82,6 +82,7 @@ def test_plan_shows_waves_columns_and_reasons_and_writes_nothing(project: Projec
         "         reads stg_orders: note, order_id",
         "  run  revenue: 'revenue' does not exist yet",
         "         reads stg_orders: amount, customer_id",
+        "no estimate: no duration is recorded of 3 tasks",
         "3 of 3 tasks would run, 0 blocked, 0 unchanged",
     ]
     assert not project.database.exists()
