@@ -40,6 +40,7 @@ MOST_WORKERS = 4
     show_default=True,
     help="The longest to wait for another process that holds the warehouse; 0: fail at once.",
 )
+@click.option("--resume", is_flag=True, help="Go on where the last run stopped: with its targets, and what is left.")
 @click.option("--all-or-nothing", is_flag=True, help="Publish everything at the end, and nothing where a task fails.")
 @command
 def run_command(
@@ -52,9 +53,12 @@ def run_command(
     timeout: float | None,
     retries: int,
     wait: float,
+    resume: bool,  # noqa: FBT001 - a flag of the command line
     all_or_nothing: bool,  # noqa: FBT001 - a flag of the command line
 ) -> int:
     """Build what is stale and ready: TARGETS with all that they need, or everything."""
+    if resume and targets:
+        raise click.UsageError("--resume takes the targets of the last run; name none, or leave it out.")
     options = RunOptions(
         workers=min(os.cpu_count() or 1, MOST_WORKERS) if workers is None else workers,
         quiet=quiet,
@@ -66,7 +70,14 @@ def run_command(
     )
     with _ending_cleanly(), session.backend(read_only=False, wait=wait, quiet=quiet) as backend:
         try:
-            report = run(session.catalog, backend=backend, ctx=session.ctx, targets=targets or None, options=options)
+            report = run(
+                session.catalog,
+                backend=backend,
+                ctx=session.ctx,
+                targets=targets or None,
+                options=options,
+                resume=resume,
+            )
         except RunInterrupted as stop:
             return _interrupted(stop)
     if not quiet:

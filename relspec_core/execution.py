@@ -7,6 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from relspec_core.column_sizes import bytes_of
 from relspec_core.duckdb_engine import DuckDBEngine
 from relspec_core.errors import WarehouseError
 from relspec_core.evidence_store import EvidenceStore
@@ -16,6 +17,7 @@ from relspec_core.progress import RunProgress
 from relspec_core.publication import Built, Publication
 from relspec_core.run_crew import RunCrew
 from relspec_core.run_events import RunEvents
+from relspec_core.run_log import RunLog
 from relspec_core.run_options import CUTOFF_ROWS, RunOptions
 from relspec_core.run_plan import RunPlan, observe, plan_run
 from relspec_core.run_report import RunInterrupted, RunReport
@@ -44,6 +46,7 @@ def run(
     quiet: bool = False,
     cutoff_rows: int = CUTOFF_ROWS,
     options: RunOptions | None = None,
+    resume: bool = False,
 ) -> RunReport:
     """Build what is stale and ready, upstream first; every table appears together with its record or not at all.
 
@@ -58,31 +61,43 @@ def run(
         quiet: show no progress.
         cutoff_rows: as of ``RunOptions``.
         options: these and others, instead.
+        resume: bring up to date what the last run was asked for, instead of targets; what that finished is left alone.
 
     Raises:
         RelspecError: RS1xx, RS2xx or RS302, before anything is built. What goes wrong later is in the report.
         RunInterrupted: a ``KeyboardInterrupt`` that has the report of what was done until then.
     """
+    targets = None if targets is None else tuple(targets)
     options = options or RunOptions(workers=1 if workers is None else workers, quiet=quiet, cutoff_rows=cutoff_rows)
     engine = DuckDBEngine.open() if backend is None else backend
     warehouse = Warehouse(engine)
+    if resume:
+        last = RunLog(warehouse).last()
+        targets = last.targets or None if last is not None else None
     leave_snapshot(warehouse)
     planned = plan_run(task_catalog, backend=engine, ctx=ctx or ExecutionContext(), targets=targets)
     leave_snapshot(warehouse, planned=planned)
     write_if_asked(planned.graph, planned.plans, os.environ, catalog=task_catalog, database=warehouse.path)
-    return run_planned(planned, warehouse=warehouse, options=options)
+    return run_planned(planned, warehouse=warehouse, options=options, targets=targets)
 
 
-def run_planned(planned: RunPlan, *, warehouse: Warehouse, options: RunOptions | None = None) -> RunReport:
+def run_planned(
+    planned: RunPlan, *, warehouse: Warehouse, options: RunOptions | None = None, targets: Iterable[str] | None = None
+) -> RunReport:
     """Do what a plan says, on the warehouse that it was made for.
 
     Args:
         planned: just now.
         warehouse: the same.
         options: how to go about it.
+        targets: what was asked for, for the log.
+
+    Raises:
+        RunInterrupted: a ``KeyboardInterrupt`` that has the report of what was done until then.
     """
     started = time.monotonic()
     options = options or RunOptions()
+    log = RunLog(warehouse)
     with RunProgress(len(planned.schedule.order), quiet=options.quiet) as progress, _limits(warehouse, options):
         events = RunEvents(progress=progress)
         for task, found in planned.freshness.items():
@@ -91,22 +106,49 @@ def run_planned(planned: RunPlan, *, warehouse: Warehouse, options: RunOptions |
         for task in planned.freshness:
             if task in planned.schedule.blocked:
                 events.block(task, planned.blocked(task))
+        number = log.begin(targets=targets or (), workers=options.workers)
         refused = _show_files(planned, warehouse)
+        peak_memory = None
+        now: Mapping[str, Evidence] = planned.evidence
         if options.all_or_nothing and planned.schedule.blocked:
             for task in planned.schedule.order:
                 events.block(task, "nothing of this run is published, for other tasks are blocked")
         elif planned.schedule.order:
             EvidenceStore(warehouse).prepare()
-            crew = RunCrew(planned, warehouse, options, events, refused)
+            crew = RunCrew(planned, warehouse, options, events, refused, number)
             try:
                 crew.work()
             except KeyboardInterrupt as stop:
+                if not crew.is_working:
+                    log.end(number, outcome="interrupted", peak_memory=crew.peak_memory, rest=events.not_built())
                 report = events.report(seconds=time.monotonic() - started)
                 raise RunInterrupted(report, is_stuck=crew.is_working) from stop
-            if events.ran:
-                nothing_changed(crew.now, warehouse, planned.plans.cache)
-                leave_snapshot(warehouse)
-    return events.report(seconds=time.monotonic() - started)
+            now, peak_memory = crew.now, crew.peak_memory
+        report = events.report(seconds=time.monotonic() - started)
+        log.end(
+            number,
+            outcome="finished" if report.ok else "failed",
+            peak_memory=peak_memory,
+            rest=events.not_built(),
+            sizes=_sizes(planned, report, warehouse),
+        )
+        nothing_changed(now, warehouse, planned.plans.cache)
+        leave_snapshot(warehouse)
+    return report
+
+
+def _sizes(planned: RunPlan, report: RunReport, warehouse: Warehouse) -> dict[str, int]:
+    """The bytes that the tables of each task that ran take up on disk, where they are known."""
+    tables = {task: planned.graph.outputs_of(task) for task in report.ran}
+    if warehouse.path is None or not tables:
+        return {}
+    warehouse.settle()
+    found = bytes_of(warehouse, [name for names in tables.values() for name in names])
+    return {
+        task: sum(found[name] for name in names if name in found)
+        for task, names in tables.items()
+        if found.keys() & set(names)
+    }
 
 
 @contextmanager

@@ -38,11 +38,27 @@ class Built:
     Attributes:
         task: its name.
         outputs: what it published, in the order of its outputs.
+        started_at: when that began, in UTC.
         seconds: how long it took.
     """
 
     task: str
     outputs: tuple[Evidence, ...]
+    started_at: datetime
+    seconds: float
+
+    @property
+    def rows(self) -> int | None:
+        """Of all its tables; None where it published views only."""
+        counted = [output.rows for output in self.outputs if output.rows is not None]
+        return sum(counted) if counted else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Taken:
+    """The time that a task took."""
+
+    started_at: datetime
     seconds: float
 
 
@@ -65,7 +81,7 @@ class Publication:
     cutoff_rows: int = CUTOFF_ROWS
     groups: Callable[[str], Sequence[Sequence[str]]] = lambda output: ()  # noqa: ARG005 - nobody is known to read it
     started: float | None = None
-    _tasks: dict[str, float | None] = field(default_factory=dict)  # the seconds of each; None where it was carried
+    _tasks: dict[str, _Taken | None] = field(default_factory=dict)  # None for those that were carried
     _pending: dict[str, Evidence] = field(default_factory=dict)
     _types: dict[str, Mapping[str, str]] = field(default_factory=dict)  # of the tables whose contents are to be taken
     _store: EvidenceStore = field(init=False)
@@ -109,7 +125,7 @@ class Publication:
         Raises:
             NotReadyError: RS301, where what it reads is not there. TaskFailedError: RS401, where the engine refuses.
         """
-        started = time.monotonic()
+        started, started_at = time.monotonic(), datetime.now(UTC)
         plans = self.plans.of_task(task)
         edges = requirements(task, self.plans.deps_of(task))
         validate_edges(edges, self.now).raise_if_broken()
@@ -121,7 +137,7 @@ class Publication:
         for plan in plans:
             with _told(plan):
                 self._create(plan, read, because=because)
-        self._tasks[task] = time.monotonic() - started
+        self._tasks[task] = _Taken(started_at=started_at, seconds=time.monotonic() - started)
 
     def _create(self, plan: PlanArtifact, inputs: Mapping[str, Versions], *, because: str) -> None:
         started = time.monotonic()
@@ -158,11 +174,11 @@ class Publication:
         self._pending.update(evidence)
         self._tasks[task] = None
 
-    def publish(self, *more: Callable[[Warehouse, Sequence[Built]], None]) -> tuple[Built, ...]:
+    def publish(self, log: Callable[[Sequence[Built]], None] | None = None) -> tuple[Built, ...]:
         """End the transaction: everything appears.
 
         Args:
-            more: what else is to be written in it, of what was built.
+            log: writes down what was built, in the same transaction.
 
         Raises:
             duckdb.Error: where that can't be done; it can only be abandoned then.
@@ -173,13 +189,16 @@ class Publication:
         self._store.record(self._pending.values())
         built = tuple(
             Built(
-                task=task, outputs=tuple(self._pending[plan.name] for plan in self.plans.of_task(task)), seconds=seconds
+                task=task,
+                outputs=tuple(self._pending[plan.name] for plan in self.plans.of_task(task)),
+                started_at=taken.started_at,
+                seconds=taken.seconds,
             )
-            for task, seconds in self._tasks.items()
-            if seconds is not None
+            for task, taken in self._tasks.items()
+            if taken is not None
         )
-        for write in more:
-            write(self.warehouse, built)
+        if log is not None:
+            log(built)
         self.warehouse.commit()
         self.published.update(self._pending)
         self._clear()
@@ -204,8 +223,8 @@ class Publication:
             digests = dict(zip(map(columns_key, groups), found, strict=True))
             self._pending[name] = replace(self._pending[name], digests=digests)
         contents = self.contents
-        for task, seconds in self._tasks.items():
-            if seconds is None:
+        for task, taken_by in self._tasks.items():
+            if taken_by is None:
                 continue
             edges = requirements(task, self.plans.deps_of(task))
             read = {edge.evidence: found for edge in edges if (found := contents.of(edge, self.now)) is not None}

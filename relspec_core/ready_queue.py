@@ -5,6 +5,8 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
+from relspec_core.critical_path import seconds_left
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -25,7 +27,7 @@ class ReadyQueue:
         for task, names in self._waiting.items():
             for name in names:
                 self._readers[name].append(task)
-        self._after = _longest_ways(self._waiting, self._readers, seconds)
+        self._after = seconds_left({**dict.fromkeys(upstream, 0.0), **seconds}, self._waiting)
         self._ready = [(-self._after[task], task) for task, names in self._waiting.items() if not names]
         heapq.heapify(self._ready)
         self._running: set[str] = set()
@@ -64,20 +66,3 @@ class ReadyQueue:
             left.append(task)
             self.end(task)
         return tuple(left)
-
-
-def _longest_ways(
-    waiting: Mapping[str, set[str]], readers: Mapping[str, list[str]], seconds: Mapping[str, float]
-) -> dict[str, float]:
-    """For each task the seconds of the longest chain that starts with it."""
-    left = {task: len(names) for task, names in readers.items()}
-    found: dict[str, float] = {}
-    last = [task for task, number in left.items() if not number]
-    while last:
-        task = last.pop()
-        found[task] = seconds.get(task, 0.0) + max((found[reader] for reader in readers[task]), default=0.0)
-        for name in waiting[task]:
-            left[name] -= 1
-            if not left[name]:
-                last.append(name)
-    return found

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import duckdb
 
+from relspec_core.early_cutoff import EarlyCutoff
 from relspec_core.errors import RelspecError
-from relspec_core.evidence import Versions
+from relspec_core.memory_monitor import MemoryMonitor
 from relspec_core.publication import Publication
 from relspec_core.ready_queue import ReadyQueue
+from relspec_core.run_estimate import recorded_seconds
+from relspec_core.run_log import RunLog
+from relspec_core.run_record import TaskOutcome
 from relspec_core.small_tasks import is_small
-from relspec_core.staleness import output_versions, table_version
 from relspec_core.task_faults import TaskFault, pause_before
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from relspec_core.evidence import Evidence
-    from relspec_core.graph_inference import EdgeRequirement
+    from relspec_core.publication import Built
     from relspec_core.run_events import RunEvents
     from relspec_core.run_options import RunOptions
     from relspec_core.run_plan import RunPlan
@@ -41,16 +43,20 @@ class Worker:
     Attributes:
         number: from 0.
         publication: on its own connection; holds what it has built and not yet published.
+        log: of runs, on the same connection.
         since: how many publications of others its open transaction knows of.
         deadline: when the task that it builds now has taken too long; None where there is no limit.
         is_late: whether that has come.
+        task: what it builds now.
     """
 
     number: int
     publication: Publication
+    log: RunLog
     since: int = 0
     deadline: float | None = None
     is_late: bool = False
+    task: str | None = None
 
 
 class RunCrew:
@@ -62,6 +68,7 @@ class RunCrew:
         options: how.
         events: told of everything.
         refused: for sources that can't be read, what is wrong with them.
+        run: its number in the log.
     """
 
     def __init__(
@@ -71,16 +78,19 @@ class RunCrew:
         options: RunOptions,
         events: RunEvents,
         refused: Mapping[str, RelspecError],
+        run: int,
     ) -> None:
         self._planned = planned
         self._options = options
         self._events = events
         self._refused = refused
+        self._run = run
         self.now: dict[str, Evidence] = dict(planned.evidence)
-        self._carried: dict[str, Versions] = {}  # the earlier versions of tables that turned out to be the same
+        self._cutoff = EarlyCutoff(planned)
         self._publications = 0
         self._published: dict[str, int] = {}  # which publication a task was in, counted from 1
         self._sizes = warehouse.sizes()
+        self._monitor = MemoryMonitor(warehouse.cursor())
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._error: BaseException | None = None
@@ -88,10 +98,11 @@ class RunCrew:
         alone = options.all_or_nothing or len(upstream) < 2 or warehouse.has_session_tables()  # noqa: PLR2004 - one
         number = 1 if alone else min(options.workers, len(upstream))
         # One worker takes as long in any order, so that this is by name.
-        self._queue = ReadyQueue(upstream, seconds=_seconds(planned) if number > 1 else {})
+        self._queue = ReadyQueue(upstream, seconds=self._recorded_seconds() if number > 1 else {})
         self._cursors = [warehouse.cursor() for _ in range(number - 1)]
         self._workers = [
-            Worker(number=at, publication=self._publication(own)) for at, own in enumerate([warehouse, *self._cursors])
+            Worker(number=at, publication=self._publication(own), log=RunLog(own))
+            for at, own in enumerate([warehouse, *self._cursors])
         ]
         self._threads = [
             threading.Thread(target=self._work, args=(worker,), name=f"relspec-{worker.number}", daemon=True)
@@ -101,6 +112,10 @@ class RunCrew:
             for task in planned.schedule.order:
                 for plan in planned.plans.of_task(task):
                     worker.publication.warehouse.prepare(plan, functions=worker.number == 0)
+
+    def _recorded_seconds(self) -> dict[str, float]:
+        graph, evidence = self._planned.graph, self._planned.evidence
+        return recorded_seconds(self._planned.schedule.order, graph=graph, evidence=evidence)
 
     def _publication(self, warehouse: Warehouse) -> Publication:
         graph = self._planned.graph
@@ -125,6 +140,7 @@ class RunCrew:
                 with self._changed:
                     self._changed.wait(LOOK_AGAIN)
                 self._stop_what_is_late()
+                self._monitor.look([worker.task for worker in self._workers if worker.task is not None])
         except BaseException:
             self._stop()
             raise
@@ -134,6 +150,11 @@ class RunCrew:
                     cursor.connection.close()
         if self._error is not None:
             raise self._error
+
+    @property
+    def peak_memory(self) -> int | None:
+        """The most bytes that the engine held; None where the run was too short to see."""
+        return self._monitor.peak
 
     @property
     def is_working(self) -> bool:
@@ -256,10 +277,10 @@ class RunCrew:
         """Build a task inside the worker's transaction, or leave its tables where it reads what it read before."""
         freshness = self._planned.freshness[task]
         limit = self._planned.plans.of_task(task)[0].task.timeout or self._options.timeout
-        worker.is_late = False
+        worker.is_late, worker.task = False, task
         worker.deadline = None if limit is None else time.monotonic() + limit
         try:
-            carried = self._carries(worker.publication, task) if freshness.by_inputs else None
+            carried = self._cutoff.records(task, worker.publication)
             if carried is not None:
                 worker.publication.carry(task, carried)
                 return
@@ -270,7 +291,7 @@ class RunCrew:
             inputs = {name: found for name, found in known.items() if graph.producer(name) is None}
             worker.publication.build(task, inputs=inputs, because=freshness.reason)
         finally:
-            worker.deadline = None
+            worker.deadline = worker.task = None
 
     def _publish(self, worker: Worker) -> None:
         """Let everything that a worker has built appear."""
@@ -289,7 +310,8 @@ class RunCrew:
 
     def _publish_all(self, worker: Worker) -> None:
         tasks = worker.publication.tasks
-        built = {found.task: found for found in worker.publication.publish()}
+        published = worker.publication.publish(lambda built: self._log_built(worker, built))
+        built = {found.task: found for found in published}
         for task in tasks:
             reason = self._planned.freshness[task].reason
             if task in built:
@@ -301,6 +323,24 @@ class RunCrew:
             self._published.update(dict.fromkeys(tasks, self._publications))
         for task in tasks:
             self._end(task)
+
+    def _log_built(self, worker: Worker, built: Sequence[Built]) -> None:
+        """Add what was built to the run's log, in the same transaction."""
+        outcomes = [
+            TaskOutcome(
+                task=found.task,
+                outcome="ran",
+                reason=self._planned.freshness[found.task].reason,
+                rows=found.rows,
+                started_at=found.started_at,
+                seconds=found.seconds,
+                peak_memory=self._monitor.peak_of(found.task),
+                worker=worker.number + 1,
+                upstream=self._planned.graph.upstream_tasks(found.task),
+            )
+            for found in built
+        ]
+        worker.log.record(self._run, outcomes)
 
     def _build_alone(self, worker: Worker, task: str, *, failure: TaskFault | None = None) -> None:
         """Build a task in a transaction of its own; again, where the fault may pass.
@@ -363,53 +403,3 @@ class RunCrew:
         with self._changed:
             self._queue.end(task)
             self._changed.notify_all()
-
-    # -- early cutoff --------------------------------------------------------------------------------------------------
-
-    def _carries(self, publication: Publication, task: str) -> dict[str, Evidence] | None:
-        """The records of a task's tables as they are, where all that it reads came out as it read it before."""
-        now, versions = publication.now, publication.versions(records=publication.now)
-        edges = self._planned.graph.edges_of(task)
-        inputs = {edge.evidence: versions(edge) for edge in edges if edge.evidence in now}
-        plans = self._planned.plans.of_task(task)
-        if not all(self._is_same(publication, edge, now[plan.name], inputs) for plan in plans for edge in edges):
-            return None
-        found: dict[str, Evidence] = {}
-        for plan in plans:
-            recorded = now[plan.name]
-            self._carried[plan.name] = recorded.versions or Versions(rows="")
-            read = {name: inputs[name] for name in plan.deps.inputs}
-            own = output_versions(plan, read, build=uuid4().hex)
-            found[plan.name] = replace(recorded, versions=own, version=table_version(plan, own), inputs=read)
-        return found
-
-    def _is_same(
-        self, publication: Publication, edge: EdgeRequirement, recorded: Evidence, inputs: Mapping[str, Versions]
-    ) -> bool:
-        """Whether a table reads of one evidence what it read when it was built."""
-        before = recorded.inputs.get(edge.evidence)
-        if before is None:  # another output's input
-            return edge.evidence not in recorded.reads
-        before = before.only(edge.columns)  # an internal table that was wider has read more
-        now = inputs.get(edge.evidence)
-        if now is not None and before == now.only(edge.columns):
-            return True
-        earlier = self._carried.get(edge.evidence)
-        if earlier is not None and earlier.only(edge.columns) == before:
-            return True
-        read_before = recorded.input_digests.get(edge.evidence)
-        return read_before is not None and read_before == publication.contents.of(edge, publication.now)
-
-
-def _seconds(planned: RunPlan) -> dict[str, float]:
-    """How long each scheduled task took when it was built last, where that is recorded."""
-    found: dict[str, float] = {}
-    for task in planned.schedule.order:
-        taken = [
-            record.seconds
-            for output in planned.graph.outputs_of(task)
-            if (record := planned.evidence.get(output)) is not None and record.seconds is not None
-        ]
-        if taken:
-            found[task] = sum(taken)
-    return found

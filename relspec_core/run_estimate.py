@@ -69,7 +69,7 @@ def estimate_run(
         The estimate of a run that always takes the ready task with the most left to do. O((V + E) log V).
     """
     chosen = sorted(tasks)
-    took = {task: found for task in chosen if (found := _recorded(task, graph, evidence)) is not None}
+    took = recorded_seconds(chosen, graph=graph, evidence=evidence)
     there = frozenset(chosen)
     upstream = {task: tuple(name for name in graph.upstream_tasks(task) if name in there) for task in chosen}
     return RunEstimate(
@@ -79,6 +79,11 @@ def estimate_run(
         known=len(took),
         unknown=tuple(task for task in chosen if task not in took),
     )
+
+
+def recorded_seconds(tasks: Iterable[str], *, graph: TaskGraph, evidence: Mapping[str, Evidence]) -> dict[str, float]:
+    """What each of these tasks took when it was built last, less those of which that is not recorded."""
+    return {task: found for task in tasks if (found := _recorded(task, graph, evidence)) is not None}
 
 
 def _recorded(task: str, graph: TaskGraph, evidence: Mapping[str, Evidence]) -> float | None:

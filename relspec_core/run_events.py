@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from threading import RLock
 from typing import TYPE_CHECKING
 
+from relspec_core.run_record import TaskOutcome
 from relspec_core.run_report import RunReport
 
 if TYPE_CHECKING:
@@ -16,13 +17,23 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class RunEvents:
-    """Task to one-line reason, for each outcome; several threads may tell of theirs."""
+    """Task to one-line reason, for each outcome; several threads may tell of theirs.
+
+    Attributes:
+        progress: shows it.
+        ran: built, and why.
+        skipped: left as they are, and why.
+        failed: what went wrong, in one line.
+        blocked: what they wait for.
+        errors: of failed tasks, all that is known.
+    """
 
     progress: RunProgress
     ran: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     blocked: dict[str, str] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
     _lock: RLock = field(default_factory=RLock)
 
     def begin(self, task: str) -> None:
@@ -57,6 +68,7 @@ class RunEvents:
         """A task was tried in vain."""
         with self._lock:
             self.failed[task] = error.in_one_line
+            self.errors[task] = str(error)
             self.progress.end(f"failed  {task}: {error}")
 
     def end(self, built: Built, reason: str) -> None:
@@ -68,6 +80,16 @@ class RunEvents:
     def is_broken(self, task: str) -> bool:
         """Whether what reads a task can't be built."""
         return task in self.failed or task in self.blocked
+
+    def not_built(self) -> list[TaskOutcome]:
+        """What became of the tasks that were not built, for the log."""
+        skipped = [TaskOutcome(task=task, outcome="skipped", reason=why) for task, why in self.skipped.items()]
+        blocked = [TaskOutcome(task=task, outcome="blocked", reason=why) for task, why in self.blocked.items()]
+        failed = [
+            TaskOutcome(task=task, outcome="failed", reason=why, error=self.errors[task])
+            for task, why in self.failed.items()
+        ]
+        return [*failed, *blocked, *skipped]
 
     def report(self, *, seconds: float) -> RunReport:
         """All of it."""

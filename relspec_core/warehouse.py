@@ -101,6 +101,11 @@ class Warehouse:
         path = self.path
         return None if path is None else file_state(path)
 
+    def settle(self) -> None:
+        """Put all changes into the file, where that can be done now."""
+        with suppress(duckdb.Error):
+            self.execute("CHECKPOINT")
+
     def execute(self, sql: str) -> None:
         """Run one statement. Values stand in its text: DuckDB imports pandas to bind even a string (0.6 s)."""
         self._run(sql)

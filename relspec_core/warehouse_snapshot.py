@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from relspec_core.run_plan import RunPlan
     from relspec_core.warehouse import Warehouse
 
-COPIED = (TABLE,)  # of relspec's own tables
+COPIED = (TABLE, "runs", "run_tasks")  # of relspec's own tables
 NEW = "relspec_snapshot"
 UNWRITABLE = (OSError, duckdb.IOException, duckdb.PermissionException, duckdb.FatalException)
 # The snapshot's own tables. The number is that of their form: what another release left counts as none.

@@ -1,0 +1,68 @@
+"""Tasks that are stale only because something that they read was built anew, which came out as it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from relspec_core.evidence import Versions
+from relspec_core.staleness import output_versions, table_version
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from relspec_core.evidence import Evidence
+    from relspec_core.graph_inference import EdgeRequirement
+    from relspec_core.publication import Publication
+    from relspec_core.run_plan import RunPlan
+
+
+class EarlyCutoff:
+    """Finds them, as far as a run has come.
+
+    Args:
+        planned: of the run.
+    """
+
+    __slots__ = ("_carried", "_planned")
+
+    def __init__(self, planned: RunPlan) -> None:
+        self._planned = planned
+        self._carried: dict[str, Versions] = {}  # the earlier versions of tables that were left as they are
+
+    def records(self, task: str, publication: Publication) -> dict[str, Evidence] | None:
+        """The records that a task's tables get where they are left as they are; None where they have to be built."""
+        if not self._planned.freshness[task].by_inputs:
+            return None
+        now, versions = publication.now, publication.versions(records=publication.now)
+        edges = self._planned.graph.edges_of(task)
+        inputs = {edge.evidence: versions(edge) for edge in edges if edge.evidence in now}
+        plans = self._planned.plans.of_task(task)
+        if not all(self._is_same(edge, now[plan.name], inputs, publication) for plan in plans for edge in edges):
+            return None
+        found: dict[str, Evidence] = {}
+        for plan in plans:
+            recorded = now[plan.name]
+            self._carried[plan.name] = recorded.versions or Versions(rows="")
+            read = {name: inputs[name] for name in plan.deps.inputs}
+            own = output_versions(plan, read, build=uuid4().hex)
+            found[plan.name] = replace(recorded, versions=own, version=table_version(plan, own), inputs=read)
+        return found
+
+    def _is_same(
+        self, edge: EdgeRequirement, recorded: Evidence, inputs: Mapping[str, Versions], publication: Publication
+    ) -> bool:
+        """Whether a table reads of one evidence what it read when it was built."""
+        before = recorded.inputs.get(edge.evidence)
+        if before is None:  # another output's input
+            return edge.evidence not in recorded.reads
+        before = before.only(edge.columns)  # an internal table that was wider has read more
+        now = inputs.get(edge.evidence)
+        if now is not None and before == now.only(edge.columns):
+            return True
+        earlier = self._carried.get(edge.evidence)
+        if earlier is not None and earlier.only(edge.columns) == before:
+            return True
+        read_before = recorded.input_digests.get(edge.evidence)
+        return read_before is not None and read_before == publication.contents.of(edge, publication.now)
