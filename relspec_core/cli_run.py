@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -26,7 +26,12 @@ MOST_WORKERS = 4
 @click.argument("targets", nargs=-1)
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
 @click.option("--workers", "-w", type=int, help="Build so many tasks at once; else one per processor, 4 at most.")
-@click.option("--memory", metavar="SIZE", help="The most memory for DuckDB, such as 4GB, for all workers together.")
+@click.option(
+    "--memory",
+    "memory_limit",
+    metavar="SIZE",
+    help="The most memory for DuckDB, such as 4GB, for all workers together.",
+)
 @click.option("--threads", type=int, help="The most threads for DuckDB, for all workers together.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="The most time for a task that names none itself.")
 @click.option(
@@ -48,26 +53,15 @@ def run_command(
     targets: tuple[str, ...],
     quiet: bool,  # noqa: FBT001 - a flag of the command line
     workers: int | None,
-    memory: str | None,
-    threads: int | None,
-    timeout: float | None,
-    retries: int,
     wait: float,
     resume: bool,  # noqa: FBT001 - a flag of the command line
-    all_or_nothing: bool,  # noqa: FBT001 - a flag of the command line
+    **limits: Any,  # noqa: ANN401 - the rest of the options, by the names of RunOptions
 ) -> int:
     """Build what is stale and ready: TARGETS with all that they need, or everything."""
     if resume and targets:
         raise click.UsageError("--resume takes the targets of the last run; name none, or leave it out.")
-    options = RunOptions(
-        workers=min(os.cpu_count() or 1, MOST_WORKERS) if workers is None else workers,
-        quiet=quiet,
-        memory_limit=memory,
-        threads=threads,
-        timeout=timeout,
-        retries=retries,
-        all_or_nothing=all_or_nothing,
-    )
+    most = min(os.cpu_count() or 1, MOST_WORKERS) if workers is None else workers
+    options = RunOptions(workers=most, quiet=quiet, **limits)
     with _ending_cleanly(), session.backend(read_only=False, wait=wait, quiet=quiet) as backend:
         try:
             report = run(
