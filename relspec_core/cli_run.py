@@ -30,9 +30,9 @@ MOST_WORKERS = 4
     "--memory",
     "memory_limit",
     metavar="SIZE",
-    help="The most memory for DuckDB, such as 4GB, for all workers together.",
+    help="The most memory for DuckDB: 4GB, say.",
 )
-@click.option("--threads", type=int, help="The most threads for DuckDB, for all workers together.")
+@click.option("--threads", type=int, help="The most threads for DuckDB, which all workers share.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="The most time for a task that names none itself.")
 @click.option(
     "--retries", type=int, default=2, show_default=True, help="Try so often again after faults that may pass."
