@@ -126,7 +126,7 @@ class RunLog:
         Args:
             number: the run.
             outcome: how it ended.
-            peak_memory: the most bytes that the engine held.
+            peak_memory: the most bytes that the engine was seen to hold.
             rest: what became of the tasks that were not recorded yet.
             sizes: for each task the bytes of its tables, where they are known.
         """

@@ -32,7 +32,7 @@ class TaskOutcome:
         bytes: that its tables take up on disk, estimated.
         started_at: when a worker took it, in UTC.
         seconds: that it took.
-        peak_memory: the most bytes that the engine held meanwhile.
+        peak_memory: the most bytes that the engine was seen to hold meanwhile, for whatever task.
         worker: the number of the worker that took it, from 1.
         upstream: the tasks that write what it reads, sorted.
     """
@@ -56,15 +56,15 @@ class TaskOutcome:
             None if self.rows is None else f"{self.rows:,} rows",
             None if self.bytes is None else f"about {size_text(self.bytes)}",
             None if self.seconds is None else duration_text(self.seconds),
-            None if self.peak_memory is None else f"at most {size_text(self.peak_memory)} of memory",
+            None if self.peak_memory is None else f"{size_text(self.peak_memory)} of memory",
             None if self.worker is None else f"worker {self.worker}",
         )
         return tuple(text for text in found if text is not None)
 
     def __str__(self) -> str:
         measured = f" ({', '.join(self.measures)})" if self.measures else ""
-        line = f"{self.outcome:<8}{self.task}{measured}: {self.reason}"
-        return "\n".join([line, *(f"          {text}" for text in (self.error or "").splitlines())])
+        first, *more = (self.error or self.reason).splitlines() or [""]  # an error says all that its reason does
+        return "\n".join([f"{self.outcome:<8}{self.task}{measured}: {first}", *(f"        {text}" for text in more)])
 
     def plain(self) -> dict[str, object]:
         """The same in what JSON has."""
@@ -98,7 +98,7 @@ class RunSummary:
         host: the machine that its process was on.
         targets: what was asked for; empty: everything.
         workers: the most tasks that were built at once.
-        peak_memory: the most bytes that the engine held; None where that is not known.
+        peak_memory: the most bytes that the engine was seen to hold; None where that is not known.
         counts: how many tasks had each outcome, of those that were recorded.
     """
 
@@ -166,7 +166,7 @@ class RunRecord(RunSummary):
         head = [f"run {self.number} {_said(self.outcome)}", f"started {_time(self.started_at)} UTC"]
         head += [] if self.seconds is None else [f"took {duration_text(self.seconds)}"]
         head += [f"{self.workers} worker{'' if self.workers == 1 else 's'}"]
-        head += [] if self.peak_memory is None else [f"at most {size_text(self.peak_memory)} of memory"]
+        head += [] if self.peak_memory is None else [f"{size_text(self.peak_memory)} of memory"]
         lines = [", ".join(head), f"  asked for {self.asked_for}; process {self.pid} on {self.host}"]
         lines += [str(task) for task in self.tasks]
         path = self.critical_path

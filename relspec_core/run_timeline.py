@@ -119,7 +119,7 @@ def _facts(run: RunRecord) -> str:
         ("started", f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC"),
         ("took", "not known" if run.seconds is None else duration_text(run.seconds)),
         ("workers", str(run.workers)),
-        ("memory", "not known" if run.peak_memory is None else f"at most {size_text(run.peak_memory)}"),
+        ("memory", "not known" if run.peak_memory is None else size_text(run.peak_memory)),
         ("asked for", run.asked_for),
         ("tasks", run.total),
         ("process", f"{run.pid} on {run.host}"),
