@@ -228,30 +228,32 @@ def input_versions(
         found = evidence[edge.evidence]
         if found.versions is not None:
             return found.versions.only(edge.columns)
-        before = _read_by_wider_table(edge, plans, records or {})
-        if before is not None and set(before.columns) <= set(found.schema):
-            whole = digest(("content", contents(edge.evidence, tuple(before.columns))))
-            if whole == before.rows:
-                return before
-        whole = digest(("content", contents(edge.evidence, edge.columns)))
-        return Versions(rows=whole, columns={name: digest((whole, str(edge.types[name]))) for name in edge.columns})
+        before = _read_by_wider_table(edge, plans, records or {}, there=found.schema)
+        if before is not None and before.only(edge.columns) == of_contents(edge, tuple(before.columns)):
+            return before
+        return of_contents(edge, edge.columns)
 
-    def contents(name: str, columns: tuple[str, ...]) -> str:
-        found = evidence[name]
-        files = source_files(plans.sources[name]) if found.kind == FILES else None
+    def of_contents(edge: EdgeRequirement, columns: tuple[str, ...]) -> Versions:
+        found = evidence[edge.evidence]
+        files = source_files(plans.sources[edge.evidence]) if found.kind == FILES else None
         if files is None:
-            return warehouse.contents(name, [columns])[0]
-        return _contents_of_files(files, columns, found.schema, warehouse, plans.cache)
+            (contents,) = warehouse.contents(edge.evidence, [columns])
+        else:
+            contents = _contents_of_files(files, columns, found.schema, warehouse, plans.cache)
+        whole = digest(("content", contents))
+        return Versions(rows=whole, columns={name: digest((whole, str(edge.types[name]))) for name in edge.columns})
 
     return versions
 
 
-def _read_by_wider_table(edge: EdgeRequirement, plans: PlanCatalog, records: Mapping[str, Evidence]) -> Versions | None:
-    """What was read of a source for internal tables that were wider than they would be now."""
+def _read_by_wider_table(
+    edge: EdgeRequirement, plans: PlanCatalog, records: Mapping[str, Evidence], *, there: ibis.Schema
+) -> Versions | None:
+    """What was read of a source for internal tables that were wider than they would be now, if all of it is there."""
     written = [plan for plan in plans.of_task(edge.task) if plan.needed is not None and plan.name in records]
     found = [before for plan in written if (before := records[plan.name].inputs.get(edge.evidence)) is not None]
     alike = bool(found) and all(before == found[0] for before in found)
-    return found[0] if alike and set(edge.columns) < set(found[0].columns) else None
+    return found[0] if alike and set(edge.columns) < set(found[0].columns) <= set(there) else None
 
 
 def _contents_of_files(
