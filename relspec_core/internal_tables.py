@@ -32,8 +32,6 @@ def prune_internal_tables(
         builds: of each task with a plan, the round that it was built in.
     """
     found = {plan.name: plan for plan in plans}
-    if not any(map(_is_internal, found.values())):
-        return tuple(found.values())
     reading = {**{plan.name: plan for plan in others}, **found}
     readers: defaultdict[str, list[str]] = defaultdict(list)
     for plan in reading.values():

@@ -180,7 +180,7 @@ def compile_what_compiles(
 
     whole = catalog_of(tuple(plan for name in sorted(plans) for plan in plans[name]))
     as_written = whole
-    if others is not None or not errors:
+    if any(task.internal for task in catalog) and (others is not None or not errors):
         as_written = catalog_of(prune_internal_tables(whole, others=others or (), builds=builds))
     return PartialCatalog(
         plans=as_written,

@@ -252,10 +252,11 @@ def input_versions(
         found = evidence[edge.evidence]
         if found.versions is not None:
             return found.versions.only(edge.columns)
-        before = _read_by_wider_table(edge, plans, records or {})
-        wider = before is not None and set(before.columns) <= set(found.schema)
-        if before is not None and wider and contents(edge.evidence, tuple(before.columns)) == before.rows:
-            return before
+        before = _read_by_wider_table(edge, plans, records or {}, there=found.schema)
+        if before is not None:
+            wider = content_versions(contents(edge.evidence, tuple(before.columns)), edge)
+            if before.only(edge.columns) == wider:
+                return before
         return content_versions(contents(edge.evidence, edge.columns), edge)
 
     def contents(name: str, columns: tuple[str, ...]) -> str:
@@ -272,12 +273,14 @@ def input_versions(
     return versions
 
 
-def _read_by_wider_table(edge: EdgeRequirement, plans: PlanCatalog, records: Mapping[str, Evidence]) -> Versions | None:
-    """What was read of a source for internal tables that were wider than they would be now."""
+def _read_by_wider_table(
+    edge: EdgeRequirement, plans: PlanCatalog, records: Mapping[str, Evidence], *, there: ibis.Schema
+) -> Versions | None:
+    """What was read of a source for internal tables that were wider than they would be now, if all of it is there."""
     written = [plan for plan in plans.of_task(edge.task) if plan.needed is not None and plan.name in records]
     found = [before for plan in written if (before := records[plan.name].inputs.get(edge.evidence)) is not None]
     alike = bool(found) and all(before == found[0] for before in found)
-    return found[0] if alike and set(edge.columns) < set(found[0].columns) else None
+    return found[0] if alike and set(edge.columns) < set(found[0].columns) <= set(there) else None
 
 
 def _known_versions(

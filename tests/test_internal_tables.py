@@ -213,6 +213,16 @@ def test_a_table_that_is_built_for_another_reason_loses_what_nobody_needs(projec
     assert columns(project, "staged") == ["a"]
 
 
+def test_another_type_of_what_is_needed_is_a_change_also_for_a_wider_table(project: Project) -> None:
+    project.edit("staged", STAGED.replace("id > 0", "id::VARCHAR <> '0'").replace("a,", "a::VARCHAR AS a,"))
+    project.edit("totals", "SELECT max(a) AS total FROM staged")
+    project.run()
+    project.tasks.pop("maxima")
+    assert project.run().ran == {}
+    project.sql("ALTER TABLE src ALTER a TYPE INTEGER")
+    assert project.run().ran["staged"] == "reads src.a, src.id, which changed"
+
+
 def test_what_nobody_needs_may_change_and_is_built_when_it_is_needed_again(project: Project) -> None:
     project.run()
     gone = project.tasks.pop("maxima")
