@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import sys
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ import ibis
 import sqlglot
 
 from relspec_core import __version__
-from relspec_core.ignored_folder import make_ignored
+from relspec_core.ignored_folder import write_ignored
 
 
 class CompileCache:
@@ -63,7 +61,7 @@ class CompileCache:
         """Write what was kept or found since the cache was opened, and nothing older, if anything of it is new."""
         if self._file is not None and self._new:
             with suppress(OSError, pickle.PicklingError, TypeError, AttributeError):
-                _write(self._file, self._used)
+                write_ignored(self._file, _stamp() + pickle.dumps(self._used, protocol=pickle.HIGHEST_PROTOCOL))
             self._new = False
 
     def _all(self) -> dict[str, Any]:
@@ -81,20 +79,6 @@ def _read(file: Path) -> dict[str, Any]:
             return found if isinstance(found, dict) else {}
     except Exception:  # noqa: BLE001 - whatever a damaged pickle makes of itself
         return {}
-
-
-def _write(file: Path, values: dict[str, Any]) -> None:
-    """In one step: whoever reads at the same time finds the old file or the new one."""
-    contents = _stamp() + pickle.dumps(values, protocol=pickle.HIGHEST_PROTOCOL)
-    make_ignored(file.parent)
-    handle, beside = tempfile.mkstemp(dir=file.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(contents)
-        Path(beside).replace(file)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
 
 
 def _stamp() -> bytes:

@@ -58,13 +58,15 @@ class DuckDBEngine:
         return found
 
     @classmethod
-    def open(cls, path: str | Path = ":memory:", *, read_only: bool = False) -> DuckDBEngine:
+    def open(
+        cls, path: str | Path = ":memory:", *, read_only: bool = False, recorded: RecordedDatabase | None = None
+    ) -> DuckDBEngine:
         """Connect to a file, or to a new database in memory.
 
         Raises:
             duckdb.Error: where that can't be done.
         """
-        return cls(duckdb.connect(str(path), read_only=read_only))
+        return cls(duckdb.connect(str(path), read_only=read_only), recorded=recorded)
 
     @cached_property
     def backend(self) -> Backend:

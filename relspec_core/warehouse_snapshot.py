@@ -1,50 +1,52 @@
 """What is left beside the warehouse's file for those who can't open it while a run writes to it.
 
-It is a DuckDB file of its own, of the same name, in the folder that git ignores: a copy of relspec's records, the
-columns of all tables and views, and what the last run saw of contents when it planned. A new one takes the place of the
-last one in one step, so that a reader finds the one or the other and waits for nobody.
+It is a file in the folder that git ignores: relspec's records, the columns of all tables and views, and what the last
+run saw of contents when it planned. A new one takes the place of the last one in one step, so that a reader finds the
+one or the other and waits for nobody.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import duckdb
+from typing import TYPE_CHECKING, Any
 
 from relspec_core.duckdb_engine import DuckDBEngine
 from relspec_core.evidence_store import SCHEMA, TABLE
-from relspec_core.ignored_folder import CACHE_FOLDER, make_ignored
+from relspec_core.ignored_folder import CACHE_FOLDER, write_ignored
+from relspec_core.live_tables import COLUMNS
 from relspec_core.names import quoted_column, quoted_text
 from relspec_core.recorded_database import RecordedDatabase, Sighting
 from relspec_core.warehouse import DIALECT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping, Sequence
 
     from relspec_core.run_plan import RunPlan
     from relspec_core.warehouse import Warehouse
 
-COPIED = (TABLE, "runs", "run_tasks")  # of relspec's own tables
-NEW = "relspec_snapshot"
-UNWRITABLE = (OSError, duckdb.IOException, duckdb.PermissionException, duckdb.FatalException)
-# The snapshot's own tables. The number is that of their form: what another release left counts as none.
-TAKEN, COLUMNS, SEEN = "snapshot_1", "snapshot_columns_1", "snapshot_seen_1"
+FORM = 1  # of the file; what has another one was left by another release
+RUNS = 20
+COPIED: Mapping[str, str] = {  # of relspec's own tables, each with what chooses the rows
+    TABLE: "",
+    "runs": f"QUALIFY dense_rank() OVER (ORDER BY number DESC) <= {RUNS}",
+    "run_tasks": f"QUALIFY dense_rank() OVER (ORDER BY run DESC) <= {RUNS}",
+}
 
 
 def snapshot_file(database: str | Path) -> Path:
-    """Where the snapshot of a file is. Its name is the same, for that is what DuckDB calls the database in it."""
-    return Path(database).parent / CACHE_FOLDER / Path(database).name
+    """Where the snapshot of a file is."""
+    return Path(database).parent / CACHE_FOLDER / f"{Path(database).name}.json"
 
 
 def leave_snapshot(warehouse: Warehouse, *, planned: RunPlan | None = None) -> None:
     """Leave what is known of a warehouse now to those who can't open it while this process writes to it.
 
-    Where the file is as it was when it was last done, nothing happens. Where it can't be done, as on a full disk, the
-    last snapshot stays, which tells how old it is. About 20 ms, and 0.2 s for a thousand tables.
+    Where the file is as it was when that was last done, nothing happens. Where it can't be done, as on a full disk, the
+    last snapshot stays, which tells how old it is. Some milliseconds, and 0.1 s for a thousand tables.
 
     Args:
         warehouse: open for writing, outside of a transaction; one in memory leaves nothing.
@@ -54,11 +56,11 @@ def leave_snapshot(warehouse: Warehouse, *, planned: RunPlan | None = None) -> N
     if path is None or (planned is not None and not planned.schedule.order):
         return
     file = snapshot_file(path)
-    with suppress(*UNWRITABLE):
+    with suppress(OSError):
         if planned is None and _is_newer(file, Path(path)):
             return
-        make_ignored(file.parent)
-        _replace(file, warehouse, _sighting(planned) if planned is not None else _last_sighting(path))
+        seen = _sighting(planned) if planned is not None else _last_sighting(file)
+        write_ignored(file, "\n".join(json.dumps(part, default=str) for part in _parts(warehouse, seen)).encode())
 
 
 def _is_newer(file: Path, database: Path) -> bool:
@@ -80,96 +82,95 @@ def _sighting(planned: RunPlan) -> Sighting:
     return Sighting(at=datetime.now(UTC), changed=frozenset(changed), sources=sources)
 
 
-def _last_sighting(database: str) -> Sighting | None:
-    found = find_snapshot(database)
-    if found is None:
-        return None
-    found.disconnect()
-    return found.recorded.seen if found.recorded is not None else None
-
-
-def _replace(file: Path, warehouse: Warehouse, seen: Sighting | None) -> None:
-    """Put a new snapshot in place of the last one, in one step."""
-    new = file.with_name(f"{file.name}.new")  # one name for all: who holds the warehouse is alone with it
-    for left in (new, Path(f"{new}.wal")):  # by a process that died
-        left.unlink(missing_ok=True)
-    warehouse.execute(f"ATTACH {quoted_text(str(new))} AS {NEW}")
+def _last_sighting(file: Path) -> Sighting | None:
+    """What the last snapshot says of it, which is on its first line."""
     try:
-        for statement in _statements(warehouse, seen):
-            warehouse.execute(statement)
-    finally:
-        warehouse.execute(f"DETACH {NEW}")
-    new.replace(file)
+        with file.open(encoding="utf-8") as stream:
+            return _from_head(json.loads(stream.readline()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, LookupError, TypeError):  # damaged, or left by another release
+        return None
 
 
-def _statements(warehouse: Warehouse, seen: Sighting | None) -> Iterator[str]:
-    """What fills the snapshot that is attached."""
+def _parts(warehouse: Warehouse, seen: Sighting | None) -> tuple[object, object, object]:
+    """The lines of a snapshot: who took it and what was seen, the columns of tables, and relspec's own tables."""
     ((database,),) = warehouse.rows("SELECT current_database()")
-    own, new = f"{quoted_column(database, dialect=DIALECT)}.{SCHEMA}", f"{NEW}.{SCHEMA}"
-    yield f"CREATE SCHEMA {new}"
-    for table in COPIED:
-        if warehouse.relation_kind(f"{SCHEMA}.{table}") is not None:
-            yield f"CREATE TABLE {new}.{table} AS FROM {own}.{table}"
-    yield (
-        f"CREATE TABLE {new}.{COLUMNS} AS "  # noqa: S608 - values are quoted
-        "SELECT database_name, schema_name, table_name, column_name, data_type FROM duckdb_columns() "
-        f"WHERE database_name = {quoted_text(database)} AND schema_name <> {quoted_text(SCHEMA)} AND NOT internal "
-        "ORDER BY schema_name, table_name, column_index"
+    columns = [row[1:] for row in warehouse.rows(COLUMNS) if row[0] == database]
+    own: dict[str, dict[str, str]] = {}
+    for schema, table, column, kind in columns:
+        if schema == SCHEMA and table in COPIED:
+            own.setdefault(table, {})[column] = kind
+    place = f"{quoted_column(database, dialect=DIALECT)}.{SCHEMA}"
+    head = {
+        "form": FORM,
+        "database": database,
+        "process": os.getpid(),
+        "at": datetime.now(UTC).isoformat(),
+        "seen": None
+        if seen is None
+        else {
+            "at": seen.at.isoformat(),
+            "changed": sorted(seen.changed),
+            "sources": {
+                name: [[version, *read] for read, version in sorted(versions.items())]
+                for name, versions in sorted(seen.sources.items())
+            },
+        },
+    }
+    return (
+        head,
+        [row for row in columns if row[0] != SCHEMA],
+        {
+            table: {"columns": types, "rows": warehouse.rows(f"FROM {place}.{table} {COPIED[table]}")}
+            for table, types in own.items()
+        },
     )
-    yield f"CREATE TABLE {new}.{TAKEN} AS SELECT {os.getpid()} AS process, {_timestamp(datetime.now(UTC))} AS taken_at"
-    yield f"CREATE TABLE {new}.{SEEN} (seen_at TIMESTAMP, name VARCHAR, columns VARCHAR[], version VARCHAR)"
-    if seen is not None:
-        yield f"INSERT INTO {new}.{SEEN} VALUES {', '.join(_rows(seen))}"  # noqa: S608 - values are quoted
-
-
-def _rows(seen: Sighting) -> Iterator[str]:
-    """One row for the sighting itself, one for each table that was changed, one for each version of a source."""
-    at = _timestamp(seen.at)
-    yield f"({at}, NULL, NULL, NULL)"
-    for name in sorted(seen.changed):
-        yield f"({at}, {quoted_text(name)}, NULL, NULL)"
-    for name, versions in sorted(seen.sources.items()):
-        for columns, version in sorted(versions.items()):
-            listing = ", ".join(map(quoted_text, columns))
-            yield f"({at}, {quoted_text(name)}, [{listing}], {quoted_text(version)})"
-
-
-def _timestamp(moment: datetime) -> str:
-    return f"TIMESTAMP '{moment.astimezone(UTC).replace(tzinfo=None).isoformat()}'"
 
 
 def find_snapshot(database: str | Path) -> DuckDBEngine | None:
-    """The snapshot of a file, open for reading, with ``recorded``; None where there is none that can be read."""
-    file = snapshot_file(database)
-    if not file.exists():
-        return None
+    """The snapshot of a file as a database in memory, with ``recorded``; None where there is none that can be read."""
     try:
-        engine = DuckDBEngine.open(file, read_only=True)
-    except duckdb.Error:
+        head, columns, own = map(json.loads, snapshot_file(database).read_text(encoding="utf-8").split("\n"))
+        name = head["database"]
+        recorded = RecordedDatabase(
+            process=head["process"],
+            at=datetime.fromisoformat(head["at"]),
+            columns=tuple((name, *row) for row in columns),
+            seen=_from_head(head),
+        )
+    except OSError:
         return None
-    try:
-        engine.recorded = _recorded(engine.con)
-    except duckdb.Error:  # left by another release
-        engine.disconnect()
+    except (ValueError, LookupError, TypeError):  # damaged, or left by another release
         return None
+    engine = DuckDBEngine.open(recorded=recorded)
+    place = quoted_column(name, dialect=DIALECT)
+    engine.con.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {place}; USE {place}; CREATE SCHEMA {place}.{SCHEMA}")
+    for table, found in own.items():
+        _restore(engine, f"{place}.{SCHEMA}.{table}", found["columns"], found["rows"])
     return engine
 
 
-def _recorded(connection: duckdb.DuckDBPyConnection) -> RecordedDatabase:
-    ((database,),) = connection.execute("SELECT current_database()").fetchall()
-    own = f"{quoted_column(database, dialect=DIALECT)}.{SCHEMA}"
-    ((process, at),) = connection.execute(f"SELECT process, taken_at FROM {own}.{TAKEN}").fetchall()  # noqa: S608 - quoted
-    columns = connection.execute(f"FROM {own}.{COLUMNS}").fetchall()
-    seen = connection.execute(f"SELECT seen_at, name, columns, version FROM {own}.{SEEN}").fetchall()  # noqa: S608 - quoted
-    return RecordedDatabase(process=process, at=at.replace(tzinfo=UTC), columns=tuple(columns), seen=_to_sighting(seen))
-
-
-def _to_sighting(rows: list[tuple[datetime, str | None, list[str] | None, str]]) -> Sighting | None:
-    if not rows:
+def _from_head(head: Mapping[str, Any]) -> Sighting | None:
+    """What was seen; a ``LookupError`` where the file is of another form."""
+    if head["form"] != FORM:
+        raise LookupError(head["form"])
+    seen = head["seen"]
+    if seen is None:
         return None
-    sources: dict[str, dict[tuple[str, ...], str]] = {}
-    for _, name, columns, version in rows:
-        if name is not None and columns is not None:
-            sources.setdefault(name, {})[tuple(columns)] = version
-    changed = frozenset(name for _, name, columns, _ in rows if name is not None and columns is None)
-    return Sighting(at=rows[0][0].replace(tzinfo=UTC), changed=changed, sources=sources)
+    return Sighting(
+        at=datetime.fromisoformat(seen["at"]),
+        changed=frozenset(seen["changed"]),
+        sources={
+            name: {tuple(read): version for version, *read in versions} for name, versions in seen["sources"].items()
+        },
+    )
+
+
+def _restore(engine: DuckDBEngine, table: str, columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> None:
+    """Make one of relspec's own tables as it was."""
+    listing = ", ".join(f"{quoted_column(column, dialect=DIALECT)} {kind}" for column, kind in columns.items())
+    engine.con.execute(f"CREATE TABLE {table} ({listing})")
+    if rows:
+        texts = (", ".join("NULL" if value is None else quoted_text(str(value)) for value in row) for row in rows)
+        engine.con.execute(f"INSERT INTO {table} VALUES {', '.join(f'({text})' for text in texts)}")  # noqa: S608 - quoted

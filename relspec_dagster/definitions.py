@@ -37,10 +37,10 @@ def build_definitions(
     it against what there is at that moment: where a column is missing, the check fails with a message that names it,
     the output and what is downstream of it are skipped, and the rest is materialized.
 
-    While the code location is loaded the database is looked at for a moment, read-only, and is not made; runs use the
-    plans that were compiled then. The steps of a run share one process, as DuckDB lets one process at a time write.
-    Two runs keep apart through a pool, where ``dagster.yaml`` has
-    ``concurrency: {pools: {granularity: op, default_limit: 1}}``.
+    While the code location is loaded the database is looked at for a moment, read-only, and is not made; where another
+    process writes to it, what was recorded of it last is looked at instead. Runs use the plans that were compiled then.
+    The steps of a run share one process, as DuckDB lets one process at a time write. Two runs keep apart through a
+    pool, where ``dagster.yaml`` has ``concurrency: {pools: {granularity: op, default_limit: 1}}``.
 
     Args:
         task_catalog: what users declared.

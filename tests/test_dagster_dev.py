@@ -1,5 +1,8 @@
 """A real `dagster dev` on the small shop, spoken to over GraphQL."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +14,12 @@ from tests import dagster_shop
 from tests.dagster_dev import DagsterDev, dagster_dev
 from tests.dagster_shop import EDGES, SOURCES, drop_column, shop_database, write_raw_data
 
+ROOT = Path(__file__).parents[1]
+CATALOG = """
+from pathlib import Path
+from tests.dagster_shop import shop_catalog
+catalog = shop_catalog(Path(__file__).parent)
+"""
 GRAPH = "{ assetNodes { assetKey { path } isExecutable dependencyKeys { path } } }"
 EVENTS = """
 query ($run: ID!) { logsForRun(runId: $run, limit: 1000) { ... on EventConnection { events {
@@ -49,6 +58,29 @@ def test_a_running_dagster_shows_the_inferred_edges_and_skips_only_what_lacks_a_
         assert outcome.complaints.keys() == {("order_notes", "requires_raw_orders"), ("line_values", "requires_prices")}
         assert "task 'order_notes' reads 'raw_orders.note'" in outcome.complaints["order_notes", "requires_raw_orders"]
         assert "task 'line_values' reads 'prices.price'" in outcome.complaints["line_values", "requires_prices"]
+
+
+def test_relspec_runs_while_dagster_has_the_code_location_loaded(tmp_path: Path) -> None:
+    write_raw_data(tmp_path)
+    (tmp_path / "dev_shop.py").write_text(CATALOG)
+    with dagster_dev(tmp_path, "-f", dagster_shop.__file__, env={"DAGSTER_SHOP": str(tmp_path)}) as server:
+        command = Path(sys.executable).with_name("relspec")
+        options = ["--catalog", "dev_shop:catalog", "--database", str(shop_database(tmp_path))]
+        ran = subprocess.run(
+            [sys.executable, command, "run", "--wait", "0", *options],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT), os.environ.get("PYTHONPATH", "")]),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert "waiting" not in ran.stderr
+        assert "8 ran, 0 skipped, 0 failed, 0 blocked" in ran.stdout
+        assert server.wait(server.launch(["stg_orders"])) == "SUCCESS", server.log.read_text()
 
 
 def edges_shown(server: DagsterDev) -> Mapping[str, set[str]]:
