@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from relspec_core.errors import did_you_mean
 from relspec_core.evidence import Evidence
-from relspec_core.graph_edge_validation import MissingEvidence, Reason, WaitsForTask, check_edge
+from relspec_core.graph_edge_validation import MissingEvidence, Reason, WaitsForTask
 from relspec_core.graph_inference import EdgeRequirement, TaskGraph
+from relspec_core.readiness import Readiness
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -71,27 +72,16 @@ def schedule_rules(graph: RuleGraph, *, evidence: EvidenceCatalog, tasks: Iterab
         Waves front to back. A task that is not ready is in ``blocked`` with at least one reason. O(V + E) plus sorting.
     """
     view = TaskGraph(graph)
-    wanted = frozenset(view.tasks if tasks is None else tasks)
-    now: dict[str, Evidence] = {name: evidence[name] for name in evidence}
-    unmet = {task: _unmet(view, task, now) for task in view.tasks if task in wanted}
-    waves: list[tuple[str, ...]] = []
-    ready = tuple(task for task, missing in unmet.items() if not missing)
+    readiness = Readiness(view, evidence=evidence, tasks=tasks)
+    waiting, waves, ready = readiness.waiting, [], readiness.ready
     while ready:
         waves.append(ready)
-        arrived = [output for task in ready for output in view.outputs_of(task)]
-        now.update((output, _planned(view, output)) for output in arrived)
-        ready = tuple(sorted(_completed(view, arrived, now, unmet)))
-    placed = frozenset(task for wave in waves for task in wave)
+        ready = readiness.arrive(*(_planned(view, output) for task in ready for output in view.outputs_of(task)))
     return Schedule(
         waves=tuple(waves),
-        blocked=_blocked(view, now, wanted - placed),
-        edges={task: view.edges_of(task) for task in unmet},
+        blocked=_blocked(readiness),
+        edges={task: view.edges_of(task) for task in sorted((*readiness.ready, *waiting))},
     )
-
-
-def _unmet(view: TaskGraph, task: str, now: Mapping[str, Evidence]) -> set[str]:
-    """The evidence that a task still waits for."""
-    return {edge.evidence for edge in view.edges_of(task) if check_edge(edge, now)}
 
 
 def _planned(view: TaskGraph, output: str) -> Evidence:
@@ -102,29 +92,15 @@ def _planned(view: TaskGraph, output: str) -> Evidence:
     return Evidence(name=output, schema=schema, task=view.producer(output))
 
 
-def _completed(
-    view: TaskGraph, arrived: Iterable[str], now: Mapping[str, Evidence], unmet: Mapping[str, set[str]]
-) -> Iterable[str]:
-    """The tasks whose last unmet edge an arrival meets; what was met once stays so, as more evidence never blocks."""
-    for output in arrived:
-        for edge in view.edges_from(output):
-            waiting = unmet.get(edge.task)
-            if waiting and output in waiting and not check_edge(edge, now):
-                waiting.discard(output)
-                if not waiting:
-                    yield edge.task
-
-
-def _blocked(view: TaskGraph, now: Mapping[str, Evidence], stuck: frozenset[str]) -> dict[str, tuple[Reason, ...]]:
-    """Why each stuck task is blocked; of evidence that a stuck task would write, what keeps that task is the cause."""
-    broken = {
-        task: [reason for edge in view.edges_of(task) for reason in check_edge(edge, now)] for task in sorted(stuck)
-    }
+def _blocked(readiness: Readiness) -> dict[str, tuple[Reason, ...]]:
+    """Why each waiting task is blocked; where another blocked task would write what it reads, what keeps that task."""
+    view = readiness.graph
+    broken = {task: readiness.reasons(task) for task in readiness.waiting}
     causes: dict[str, str] = {}
 
     def waits(reason: Reason) -> str | None:
         producer = view.producer(reason.evidence)
-        return producer if isinstance(reason, MissingEvidence) and producer in stuck else None
+        return producer if isinstance(reason, MissingEvidence) and producer in broken else None
 
     def cause(task: str) -> str:
         """What is wrong at the start of the chain; walked without recursion, as chains may be long."""
