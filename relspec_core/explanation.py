@@ -49,8 +49,8 @@ class Explanation:
             lines.append(f"  reads {edge.evidence}{'' if edge.columns else ': its rows, no column'}")
             lines += [f"    because {edge.unresolved}, all columns"] if edge.unresolved else []
             lines += [
-                f"    {column} {edge.types[column]}: {', '.join(edge.uses.get(column, ())) or 'as it is'}"
-                for column in edge.columns
+                f"    {column} {edge.types[column]}: {', '.join(uses) or 'as it is'}"
+                for column, uses in edge.uses.items()
             ]
         for record in self.records:
             lines.append(f"  wrote {record.name}{'' if record.rows is None else f', {record.rows:,} rows'}")
@@ -77,8 +77,8 @@ class Explanation:
             "reads": {
                 edge.evidence: {
                     "columns": {
-                        column: {"type": str(edge.types[column]), "uses": list(edge.uses.get(column, ()))}
-                        for column in edge.columns
+                        column: {"type": str(edge.types[column]), "uses": list(uses)}
+                        for column, uses in edge.uses.items()
                     },
                     "all_because": edge.unresolved,
                 }

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from relspec_core.errors import did_you_mean
-from relspec_core.evidence import Evidence
 from relspec_core.graph_edge_validation import MissingEvidence, Reason, WaitsForTask
 from relspec_core.graph_inference import EdgeRequirement, TaskGraph
 from relspec_core.readiness import Readiness
@@ -25,12 +24,17 @@ class Schedule:
     Attributes:
         waves: front to back; each sorted by name.
         blocked: task to its reasons, by name; at least one each.
-        edges: what each task must find.
+        graph: what they were scheduled by; schedules are equal where their tasks are.
     """
 
     waves: tuple[tuple[str, ...], ...]
     blocked: Mapping[str, tuple[Reason, ...]]
-    edges: Mapping[str, tuple[EdgeRequirement, ...]]
+    graph: TaskGraph = field(compare=False, repr=False)
+
+    @property
+    def edges(self) -> Mapping[str, tuple[EdgeRequirement, ...]]:
+        """What each task must find, by task."""
+        return {task: self.graph.edges_of(task) for task in sorted((*self.order, *self.blocked))}
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -43,9 +47,10 @@ class Schedule:
         Raises:
             KeyError: where the schedule knows no such task.
         """
-        if task not in self.edges:
-            raise KeyError(f"no task '{task}'; {did_you_mean(task, self.edges)}there are {', '.join(self.edges)}")
-        reads = [f"  {edge.evidence}: {edge.needs}" for edge in self.edges[task]]
+        edges = self.edges
+        if task not in edges:
+            raise KeyError(f"no task '{task}'; {did_you_mean(task, edges)}there are {', '.join(edges)}")
+        reads = [f"  {edge.evidence}: {edge.needs}" for edge in edges[task]]
         if task in self.blocked:
             return "\n".join([f"{task} is blocked", *(f"  {reason}" for reason in self.blocked[task]), "reads", *reads])
         wave = next(number for number, tasks in enumerate(self.waves, start=1) if task in tasks)
@@ -57,39 +62,33 @@ class Schedule:
         return "\n".join(lines) or "nothing to run"
 
 
-def schedule_rules(graph: RuleGraph, *, evidence: EvidenceCatalog, tasks: Iterable[str] | None = None) -> Schedule:
+def schedule_rules(
+    graph: RuleGraph | TaskGraph, *, evidence: EvidenceCatalog, tasks: Iterable[str] | None = None
+) -> Schedule:
     """Waves of tasks that can run on this evidence, ordered by name only.
 
     A task is ready when all that it reads exists with the columns that it reads: in ``evidence``, or written by a task
     of an earlier wave, whose plan then says what the table has.
 
     Args:
-        graph: of a ``TaskGraph``.
+        graph: a ``TaskGraph``, or what is in one.
         evidence: what exists now. Absent evidence has no columns.
         tasks: only these; all where left out.
 
     Returns:
         Waves front to back. A task that is not ready is in ``blocked`` with at least one reason. O(V + E) plus sorting.
     """
-    view = TaskGraph(graph)
+    view = graph if isinstance(graph, TaskGraph) else TaskGraph(graph)
     readiness = Readiness(view, evidence=evidence, tasks=tasks)
-    waiting, waves, ready = readiness.waiting, [], readiness.ready
+    waves, ready = [], readiness.ready
     while ready:
         waves.append(ready)
-        ready = readiness.arrive(*(_planned(view, output) for task in ready for output in view.outputs_of(task)))
+        ready = readiness.finish(*ready)
     return Schedule(
         waves=tuple(waves),
         blocked=_blocked(readiness),
-        edges={task: view.edges_of(task) for task in sorted((*readiness.ready, *waiting))},
+        graph=view,
     )
-
-
-def _planned(view: TaskGraph, output: str) -> Evidence:
-    """An output as its plan will write it."""
-    schema = view.schema_of(output)
-    if schema is None:
-        raise ValueError(f"the graph has no schema for '{output}', which task '{view.producer(output)}' writes")
-    return Evidence(name=output, schema=schema, task=view.producer(output))
 
 
 def _blocked(readiness: Readiness) -> dict[str, tuple[Reason, ...]]:

@@ -1,4 +1,5 @@
-from collections.abc import Iterable
+from _collections_abc import dict_items
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import ibis
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from relspec_core import Evidence, EvidenceCatalog, SourceSpec, TaskGraph, schedule_rules, task_graph_from_catalog
 from relspec_core.graph_edge_validation import MissingColumn, MissingEvidence, check_edge
 from relspec_core.graph_inference import EdgeRequirement, EvidenceNode, Produces, RuleGraph, TaskNode
+from relspec_core.inferred_deps import InferredDeps
 from relspec_core.readiness import Readiness
 from tests.catalogs import compiled, sql_task, task_of
 
@@ -23,6 +25,12 @@ def graph_of(**texts: str) -> TaskGraph:
 
 def table(name: str, **columns: str) -> Evidence:
     return Evidence(name=name, schema=ibis.schema(columns))
+
+
+def requirement(evidence: str, task: str, types: Mapping[str, dt.DataType]) -> EdgeRequirement:
+    required = {evidence: tuple(types)}
+    deps = InferredDeps(inputs=(evidence,), required_columns=required, required_types={evidence: types}, lineage={})
+    return EdgeRequirement(evidence=evidence, task=task, types=types, deps=deps)
 
 
 def test_what_reads_nothing_is_ready_at_the_start() -> None:
@@ -93,13 +101,13 @@ def test_an_arrival_that_nobody_reads_makes_nothing_ready() -> None:
 
 
 class Counted(dict[str, dt.DataType]):
-    """The types of an edge's columns; counts how often one is looked at."""
+    """The types of an edge's columns; counts how often they are looked at."""
 
     looked_at = 0
 
-    def __getitem__(self, column: str) -> dt.DataType:
+    def items(self) -> "dict_items[str, dt.DataType]":
         self.looked_at += 1
-        return super().__getitem__(column)
+        return super().items()
 
 
 def test_an_arrival_looks_at_no_edge_but_those_of_its_readers() -> None:
@@ -109,8 +117,8 @@ def test_an_arrival_looks_at_no_edge_but_those_of_its_readers() -> None:
     types = {name: Counted(id=ibis.dtype("int64")) for name in names}
     for n in range(200):
         name, task = names[n % 50 == 0], f"reader_{n:03}"
-        edge = EdgeRequirement(evidence=name, task=task, columns=("id",), types=types[name])
-        graph.add_edge(nodes[name], graph.add_node(TaskNode(name=task, outputs=())), edge)
+        node = graph.add_node(TaskNode(name=task, outputs=()))
+        graph.add_edge(nodes[name], node, requirement(name, task, types[name]))
     readiness = Readiness(TaskGraph(graph), evidence={})
     for _ in range(2):  # the second time, nobody waits for it
         readiness.arrive(table("quiet", id="int64"))
@@ -161,10 +169,9 @@ def drawn_graphs(draw: st.DrawFn) -> Drawn:
         node = graph.add_node(TaskNode(name=task, outputs=outputs))
         for name, columns in sorted(reads.items()):
             types = dict.fromkeys(columns, ibis.dtype("int64"))
-            edge = EdgeRequirement(evidence=name, task=task, columns=tuple(columns), types=types)
-            graph.add_edge(nodes[name], node, edge)
+            graph.add_edge(nodes[name], node, requirement(name, task, types))
         for output in outputs:
-            graph.add_edge(node, nodes[output], Produces(task=task, evidence=output))
+            graph.add_edge(node, nodes[output], Produces())
     there = draw(st.lists(st.sampled_from(names), unique=True))
     batches = draw(st.lists(st.lists(st.sampled_from(names), unique=True, max_size=3), max_size=6))
     return Drawn(
