@@ -17,6 +17,7 @@ import click
 from relspec_core.compile_cache import CompileCache
 from relspec_core.compiled_sqlglot import CompiledSqlglotWarning, is_compiled, notice
 from relspec_core.errors import NotReadyError, RelspecError, TaskFailedError
+from relspec_core.foreign_changes import settle
 from relspec_core.hamilton_module import write_if_asked
 from relspec_core.project import Project, find_project
 from relspec_core.task_catalog import ExecutionContext
@@ -53,6 +54,7 @@ class Session:
             yield backend
         finally:
             backend.disconnect()
+            settle(self.project.database, self.ctx.cache)
             self.ctx.cache.save()
 
     def write_hamilton_module(self, graph: TaskGraph, plans: PlanCatalog) -> None:
@@ -81,7 +83,7 @@ def command(function: Callable[Concatenate[Session, P], int]) -> Callable[..., N
             click.echo(str(error), err=True)
             sys.exit(UNUSABLE)
         except KeyboardInterrupt:
-            click.echo("interrupted; what was finished is kept, and the next run goes on from there", err=True)
+            click.echo("interrupted", err=True)
             sys.exit(INTERRUPTED)
 
     return wrapped

@@ -48,6 +48,10 @@ class CompileCache:
         self._used[key] = value
         self._new = True
 
+    def take(self, key: str) -> Any | None:  # noqa: ANN401 - as above
+        """The value that was kept under a key since the cache was opened, or None; it is kept no longer."""
+        return self._used.pop(key, None)
+
     def apart(self) -> CompileCache:
         """A cache that begins with the values of this one and keeps its own to itself, for what is not to last."""
         other = CompileCache()

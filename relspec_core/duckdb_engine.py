@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import duckdb
 import ibis
 
+from relspec_core.names import quoted_column, quoted_text
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from ibis.backends.sql.compilers.base import SQLGlotCompiler
 
 NAME = "duckdb"
+SESSION_SETTINGS = "SELECT name, value FROM duckdb_settings() WHERE scope = 'LOCAL'"
+PLACE = ("schema", "search_path")
 
 
 class DuckDBEngine:
@@ -35,6 +39,18 @@ class DuckDBEngine:
         self.con = con
         con.execute("SET TimeZone = 'UTC'")
         con.execute("SET python_enable_replacements = false")
+
+    def cursor(self) -> DuckDBEngine:
+        """Another connection to the same database, with this one's settings, for another thread."""
+        own = self.con.cursor()
+        found = DuckDBEngine(own)
+        before = dict(own.execute(SESSION_SETTINGS).fetchall())
+        for name, value in self.con.execute(SESSION_SETTINGS).fetchall():
+            if before.get(name) != value and name not in PLACE:
+                own.execute(f"SET {name} = {quoted_text(value)}")
+        (place,) = self.con.execute("SELECT current_database(), current_schema()").fetchall()
+        own.execute(f"USE {'.'.join(quoted_column(part, dialect=NAME) for part in place)}")
+        return found
 
     @classmethod
     def open(cls, path: str | Path = ":memory:", *, read_only: bool = False) -> DuckDBEngine:

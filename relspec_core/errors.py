@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
+NEW_LINE = "\n"
+
+
 @dataclass(frozen=True, slots=True)
 class TextPlace:
     """A place in a SQL text; lines and columns count from 1."""
@@ -45,13 +48,29 @@ class RelspecError(Exception):
         self.place = place
         super().__init__(what, at, hint)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (type(self), self.args, self.__dict__)
+
+    @property
+    def in_one_line(self) -> str:
+        """What, where and what next, without what the engine said beyond that."""
+        return " ".join(RelspecError.__str__(self).split())
+
     def __str__(self) -> str:
         lines = [f"[{self.code}] {self.what}"]
         if self.at:
             lines.append(f"  at:   {self.at}")
         if self.hint:
             lines.append(f"  next: {self.hint}")
-        return "\n".join(lines)
+        return NEW_LINE.join(lines)
+
+
+def _restored(kind: type[RelspecError], args: tuple[object, ...], state: dict[str, object]) -> RelspecError:
+    """An error from another process: its own arguments are named, so that pickle can't give them by itself."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class CatalogError(RelspecError):
@@ -129,9 +148,25 @@ class UnknownTargetError(RelspecError):
 
 
 class TaskFailedError(RelspecError):
-    """RS401: the engine refused or failed to build a task's table."""
+    """RS401: the engine refused or failed to build a task's table.
+
+    Args:
+        what: as of the others, and so are ``at`` and ``hint``.
+        engine: what the engine said beyond the first line, which is in ``what``.
+        sql: the statement.
+    """
 
     code = "RS401"
+
+    def __init__(self, what: str, *, at: str = "", hint: str = "", engine: str = "", sql: str = "") -> None:
+        super().__init__(what, at=at, hint=hint)
+        self.engine = engine
+        self.sql = sql
+
+    def __str__(self) -> str:
+        said = [("engine", self.engine), ("sql", self.sql)]
+        more = [f"  {f'{name}:':<8}{text}".replace(NEW_LINE, f"{NEW_LINE}{' ' * 10}") for name, text in said if text]
+        return NEW_LINE.join([super().__str__(), *more])
 
 
 class WarehouseError(RelspecError):

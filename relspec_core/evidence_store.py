@@ -14,7 +14,7 @@ from relspec_core.evidence import Evidence, EvidenceCatalog, Versions
 from relspec_core.names import quoted_column, quoted_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from relspec_core.warehouse import Warehouse
 
@@ -68,15 +68,22 @@ class EvidenceStore:
         """As the function of that name, for the records that there are now."""
         return known_sources(self.load())
 
-    def record(self, evidence: Evidence) -> None:
-        """Put one record in place of its predecessor; goes into the running transaction."""
+    def prepare(self) -> None:
+        """Make room for records, where there is none yet; before any transaction that is to hold some."""
         if self._columns() != NAMES:
             self._warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {self._schema}")
             self._warehouse.execute(f"CREATE OR REPLACE TABLE {self._table} ({', '.join(COLUMNS)})")
-        values = ", ".join("NULL" if value is None else quoted_text(str(value)) for value in _to_row(evidence))
+
+    def record(self, evidence: Iterable[Evidence]) -> None:
+        """Put records in place of their predecessors; goes into the running transaction."""
+        rows = {found.name: ", ".join(map(_quoted, _to_row(found))) for found in evidence}
+        if not rows:
+            return
         # DuckDB takes six times as long to replace a row by its key as to delete it and insert another.
-        self._warehouse.execute(f"DELETE FROM {self._table} WHERE name = {quoted_text(evidence.name)}")  # noqa: S608 - quoted
-        self._warehouse.execute(f"INSERT INTO {self._table} VALUES ({values})")  # noqa: S608 - values are quoted
+        names = ", ".join(map(quoted_text, rows))
+        self._warehouse.execute(f"DELETE FROM {self._table} WHERE name IN ({names})")  # noqa: S608 - quoted
+        values = ", ".join(f"({row})" for row in rows.values())
+        self._warehouse.execute(f"INSERT INTO {self._table} VALUES {values}")  # noqa: S608 - quoted
 
     def _columns(self) -> tuple[str, ...]:
         try:
@@ -93,6 +100,10 @@ def known_sources(records: EvidenceCatalog) -> EvidenceCatalog:
             if name not in records:
                 columns.setdefault(name, {}).update(read)
     return EvidenceCatalog(Evidence(name=name, schema=_schema(found)) for name, found in columns.items())
+
+
+def _quoted(value: object) -> str:
+    return "NULL" if value is None else quoted_text(str(value))
 
 
 def _to_versions(found: str | None) -> Versions | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relspec_core.fingerprint import digest
+from relspec_core.warehouse import file_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -53,16 +55,28 @@ def foreign_changes(evidence: Mapping[str, Evidence], warehouse: Warehouse, cach
 def nothing_changed(evidence: Mapping[str, Evidence], warehouse: Warehouse, cache: CompileCache) -> None:
     """Remember that all is as recorded now that relspec itself has written: the next plan need not read it.
 
+    That counts once the database is closed, see ``settle``: only then everything is in its file.
+
     Args:
         evidence: what there is; a table of unknown contents in it means that there is nothing to remember.
-        warehouse: changes that are not yet in its file are put there.
+        warehouse: whose file it is in.
         cache: where it is remembered.
     """
-    if any(found.task is not None and found.version is None for found in evidence.values()):
-        return
-    state = warehouse.settled_state()
-    if state is not None:
-        cache.keep(_key(evidence, warehouse), (state, frozenset()))
+    path = warehouse.path
+    if path is not None and not any(found.task is not None and found.version is None for found in evidence.values()):
+        cache.keep(_unsettled(path), _key(evidence, warehouse))
+
+
+def settle(path: str | Path, cache: CompileCache) -> None:
+    """Tie what ``nothing_changed`` said to the state that a database's file has now that the database is closed."""
+    key = cache.take(_unsettled(str(path)))
+    state = file_state(path)
+    if key is not None and state is not None:
+        cache.keep(key, (state, frozenset()))
+
+
+def _unsettled(path: str) -> str:
+    return digest(("nothing changed", str(Path(path).resolve())))
 
 
 def _key(evidence: Mapping[str, Evidence], warehouse: Warehouse) -> str:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MOST_PARTS = 3
+MEMORY_PREFIX = "relspec_memory_"
 
 
 def table_parts(name: str) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from relspec_core.fingerprint import (
 )
 from relspec_core.ibis_token import RANDOM_NAME, ibis_token
 from relspec_core.inferred_deps import InferredDeps, infer_deps
-from relspec_core.names import from_table
+from relspec_core.names import MEMORY_PREFIX, from_table
 from relspec_core.plan_tree import UnqualifiableQuery, UnresolvedColumns, plan_tree, read_tables
 from relspec_core.source_schemas import dialect_of
 from relspec_core.sql_parsing import parse_query
@@ -36,7 +36,6 @@ from relspec_core.task_building import BuiltTask, TaskBuilding, complete, unboun
 from relspec_core.task_catalog import TaskSpec
 from relspec_core.user_functions import has_python_functions, user_functions
 
-MEMORY_PREFIX = "relspec_memory_"
 TEXT_PREFIX = "relspec_text_"
 GENERATED_PREFIX = "relspec_name_"
 

@@ -210,18 +210,23 @@ def input_versions(
     evidence: Mapping[str, Evidence], warehouse: Warehouse, plans: PlanCatalog
 ) -> Callable[[EdgeRequirement], Versions]:
     """How what a reader reads gets its versions: those recorded, else a digest of the columns that it reads."""
+    taken: dict[tuple[str, tuple[str, ...]], str] = {}
 
     def versions(edge: EdgeRequirement) -> Versions:
         found = evidence[edge.evidence]
         if found.versions is not None:
             return found.versions.only(edge.columns)
-        files = source_files(plans.sources[edge.evidence]) if found.kind == FILES else None
-        if files is None:
-            (contents,) = warehouse.contents(edge.evidence, [edge.columns])
-        else:
-            contents = _contents_of_files(files, edge.columns, found.schema, warehouse, plans.cache)
-        whole = digest(("content", contents))
+        key = (edge.evidence, edge.columns)
+        if key not in taken:
+            taken[key] = digest(("content", contents_of(edge, found)))
+        whole = taken[key]
         return Versions(rows=whole, columns={name: digest((whole, str(edge.types[name]))) for name in edge.columns})
+
+    def contents_of(edge: EdgeRequirement, found: Evidence) -> str:
+        files = source_files(plans.sources[edge.evidence]) if found.kind == FILES else None
+        if files is not None:
+            return _contents_of_files(files, edge.columns, found.schema, warehouse, plans.cache)
+        return warehouse.contents(edge.evidence, [edge.columns])[0]
 
     return versions
 

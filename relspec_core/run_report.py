@@ -11,6 +11,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end."""
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """A run was stopped before its end; its cause is how.
+
+    Attributes:
+        report: what was done until then.
+        is_stuck: whether a statement goes on although it was stopped: only the end of the process ends it.
+    """
+
+    def __init__(self, report: RunReport, *, is_stuck: bool) -> None:
+        self.report = report
+        self.is_stuck = is_stuck
+        finished = ", ".join(report.ran) or "none"
+        super().__init__(f"interrupted; {len(report.ran)} finished and kept: {finished}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
     """Task to one-line reason, for each outcome, in the order in which it happened.

@@ -43,6 +43,7 @@ class TaskSpec:
         cron: five fields; when the task is due by itself.
         deterministic: the author's word that the same inputs give the same table, although relspec doubts it.
         early_cutoff: whether readers are left alone where a build of this task gives them what they read before.
+        timeout: the most seconds that a build may take; as the run says where left out.
         location: where the builder stands; found, not given.
     """
 
@@ -57,6 +58,7 @@ class TaskSpec:
     cron: str | None = field(default=None, kw_only=True)
     deterministic: bool = field(default=False, kw_only=True)
     early_cutoff: bool = field(default=True, kw_only=True)
+    timeout: float | None = field(default=None, kw_only=True)
     location: SourceLocation | None = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -236,6 +238,7 @@ def task(
     cron: str | None = None,
     deterministic: bool = False,
     early_cutoff: bool = True,
+    timeout: float | None = None,
 ) -> Callable[[Builder], TaskSpec]: ...
 
 
@@ -253,6 +256,7 @@ def task(  # noqa: PLR0913 - as many as a TaskSpec has attributes
     cron: str | None = None,
     deterministic: bool = False,
     early_cutoff: bool = True,
+    timeout: float | None = None,
 ) -> TaskSpec | Callable[[Builder], TaskSpec]:
     """A function ``(ctx) -> ibis.Table`` as a task, with or without arguments to the decorator.
 
@@ -272,6 +276,7 @@ def task(  # noqa: PLR0913 - as many as a TaskSpec has attributes
             cron=cron,
             deterministic=deterministic,
             early_cutoff=early_cutoff,
+            timeout=timeout,
         )
 
     return decorate if build is None else decorate(build)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +16,11 @@ from relspec_core.duckdb_engine import DuckDBEngine, connection_of
 from relspec_core.errors import WarehouseError
 from relspec_core.fingerprint import digest
 from relspec_core.live_tables import LiveTables
-from relspec_core.names import quoted_column, quoted_name, quoted_text, table_parts
+from relspec_core.names import MEMORY_PREFIX, quoted_column, quoted_name, quoted_text, table_parts
 from relspec_core.user_functions import has_python_functions
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
     import ibis
 
@@ -40,6 +42,19 @@ OTHER_KIND = re.compile(
     r"^Catalog Error: Existing object .* is of type (?P<kind>Table|View), trying to replace", re.DOTALL
 )
 INTERRUPTED = re.compile(r"^Query interrupted|executing the UDF: KeyboardInterrupt")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created:
+    """A table or view that was created.
+
+    Attributes:
+        rows: how many a table has; None for a view.
+        types: its columns with DuckDB's names of their types.
+    """
+
+    rows: int | None
+    types: Mapping[str, str]
 
 
 class Warehouse:
@@ -75,25 +90,9 @@ class Warehouse:
         return path
 
     def state(self) -> str | None:
-        """Equal for equal states of the database's file; None where it is in memory, or has changes not yet in it."""
+        """As ``file_state`` of the database's file; None where it is in memory."""
         path = self.path
-        if path is None or Path(f"{path}.wal").exists():
-            return None
-        try:
-            found = Path(path).stat()
-        except OSError:  # no file of this machine
-            return None
-        return f"{found.st_size}:{found.st_mtime_ns}"
-
-    def settled_state(self) -> str | None:
-        """The same, once all changes are in the file; None where that can't be done now."""
-        if self.path is None:
-            return None
-        try:
-            self.execute("CHECKPOINT")
-        except duckdb.Error:  # the tables are written already; DuckDB will try again
-            return None
-        return self.state()
+        return None if path is None else file_state(path)
 
     def execute(self, sql: str) -> None:
         """Run one statement. Values stand in its text: DuckDB imports pandas to bind even a string (0.6 s)."""
@@ -116,13 +115,48 @@ class Warehouse:
     @contextmanager
     def transaction(self) -> Generator[None]:
         """Everything inside happens, or nothing of it."""
-        self.execute("BEGIN TRANSACTION")
+        self.begin()
         try:
             yield
         except BaseException:
-            self.connection.rollback()
+            self.roll_back()
             raise
+        self.commit()
+
+    def begin(self) -> None:
+        """Open a transaction."""
+        self.execute("BEGIN TRANSACTION")
+
+    def commit(self) -> None:
+        """End the transaction that is open: all of it happens."""
         self.execute("COMMIT")
+
+    def roll_back(self) -> None:
+        """End the transaction, if one is still open: nothing of it happens."""
+        with suppress(duckdb.TransactionException):  # an error that ends the transaction itself
+            self.connection.rollback()
+
+    def cursor(self) -> Warehouse:
+        """The same database for another thread, by a connection of its own; tables of a session are not in it."""
+        return Warehouse(DuckDBEngine(self.connection).cursor())
+
+    def has_session_tables(self) -> bool:
+        """Whether there are tables or views that this connection alone sees."""
+        return bool(
+            self.rows("SELECT 1 FROM duckdb_tables() WHERE temporary LIMIT 1")
+            or any(
+                not name.startswith(MEMORY_PREFIX)
+                for (name,) in self.rows("SELECT view_name FROM duckdb_views() WHERE temporary AND NOT internal")
+            )
+        )
+
+    def set(self, name: str, value: str) -> None:
+        """Change one of DuckDB's settings."""
+        self.execute(f"SET {name} = {quoted_text(value)}")
+
+    def interrupt(self) -> None:
+        """Stop the statement that another thread runs on this connection."""
+        self.connection.interrupt()
 
     def schemas(self, names: Iterable[str]) -> dict[str, ibis.Schema]:
         """The live schema of each of these tables and views that exists."""
@@ -151,25 +185,26 @@ class Warehouse:
             f"AND lower(schema_name) = {schema} AND lower({kind}_name) = {table}"
         )
 
-    def prepare(self, plan: PlanArtifact) -> None:
+    def prepare(self, plan: PlanArtifact, *, functions: bool = True) -> None:
         """Make a plan's in-memory tables and functions known to the engine.
 
         Not inside a transaction: DuckDB's client believes that a function is there which a rollback has taken away.
+
+        Args:
+            plan: of a task.
+            functions: whether to make its functions known too, which all cursors of a database share.
         """
         # Ibis has no public way to do these without executing the expression.
-        if has_python_functions(plan.expr):
+        if functions and has_python_functions(plan.expr):
             self.backend._register_udfs(plan.expr)  # noqa: SLF001
         for table in plan.memory.values():
             self.backend._register_in_memory_tables(table)  # noqa: SLF001
 
-    def create(self, name: str, sql: str, *, schema: ibis.Schema, kind: str) -> int | None:
-        """Create or replace a table or view with exactly this schema; goes into the running transaction.
-
-        Returns:
-            The number of rows of a table; None for a view.
-        """
-        found = self._create_or_replace(kind, name, self._cast(sql, schema))
-        return found[0][0] if kind == "table" else None
+    def create(self, name: str, sql: str, *, schema: ibis.Schema, kind: str) -> Created:
+        """Create or replace a table or view with exactly this schema; goes into the running transaction."""
+        query, types = self._cast(sql, schema)
+        found = self._create_or_replace(kind, name, query)
+        return Created(rows=found[0][0] if kind == "table" else None, types=types)
 
     def show_source(self, name: str, query: str) -> None:
         """Let a source's files be read under its name: a view, made anew only when its query changes.
@@ -206,12 +241,18 @@ class Warehouse:
         self.execute(f"DROP {other['kind']} {target}")
         return self.rows(statement)
 
-    def _cast(self, sql: str, schema: ibis.Schema) -> str:
-        """The query, its columns cast where the engine's types are not those of the plan: a SUM of integers, say."""
-        actual = [(row[0], from_duckdb(row[1])) for row in self.rows(f"DESCRIBE {sql}")]
+    def _cast(self, sql: str, schema: ibis.Schema) -> tuple[str, dict[str, str]]:
+        """The query, its columns cast where the engine's types are not those of the plan: a SUM of integers, say.
+
+        With the types that its columns then have, as DuckDB spells them.
+        """
+        # A relation is bound and no more, in half the time of a DESCRIBE.
+        relation = self.connection.sql(sql)
+        spelled = [str(kind) for kind in relation.types]
+        actual = [(name, from_duckdb(kind)) for name, kind in zip(relation.columns, spelled, strict=True)]
         wanted = [(column, from_duckdb(to_duckdb(kind))) for column, kind in schema.items()]
         if actual == wanted:
-            return sql
+            return sql, dict(zip(schema, spelled, strict=True))
         columns = [
             quoted_column(column, dialect=DIALECT)
             if found == kind
@@ -220,7 +261,11 @@ class Warehouse:
             for (column, kind), (_, found) in zip(wanted, actual, strict=True)
         ]
         listing = ", ".join(quoted_column(column, dialect=DIALECT) for column, _ in wanted)
-        return f"SELECT {', '.join(columns)} FROM ({sql}) AS plan ({listing})"  # noqa: S608 - names are quoted
+        types = {
+            column: kind if found == want else _spelled(to_duckdb(want))
+            for (column, want), (_, found), kind in zip(wanted, actual, spelled, strict=True)
+        }
+        return f"SELECT {', '.join(columns)} FROM ({sql}) AS plan ({listing})", types  # noqa: S608 - names are quoted
 
     def sign(self, name: str, mark: str) -> None:
         """Put a mark on a view that is gone when somebody else defines it anew; in the running transaction."""
@@ -231,6 +276,21 @@ class Warehouse:
         found = self._catalog("view", name)
         comment = str(found[0][0]) if found else ""
         return comment.removeprefix(f"{VIEW_MARK} ") if comment.startswith(VIEW_MARK) else None
+
+    def sizes(self) -> dict[str, int]:
+        """About how many rows each table has, by its name in lower case: with and without what is current."""
+        found: dict[str, int] = {}
+        rows = self.rows(
+            "SELECT lower(database_name), lower(schema_name), lower(table_name), estimated_size, "
+            "schema_name = current_schema() AND database_name = current_database(), "
+            "database_name = current_database() FROM duckdb_tables()"
+        )
+        for database, schema, table, size, is_here, is_near in rows:
+            names = [f"{database}.{schema}.{table}"]
+            names += [f"{schema}.{table}"] if is_near else []
+            names += [table] if is_here else []
+            found.update(dict.fromkeys(names, size))
+        return found
 
     def counts(self, names: Iterable[str]) -> dict[str, int]:
         """The number of rows of each table."""
@@ -243,20 +303,45 @@ class Warehouse:
     def contents(self, name: str, groups: Sequence[Sequence[str]], *, query: str | None = None) -> list[str]:
         """For each group of columns a digest of them together, whatever the order of rows; one scan.
 
-        Made of the row count, the columns' types and a sum of hashes: equal rows do not cancel each other out.
-
         Args:
             name: of the table.
             groups: of its columns.
             query: what gives the rows, where there is no table.
         """
         source = quoted_name(name, dialect=DIALECT) if query is None else f"({query})"
-        types = {row[0].casefold(): row[1] for row in self.rows(f"DESCRIBE FROM {source}")}
-        typed = [[(column, types[column.casefold()]) for column in columns] for columns in groups]
-        listings = [", ".join(_hashed(column, kind) for column, kind in columns) for columns in typed]
-        totals = [f"sum(hash({listing})::HUGEINT)" if listing else "0" for listing in listings]
-        ((rows, *found),) = self.rows(f"SELECT {', '.join(['count(*)', *totals])} FROM {source}")  # noqa: S608 - quoted
-        return [f"{rows}:{total}:{digest(tuple(columns))}" for total, columns in zip(found, typed, strict=True)]
+        types = {row[0]: row[1] for row in self.rows(f"DESCRIBE FROM {source}")}
+        return self._digests([(source, types, groups)])[0]
+
+    def contents_of(self, tables: Mapping[str, tuple[Mapping[str, str], Sequence[Sequence[str]]]]) -> list[list[str]]:
+        """The same for several tables by one statement, which takes a small part of the time.
+
+        Args:
+            tables: each with DuckDB's names of its columns' types, and the groups.
+        """
+        named = [(quoted_name(name, dialect=DIALECT), types, groups) for name, (types, groups) in tables.items()]
+        return self._digests(named)
+
+    def _digests(self, sources: Sequence[tuple[str, Mapping[str, str], Sequence[Sequence[str]]]]) -> list[list[str]]:
+        """Made of the row count, the columns' types and a sum of hashes: equal rows do not cancel each other out."""
+        selects: list[str] = []
+        typed: list[list[tuple[tuple[str, str], ...]]] = []
+        for number, (source, types, groups) in enumerate(sources):
+            folded = {column.casefold(): kind for column, kind in types.items()}
+            typed.append([tuple((column, folded[column.casefold()]) for column in columns) for columns in groups])
+            listings = [", ".join(_hashed(column, kind) for column, kind in columns) for columns in typed[-1]]
+            totals = ", ".join(f"sum(hash({listing})::HUGEINT)" if listing else "0" for listing in listings)
+            selects.append(f"SELECT {number} AS number, count(*) AS n, [{totals}]::HUGEINT[] AS totals FROM {source}")  # noqa: S608 - quoted
+        rows = sorted(self.rows(" UNION ALL ".join(selects))) if selects else []
+        return [
+            [f"{count}:{total}:{digest(columns)}" for total, columns in zip(totals, groups, strict=True)]
+            for (_, count, totals), groups in zip(rows, typed, strict=True)
+        ]
+
+
+@lru_cache
+def _spelled(kind: str) -> str:
+    """A type as DuckDB itself spells it."""
+    return str(duckdb.sqltype(kind))
 
 
 def _hashed(column: str, kind: str) -> str:
@@ -291,3 +376,14 @@ def connect(database: str | Path, *, read_only: bool = False) -> DuckDBEngine:
     # DuckDB draws its bar on standard output, where commands print their results.
     backend.con.execute("SET enable_progress_bar = false")
     return backend
+
+
+def file_state(path: str | Path) -> str | None:
+    """Equal for equal states of a database's file; None where it has changes that are not yet in it, or is not here."""
+    if Path(f"{path}.wal").exists():
+        return None
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return f"{found.st_size}:{found.st_mtime_ns}"

@@ -44,14 +44,16 @@ def test_a_record_comes_back_as_it_was_written(warehouse: Warehouse) -> None:
         because="'a' changed\nsince",
     )
     store = EvidenceStore(warehouse)
-    store.record(evidence)
+    store.prepare()
+    store.record([evidence])
     assert dict(store.load()) == {"staging.it's": evidence}
 
 
 def test_a_record_takes_the_place_of_its_predecessor(warehouse: Warehouse) -> None:
     store = EvidenceStore(warehouse)
+    store.prepare()
     for rows in (1, 2):
-        store.record(Evidence(name="a", schema=ibis.schema({"x": "int64"}), rows=rows))
+        store.record([Evidence(name="a", schema=ibis.schema({"x": "int64"}), rows=rows)])
     assert [record.rows for record in store.load().values()] == [2]
 
 

@@ -1,0 +1,235 @@
+"""Tables and views that appear together with their records, or not at all."""
+
+from __future__ import annotations
+
+import time
+from collections import ChainMap
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import duckdb
+
+from relspec_core.column_types import schema_from_duckdb, schema_to_duckdb
+from relspec_core.evidence import Evidence, Versions
+from relspec_core.evidence_store import EvidenceStore
+from relspec_core.foreign_changes import SIGNATURE, columns_key, whole_table
+from relspec_core.graph_edge_validation import validate_edges
+from relspec_core.graph_inference import EdgeRequirement, requirements
+from relspec_core.input_contents import InputContents
+from relspec_core.run_options import CUTOFF_ROWS
+from relspec_core.run_plan import input_versions
+from relspec_core.staleness import output_versions, own_calculations, table_version
+from relspec_core.task_faults import engine_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping, Sequence
+
+    from relspec_core.plan_catalog import PlanArtifact, PlanCatalog
+    from relspec_core.warehouse import Warehouse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A task that was built.
+
+    Attributes:
+        task: its name.
+        outputs: what it published, in the order of its outputs.
+        seconds: how long it took.
+    """
+
+    task: str
+    outputs: tuple[Evidence, ...]
+    seconds: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Publication:
+    """One transaction in which tasks are built; their tables appear at its end, with their records.
+
+    Attributes:
+        warehouse: where the tables go; its evidence store is prepared.
+        plans: the compiled catalog.
+        published: what evidence there is without this transaction; written to when that ends.
+        cutoff_rows: the most rows of a table whose contents are compared.
+        groups: gives, for an output, the groups of columns that its readers will be compared by.
+        started: when the transaction was opened, by ``time.monotonic``; None where none is open.
+    """
+
+    warehouse: Warehouse
+    plans: PlanCatalog
+    published: dict[str, Evidence]
+    cutoff_rows: int = CUTOFF_ROWS
+    groups: Callable[[str], Sequence[Sequence[str]]] = lambda output: ()  # noqa: ARG005 - nobody is known to read it
+    started: float | None = None
+    _tasks: dict[str, float | None] = field(default_factory=dict)  # the seconds of each; None where it was carried
+    _pending: dict[str, Evidence] = field(default_factory=dict)
+    _types: dict[str, Mapping[str, str]] = field(default_factory=dict)  # of the tables whose contents are to be taken
+    _store: EvidenceStore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._store = EvidenceStore(self.warehouse)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What the open transaction has so far, in order."""
+        return tuple(self._tasks)
+
+    @property
+    def now(self) -> Mapping[str, Evidence]:
+        """What evidence there is inside the transaction."""
+        return ChainMap(self._pending, self.published)
+
+    @property
+    def age(self) -> float:
+        """The seconds since the transaction was opened."""
+        return 0.0 if self.started is None else time.monotonic() - self.started
+
+    def versions(self) -> Callable[[EdgeRequirement], Versions]:
+        """How what a task reads gets its versions."""
+        return input_versions(self.now, self.warehouse, self.plans)
+
+    def open(self) -> None:
+        """Begin the transaction, unless it is open."""
+        if self.started is None:
+            self.warehouse.begin()
+            self.started = time.monotonic()
+
+    def build(self, task: str, *, inputs: Mapping[str, Versions] | None = None, because: str) -> None:
+        """Create a task's tables and views in the transaction; after an error it can only be abandoned.
+
+        Args:
+            task: its name.
+            inputs: the versions of what it reads that are known already; of what was built since, they are looked up.
+            because: the reason, for the record.
+
+        Raises:
+            NotReadyError: RS301, where what it reads is not there. TaskFailedError: RS401, where the engine refuses.
+        """
+        started = time.monotonic()
+        plans = self.plans.of_task(task)
+        edges = requirements(task, self.plans.deps_of(task))
+        validate_edges(edges, self.now).raise_if_broken()
+        with _told(plans[0]):
+            versions = self.versions()
+            known = inputs or {}
+            read = {edge.evidence: known.get(edge.evidence) or versions(edge) for edge in edges}
+            self.open()
+        for plan in plans:
+            with _told(plan):
+                self._create(plan, read, because=because)
+        self._tasks[task] = time.monotonic() - started
+
+    def _create(self, plan: PlanArtifact, inputs: Mapping[str, Versions], *, because: str) -> None:
+        started = time.monotonic()
+        created = self.warehouse.create(plan.name, plan.sql, schema=plan.schema, kind=plan.task.kind)
+        read = {name: inputs[name] for name in plan.deps.inputs}
+        versions = output_versions(plan, read, build=uuid4().hex)
+        digests: dict[str, str] = {}
+        if created.rows is None:
+            digests[SIGNATURE] = uuid4().hex
+            self.warehouse.sign(plan.name, digests[SIGNATURE])
+        elif created.rows <= self.cutoff_rows:
+            self._types[plan.name] = created.types
+        self._pending[plan.name] = Evidence(
+            name=plan.name,
+            schema=schema_from_duckdb(schema_to_duckdb(plan.schema)),
+            rows=created.rows,
+            version=table_version(plan, versions),
+            versions=versions,
+            calculations=own_calculations(plan),
+            task=plan.task.name,
+            kind=plan.task.kind,
+            fingerprint=plan.fingerprint,
+            inputs=read,
+            digests=digests,
+            reads={name: schema_to_duckdb(types) for name, types in plan.deps.required_types.items()},
+            built_at=datetime.now(UTC),
+            seconds=time.monotonic() - started,
+            because=because,
+        )
+
+    def carry(self, task: str, evidence: Mapping[str, Evidence]) -> None:
+        """Leave a task's tables as they are, with these records."""
+        self.open()
+        self._pending.update(evidence)
+        self._tasks[task] = None
+
+    def publish(self, *more: Callable[[Warehouse, Sequence[Built]], None]) -> tuple[Built, ...]:
+        """End the transaction: everything appears.
+
+        Args:
+            more: what else is to be written in it, of what was built.
+
+        Raises:
+            duckdb.Error: where that can't be done; it can only be abandoned then.
+        """
+        if self.started is None:
+            return ()
+        self._take_digests()
+        self._store.record(self._pending.values())
+        built = tuple(
+            Built(
+                task=task, outputs=tuple(self._pending[plan.name] for plan in self.plans.of_task(task)), seconds=seconds
+            )
+            for task, seconds in self._tasks.items()
+            if seconds is not None
+        )
+        for write in more:
+            write(self.warehouse, built)
+        self.warehouse.commit()
+        self.published.update(self._pending)
+        self._clear()
+        return built
+
+    def abandon(self) -> None:
+        """End the transaction: nothing of it happens."""
+        if self.started is not None:
+            self.warehouse.roll_back()
+            self._clear()
+
+    def _clear(self) -> None:
+        self.started = None
+        for kept in (self._tasks, self._pending, self._types):
+            kept.clear()
+
+    def _take_digests(self) -> None:
+        """What tells later whether tables came out as before, as a whole and for each reader; and what they read."""
+        tables = {name: (types, self._groups(name)) for name, types in self._types.items()}
+        taken = self.warehouse.contents_of(tables)
+        for (name, (_, groups)), found in zip(tables.items(), taken, strict=True):
+            digests = dict(zip(map(columns_key, groups), found, strict=True))
+            self._pending[name] = replace(self._pending[name], digests=digests)
+        contents = self.contents
+        for task, seconds in self._tasks.items():
+            if seconds is None:
+                continue
+            edges = requirements(task, self.plans.deps_of(task))
+            read = {edge.evidence: found for edge in edges if (found := contents.of(edge, self.now)) is not None}
+            for plan in self.plans.of_task(task):
+                own = {name: found for name, found in read.items() if name in plan.deps.inputs}
+                if own:
+                    self._pending[plan.name] = replace(self._pending[plan.name], input_digests=own)
+
+    @property
+    def contents(self) -> InputContents:
+        """Digests of what tasks read of other tasks' tables and views."""
+        return InputContents(plans=self.plans, warehouse=self.warehouse, cutoff_rows=self.cutoff_rows)
+
+    def _groups(self, output: str) -> list[tuple[str, ...]]:
+        plan = self.plans[output]
+        wanted = self.groups(output) if plan.task.early_cutoff else ()
+        found = {tuple(columns) for columns in wanted if all(column in plan.schema for column in columns)}
+        return sorted({*found, whole_table(plan.schema)})
+
+
+@contextmanager
+def _told(plan: PlanArtifact) -> Generator[None]:
+    """An error of the engine is told as the task's."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise engine_error(plan, error) from error

@@ -1,0 +1,410 @@
+"""The workers of a run: each takes what is ready, builds it on a connection of its own, and publishes it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import duckdb
+
+from relspec_core.errors import RelspecError
+from relspec_core.evidence import Versions
+from relspec_core.publication import Publication
+from relspec_core.ready_queue import ReadyQueue
+from relspec_core.small_tasks import is_small
+from relspec_core.staleness import output_versions, table_version
+from relspec_core.task_faults import TaskFault, pause_before
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from relspec_core.evidence import Evidence
+    from relspec_core.graph_inference import EdgeRequirement
+    from relspec_core.run_events import RunEvents
+    from relspec_core.run_options import RunOptions
+    from relspec_core.run_plan import RunPlan
+    from relspec_core.warehouse import Warehouse
+
+# Small tasks share a transaction, whose end costs as much as one of them; a death loses at most so much work.
+MOST_SECONDS_UNPUBLISHED = 0.1
+LOOK_AGAIN = 0.05
+PATIENCE = 1.5
+
+
+@dataclass(slots=True, kw_only=True)
+class Worker:
+    """One thread of a run.
+
+    Attributes:
+        number: from 0.
+        publication: on its own connection; holds what it has built and not yet published.
+        since: how many publications of others its open transaction knows of.
+        deadline: when the task that it builds now has taken too long; None where there is no limit.
+        is_late: whether that has come.
+    """
+
+    number: int
+    publication: Publication
+    since: int = 0
+    deadline: float | None = None
+    is_late: bool = False
+
+
+class RunCrew:
+    """Builds the scheduled tasks of a plan.
+
+    Args:
+        planned: what is to be done.
+        warehouse: where; ready for records.
+        options: how.
+        events: told of everything.
+        refused: for sources that can't be read, what is wrong with them.
+    """
+
+    def __init__(
+        self,
+        planned: RunPlan,
+        warehouse: Warehouse,
+        options: RunOptions,
+        events: RunEvents,
+        refused: Mapping[str, RelspecError],
+    ) -> None:
+        self._planned = planned
+        self._options = options
+        self._events = events
+        self._refused = refused
+        self.now: dict[str, Evidence] = dict(planned.evidence)
+        self._carried: dict[str, Versions] = {}  # the earlier versions of tables that turned out to be the same
+        self._publications = 0
+        self._published: dict[str, int] = {}  # which publication a task was in, counted from 1
+        self._sizes = warehouse.sizes()
+        self._changed = threading.Condition()
+        self._stopping = threading.Event()
+        self._error: BaseException | None = None
+        upstream = {task: planned.graph.upstream_tasks(task) for task in planned.schedule.order}
+        alone = options.all_or_nothing or len(upstream) < 2 or warehouse.has_session_tables()  # noqa: PLR2004 - one
+        number = 1 if alone else min(options.workers, len(upstream))
+        # One worker takes as long in any order, so that this is by name.
+        self._queue = ReadyQueue(upstream, seconds=_seconds(planned) if number > 1 else {})
+        self._cursors = [warehouse.cursor() for _ in range(number - 1)]
+        self._workers = [
+            Worker(number=at, publication=self._publication(own)) for at, own in enumerate([warehouse, *self._cursors])
+        ]
+        self._threads = [
+            threading.Thread(target=self._work, args=(worker,), name=f"relspec-{worker.number}", daemon=True)
+            for worker in self._workers
+        ]
+        for worker in self._workers:
+            for task in planned.schedule.order:
+                for plan in planned.plans.of_task(task):
+                    worker.publication.warehouse.prepare(plan, functions=worker.number == 0)
+
+    def _publication(self, warehouse: Warehouse) -> Publication:
+        graph = self._planned.graph
+        return Publication(
+            warehouse=warehouse,
+            plans=self._planned.plans,
+            published=self.now,
+            cutoff_rows=self._options.cutoff_rows,
+            groups=lambda output: sorted({edge.columns for edge in graph.edges_from(output)}),
+        )
+
+    def work(self) -> None:
+        """Build everything that can be built.
+
+        Raises:
+            KeyboardInterrupt: as it comes; statements are stopped, and nothing half-done is published.
+        """
+        for thread in self._threads:
+            thread.start()
+        try:
+            while self.is_working:
+                with self._changed:
+                    self._changed.wait(LOOK_AGAIN)
+                self._stop_what_is_late()
+        except BaseException:
+            self._stop()
+            raise
+        finally:
+            for cursor in self._cursors:
+                if not self._stopping.is_set():
+                    cursor.connection.close()
+        if self._error is not None:
+            raise self._error
+
+    @property
+    def is_working(self) -> bool:
+        """Whether a worker has not ended yet."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    def _stop(self) -> None:
+        """Stop the statements that run; again, as what is between two statements does not hear it."""
+        self._stopping.set()
+        until = time.monotonic() + PATIENCE
+        for thread in self._threads:
+            while thread.is_alive() and time.monotonic() < until:
+                for worker in self._workers:
+                    worker.publication.warehouse.interrupt()
+                with self._changed:
+                    self._changed.notify_all()
+                thread.join(LOOK_AGAIN)
+
+    def _stop_what_is_late(self) -> None:
+        for worker in self._workers:
+            if worker.deadline is not None and time.monotonic() > worker.deadline:
+                worker.is_late = True
+                worker.publication.warehouse.interrupt()
+
+    # -- in a worker's thread ------------------------------------------------------------------------------------------
+
+    def _work(self, worker: Worker) -> None:
+        try:
+            while (task := self._next(worker)) is not None:
+                self._take_on(worker, task)
+        except BaseException as error:  # noqa: BLE001 - told in the thread that waits
+            worker.publication.abandon()
+            if not self._stopping.is_set():
+                self._error = self._error or error
+                self._stopping.set()
+                for other in self._workers:
+                    if other is not worker:
+                        other.publication.warehouse.interrupt()
+        finally:
+            with self._changed:
+                self._changed.notify_all()
+
+    def _next(self, worker: Worker) -> str | None:
+        """What to build next; waits for it, and publishes before that what is built."""
+        while not self._stopping.is_set():
+            with self._changed:
+                if self._queue:
+                    return self._queue.take()
+                if not worker.publication.tasks:
+                    if self._queue.has_ended:
+                        return None
+                    self._changed.wait()
+                    continue
+            self._publish(worker)
+        worker.publication.abandon()
+        return None
+
+    def _take_on(self, worker: Worker, task: str) -> None:
+        """Build a task in the transaction that is open, or in a new one."""
+        publication = worker.publication
+        if self._blocks(task):
+            if self._options.all_or_nothing:
+                self._give_up(worker, task, publication.tasks)
+            return
+        small = is_small(task, self._planned.plans, publication.now, self._sizes)
+        if publication.tasks and not self._may_join(worker, task, small=small):
+            self._publish(worker)
+        earlier = publication.tasks
+        if not earlier:
+            with self._changed:
+                worker.since = self._publications
+        self._events.begin(task)
+        try:
+            self._build(worker, task)
+        except (RelspecError, duckdb.Error) as error:
+            failure = self._failure(worker, task, error)
+            publication.abandon()
+            if self._options.all_or_nothing:
+                self._fail(task, failure)
+                self._give_up(worker, task, earlier)
+                return
+            for name in earlier:
+                self._build_alone(worker, name)
+            self._build_alone(worker, task, failure=failure)
+            return
+        if len(self._workers) == 1:  # its own connection sees it already
+            self._end(task)
+        if not self._options.all_or_nothing:
+            self._publish_in_time(worker, small=small)
+
+    def _publish_in_time(self, worker: Worker, *, small: bool) -> None:
+        """Publish what is there where nothing more can join it now, or where much would be lost by a death."""
+        if not small or not self._queue or worker.publication.age > MOST_SECONDS_UNPUBLISHED:
+            self._publish(worker)
+
+    def _may_join(self, worker: Worker, task: str, *, small: bool) -> bool:
+        """Whether a task may be built in the transaction that is open.
+
+        Not one that lets the others in it wait; nor one that reads what was published after the transaction began,
+        which does not show that.
+        """
+        upstream = self._planned.graph.upstream_tasks(task)
+        newer = any(self._published.get(name, 0) > worker.since for name in upstream)
+        return self._options.all_or_nothing or (small and not newer)
+
+    def _blocks(self, task: str) -> bool:
+        """Whether a task can't be built any more; it is told of, then."""
+        graph = self._planned.graph
+        broken = [name for name in graph.upstream_tasks(task) if self._events.is_broken(name)]
+        if broken:
+            self._events.block(task, f"task '{task}' waits for task '{broken[0]}', which failed or is blocked")
+        refused = [edge.evidence for edge in graph.edges_of(task) if edge.evidence in self._refused]
+        if refused and not broken:
+            self._events.fail(task, self._refused[refused[0]])
+        if broken or refused:
+            self._end(task)
+        return bool(broken or refused)
+
+    def _build(self, worker: Worker, task: str) -> None:
+        """Build a task inside the worker's transaction, or leave its tables where it reads what it read before."""
+        freshness = self._planned.freshness[task]
+        limit = self._planned.plans.of_task(task)[0].task.timeout or self._options.timeout
+        worker.is_late = False
+        worker.deadline = None if limit is None else time.monotonic() + limit
+        try:
+            carried = self._carries(worker.publication, task) if freshness.by_inputs else None
+            if carried is not None:
+                worker.publication.carry(task, carried)
+                return
+            graph = self._planned.graph
+            inputs = {name: found for name, found in freshness.inputs.items() if graph.producer(name) is None}
+            worker.publication.build(task, inputs=inputs, because=freshness.reason)
+        finally:
+            worker.deadline = None
+
+    def _publish(self, worker: Worker) -> None:
+        """Let everything that a worker has built appear."""
+        tasks = worker.publication.tasks
+        try:
+            self._publish_all(worker)
+        except duckdb.Error as error:
+            failure = self._failure(worker, tasks[-1], error)
+            worker.publication.abandon()
+            if self._options.all_or_nothing:
+                self._fail(tasks[-1], failure)
+                self._give_up(worker, tasks[-1], tasks[:-1])
+                return
+            for task in tasks:
+                self._build_alone(worker, task, failure=failure if len(tasks) == 1 else None)
+
+    def _publish_all(self, worker: Worker) -> None:
+        tasks = worker.publication.tasks
+        built = {found.task: found for found in worker.publication.publish()}
+        for task in tasks:
+            reason = self._planned.freshness[task].reason
+            if task in built:
+                self._events.end(built[task], reason)
+            else:
+                self._events.carry(task, f"{reason}, but came out as it was")
+        with self._changed:
+            self._publications += 1
+            self._published.update(dict.fromkeys(tasks, self._publications))
+        for task in tasks:
+            self._end(task)
+
+    def _build_alone(self, worker: Worker, task: str, *, failure: TaskFault | None = None) -> None:
+        """Build a task in a transaction of its own; again, where the fault may pass.
+
+        Args:
+            worker: whose transaction is closed.
+            task: its name.
+            failure: what it failed with when it was tried already.
+        """
+        attempt = 0
+        while not self._blocks(task):
+            if failure is not None:
+                if not failure.may_pass or attempt >= self._options.retries:
+                    self._fail(task, failure)
+                    return
+                attempt += 1
+                pause = pause_before(attempt)
+                self._events.say(f"trying {task} again in {pause:.1f} s: {failure.error.what}")
+                self._stopping.wait(pause)
+            try:
+                with self._changed:
+                    worker.since = self._publications
+                self._build(worker, task)
+                self._publish_all(worker)
+            except (RelspecError, duckdb.Error) as error:
+                failure = self._failure(worker, task, error)
+                worker.publication.abandon()
+            else:
+                return
+
+    def _failure(self, worker: Worker, task: str, error: RelspecError | duckdb.Error) -> TaskFault:
+        """What a task failed with; where the run is being stopped, that is no failure of the task."""
+        if self._stopping.is_set():
+            raise error
+        plan = self._planned.plans.of_task(task)[0]
+        if worker.is_late:
+            return TaskFault.of_lateness(plan, seconds=plan.task.timeout or self._options.timeout or 0.0)
+        return TaskFault.of(plan, error)
+
+    def _fail(self, task: str, failure: TaskFault) -> None:
+        self._events.fail(task, failure.error)
+        self._end(task)
+        if failure.ends_everything:
+            self._abandon_rest(f"the database has failed at task '{task}'; start again")
+
+    def _give_up(self, worker: Worker, task: str, earlier: Iterable[str]) -> None:
+        """Of an all-or-nothing run nothing is published when one task fails."""
+        worker.publication.abandon()
+        reason = f"nothing of this run is published, for task '{task}' failed"
+        for name in earlier:
+            self._events.block(name, reason)
+        self._abandon_rest(reason)
+
+    def _abandon_rest(self, reason: str) -> None:
+        with self._changed:
+            for task in self._queue.drain():
+                self._events.block(task, reason)
+
+    def _end(self, task: str) -> None:
+        with self._changed:
+            self._queue.end(task)
+            self._changed.notify_all()
+
+    # -- early cutoff --------------------------------------------------------------------------------------------------
+
+    def _carries(self, publication: Publication, task: str) -> dict[str, Evidence] | None:
+        """The records of a task's tables as they are, where all that it reads came out as it read it before."""
+        now, versions = publication.now, publication.versions()
+        edges = self._planned.graph.edges_of(task)
+        inputs = {edge.evidence: versions(edge) for edge in edges if edge.evidence in now}
+        plans = self._planned.plans.of_task(task)
+        if not all(self._is_same(publication, edge, now[plan.name], inputs) for plan in plans for edge in edges):
+            return None
+        found: dict[str, Evidence] = {}
+        for plan in plans:
+            recorded = now[plan.name]
+            self._carried[plan.name] = recorded.versions or Versions(rows="")
+            read = {name: inputs[name] for name in plan.deps.inputs}
+            own = output_versions(plan, read, build=uuid4().hex)
+            found[plan.name] = replace(recorded, versions=own, version=table_version(plan, own), inputs=read)
+        return found
+
+    def _is_same(
+        self, publication: Publication, edge: EdgeRequirement, recorded: Evidence, inputs: Mapping[str, Versions]
+    ) -> bool:
+        """Whether a table reads of one evidence what it read when it was built."""
+        before = recorded.inputs.get(edge.evidence)
+        if before is None:  # another output's input
+            return edge.evidence not in recorded.reads
+        if before == inputs.get(edge.evidence):
+            return True
+        earlier = self._carried.get(edge.evidence)
+        if earlier is not None and earlier.only(edge.columns) == before:
+            return True
+        read_before = recorded.input_digests.get(edge.evidence)
+        return read_before is not None and read_before == publication.contents.of(edge, publication.now)
+
+
+def _seconds(planned: RunPlan) -> dict[str, float]:
+    """How long each scheduled task took when it was built last, where that is recorded."""
+    found: dict[str, float] = {}
+    for task in planned.schedule.order:
+        taken = [
+            record.seconds
+            for output in planned.graph.outputs_of(task)
+            if (record := planned.evidence.get(output)) is not None and record.seconds is not None
+        ]
+        if taken:
+            found[task] = sum(taken)
+    return found
