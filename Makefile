@@ -24,7 +24,7 @@ DAGSTER_HOME_DIR := $(CURDIR)/build/dagster_home
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup data demo test fuzz mutants dev bench-inference bench-rebuild clean
+.PHONY: help setup data demo test fuzz mutants dev bench-inference bench-rebuild bench-run clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -92,6 +92,10 @@ bench-inference: $(READY) ## Time the inference on TPC-DS beside SQLGlot's (RIVA
 
 bench-rebuild: data ## Time rebuilds after edits, an idle plan and digests (RIVALS=1: beside SQLMesh and dbt too)
 	@$(PY) -m benchmarks.rebuild $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RIVALS),--rivals)
+
+bench-run: $(READY) ## Time runs beside plain DuckDB, and a graph of 100,000 tasks (RIVALS=1: beside dbt and SQLMesh too)
+	@$(PY) -m benchmarks.running $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RIVALS),--rivals)
+	@$(PY) -m benchmarks.large_graph $(if $(ROUNDS),--rounds $(ROUNDS))
 
 clean: ## Remove .venv, the databases, the generated data and all caches
 	rm -rf $(VENV) build dist examples/jaffle_shop/data hamilton_dag.py

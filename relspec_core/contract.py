@@ -86,9 +86,8 @@ def contract_of(evidence: str, graph: TaskGraph) -> Contract:
     """What the readers of an evidence of the graph need of it, with the types that they are compiled for."""
     edges = graph.edges_from(evidence)
     columns = graph.schema_of(evidence) or {}
-    read = {
-        column: {edge.task: edge.uses.get(column, ()) for edge in edges if column in edge.columns} for column in columns
-    }
+    uses = {edge.task: edge.uses for edge in edges}
+    read = {column: {task: found[column] for task, found in uses.items() if column in found} for column in columns}
     return Contract(
         evidence=evidence,
         columns=tuple(

@@ -57,8 +57,8 @@ class Explanation:
             lines.append(f"  reads {edge.evidence}{'' if edge.columns else ': its rows, no column'}")
             lines += [f"    because {edge.unresolved}, all columns"] if edge.unresolved else []
             lines += [
-                f"    {column} {edge.types[column]}: {', '.join(edge.uses.get(column, ())) or 'as it is'}"
-                for column in edge.columns
+                f"    {column} {edge.types[column]}: {', '.join(uses) or 'as it is'}"
+                for column, uses in edge.uses.items()
             ]
         for plan in self.internal:
             lines.append(f"  writes {plan.name}: {', '.join(plan.schema)}")
@@ -89,8 +89,8 @@ class Explanation:
             "reads": {
                 edge.evidence: {
                     "columns": {
-                        column: {"type": str(edge.types[column]), "uses": list(edge.uses.get(column, ()))}
-                        for column in edge.columns
+                        column: {"type": str(edge.types[column]), "uses": list(uses)}
+                        for column, uses in edge.uses.items()
                     },
                     "all_because": edge.unresolved,
                 }

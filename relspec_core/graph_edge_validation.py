@@ -11,6 +11,7 @@ from relspec_core.schemas import fits
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    import ibis
     import ibis.expr.datatypes as dt
 
     from relspec_core.evidence import Evidence
@@ -119,19 +120,21 @@ class EdgeReport:
 def check_edge(edge: EdgeRequirement, evidence: Mapping[str, Evidence]) -> tuple[Reason, ...]:
     """What is wrong with one edge, column by column; nothing where it is met."""
     found = evidence.get(edge.evidence)
-    if found is None:
-        return (MissingEvidence(task=edge.task, evidence=edge.evidence),)
+    return check_schema(edge, None if found is None else found.schema)
+
+
+def check_schema(edge: EdgeRequirement, schema: ibis.Schema | None) -> tuple[Reason, ...]:
+    """The same of a table with this schema; None: there is no such table."""
+    task, evidence = edge.task, edge.evidence
+    if schema is None:
+        return (MissingEvidence(task=task, evidence=evidence),)
     reasons: list[Reason] = []
-    for column in edge.columns:
-        actual = found.type_of(column)
+    for column, required in edge.types.items():
+        actual = schema.get(column)
         if actual is None:
-            reasons.append(MissingColumn(task=edge.task, evidence=edge.evidence, column=column, columns=found.columns))
-        elif not fits(edge.types[column], actual):
-            reasons.append(
-                WrongType(
-                    task=edge.task, evidence=edge.evidence, column=column, required=edge.types[column], actual=actual
-                )
-            )
+            reasons.append(MissingColumn(task=task, evidence=evidence, column=column, columns=tuple(schema)))
+        elif not fits(required, actual):
+            reasons.append(WrongType(task=task, evidence=evidence, column=column, required=required, actual=actual))
     return tuple(reasons)
 
 

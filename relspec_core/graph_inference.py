@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from operator import itemgetter
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 import rustworkx as rx
 
 from relspec_core.errors import CycleError, SecondWriterError
+from relspec_core.plan_catalog import deps_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from relspec_core.plan_catalog import PlanCatalog
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvidenceNode:
+# Nodes and edges are named tuples: of a large catalog there are hundreds of thousands, and they take half the time.
+
+
+class EvidenceNode(NamedTuple):
     """A table in the graph.
 
     Attributes:
@@ -37,33 +40,42 @@ class EvidenceNode:
     whole: ibis.Schema | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskNode:
+class TaskNode(NamedTuple):
     """A task in the graph."""
 
     name: str
     outputs: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EdgeRequirement:
+class EdgeRequirement(NamedTuple):
     """What one task must find in one evidence.
 
     Attributes:
         evidence: what is read.
         task: the reader.
-        columns: the columns it must have, sorted; none: only its rows matter.
-        types: the type of each.
-        uses: how each is used.
-        unresolved: why all columns are required, where the truth can't be known.
+        types: of the columns that it must have, by name; none: only its rows matter.
+        deps: all that the reader depends on.
     """
 
     evidence: str
     task: str
-    columns: tuple[str, ...]
     types: Mapping[str, dt.DataType]
-    uses: Mapping[str, tuple[Use, ...]] = field(default_factory=dict)
-    unresolved: str | None = None
+    deps: InferredDeps
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it must have, sorted."""
+        return self.deps.required_columns[self.evidence]
+
+    @property
+    def uses(self) -> Mapping[str, tuple[Use, ...]]:
+        """How each column is used; worked out each time."""
+        return self.deps.uses_of(self.evidence)
+
+    @property
+    def unresolved(self) -> str | None:
+        """Why all columns are required, where the truth can't be known."""
+        return self.deps.unresolved.get(self.evidence)
 
     @property
     def needs(self) -> str:
@@ -76,14 +88,11 @@ class EdgeRequirement:
         return f"{self.task} reads {self.evidence}: {self.needs}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Produces:
-    """The edge from a task to what it writes."""
-
-    task: str
-    evidence: str
+class Produces(NamedTuple):
+    """The edge from a task to what it writes: its ends tell all."""
 
 
+ReaderEdge: TypeAlias = tuple[int, int, EdgeRequirement]
 RuleGraph: TypeAlias = "rx.PyDiGraph[EvidenceNode | TaskNode, EdgeRequirement | Produces]"
 
 
@@ -91,65 +100,77 @@ class TaskGraph:
     """The graph with its nodes by name.
 
     Args:
-        graph: nodes in name order, evidence before tasks; edges in the order of their readers, then writers.
+        graph: nodes in name order, evidence before tasks; edges in the order of their tasks, what each reads by name.
+
+    Attributes:
+        graph: the same.
+        evidence_indices: where each evidence is in it, in name order.
+        task_indices: where each task is in it, in name order.
     """
 
-    __slots__ = ("_edges", "_evidence", "_read", "_tasks", "graph")
+    __slots__ = ("evidence_indices", "graph", "task_indices")
 
     def __init__(self, graph: RuleGraph) -> None:
         self.graph = graph
-        nodes = graph.nodes()
-        self._evidence = {node.name: node for node in nodes if isinstance(node, EvidenceNode)}
-        self._tasks = {node.name: node for node in nodes if isinstance(node, TaskNode)}
-        found: dict[str, list[EdgeRequirement]] = {name: [] for name in self._tasks}
-        for edge in graph.edges():
-            if isinstance(edge, EdgeRequirement):
-                found[edge.task].append(edge)
-        self._edges = {name: tuple(sorted(edges, key=lambda edge: edge.evidence)) for name, edges in found.items()}
-        read: dict[str, list[EdgeRequirement]] = {}
-        for edge in self.edges:
-            read.setdefault(edge.evidence, []).append(edge)
-        self._read = {name: tuple(edges) for name, edges in read.items()}
+        self.evidence_indices: dict[str, int] = {}
+        self.task_indices: dict[str, int] = {}
+        for index, node in zip(graph.node_indices(), graph.nodes(), strict=True):
+            indices = self.evidence_indices if isinstance(node, EvidenceNode) else self.task_indices
+            indices[node.name] = index
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """The task names, sorted."""
-        return tuple(self._tasks)
+        return tuple(self.task_indices)
 
     @property
     def evidence(self) -> tuple[str, ...]:
         """The evidence names, sorted."""
-        return tuple(self._evidence)
+        return tuple(self.evidence_indices)
 
     @property
     def sources(self) -> tuple[str, ...]:
         """The evidence that no task writes, sorted."""
-        return tuple(name for name, node in self._evidence.items() if node.task is None)
+        return tuple(name for name in self.evidence_indices if self.producer(name) is None)
 
     @property
     def edges(self) -> tuple[EdgeRequirement, ...]:
         """Every requirement, by task, then by evidence."""
-        return tuple(edge for edges in self._edges.values() for edge in edges)
+        return tuple(edge for task in self.task_indices for edge in self.edges_of(task))
 
     def edges_of(self, task: str) -> tuple[EdgeRequirement, ...]:
         """What a task must find, by evidence."""
-        return self._edges[task]
+        return _in_order(self.graph.in_edges(self.task_indices[task]))
 
     def outputs_of(self, task: str) -> tuple[str, ...]:
         """What a task writes."""
-        return self._tasks[task].outputs
+        return cast("TaskNode", self.graph[self.task_indices[task]]).outputs
 
     def producer(self, evidence: str) -> str | None:
         """The task that writes an evidence; None for a source."""
-        return self._evidence[evidence].task
+        return self._node(evidence).task
 
     def schema_of(self, evidence: str) -> ibis.Schema | None:
         """What an evidence has according to its plan or source."""
-        return self._evidence[evidence].schema
+        return self._node(evidence).schema
+
+    def planned_schema(self, output: str) -> ibis.Schema:
+        """What a task's plan yields for one of its outputs.
+
+        Raises:
+            ValueError: where the graph does not say.
+        """
+        schema = self.schema_of(output)
+        if schema is None:
+            raise ValueError(f"the graph has no schema for '{output}', which task '{self.producer(output)}' writes")
+        return schema
+
+    def _node(self, evidence: str) -> EvidenceNode:
+        return cast("EvidenceNode", self.graph[self.evidence_indices[evidence]])
 
     def whole_schema_of(self, evidence: str) -> ibis.Schema | None:
         """The same with the columns of an internal table that are not written, as no task needs them."""
-        node = self._evidence[evidence]
+        node = self._node(evidence)
         return node.whole or node.schema
 
     def readers(self, evidence: str) -> tuple[str, ...]:
@@ -157,8 +178,14 @@ class TaskGraph:
         return tuple(edge.task for edge in self.edges_from(evidence))
 
     def edges_from(self, evidence: str) -> tuple[EdgeRequirement, ...]:
-        """What each reader of an evidence must find in it, by reader."""
-        return self._read.get(evidence, ())
+        """What each reader of an evidence must find in it, by reader; nothing of what is not in the graph."""
+        if evidence not in self.evidence_indices:
+            return ()
+        return _in_order(self.reader_edges(evidence))
+
+    def reader_edges(self, evidence: str) -> Iterable[ReaderEdge]:
+        """The same with the indices of both ends, in no order to rely on: the quickest way to the readers."""
+        return cast("Iterable[ReaderEdge]", self.graph.out_edges(self.evidence_indices[evidence]))
 
     def upstream_tasks(self, task: str) -> tuple[str, ...]:
         """The tasks that write what a task reads, sorted."""
@@ -222,20 +249,24 @@ def task_graph_from_catalog(plan_catalog: PlanCatalog) -> TaskGraph:
     schemas = {**plan_catalog.schemas, **{plan.name: plan.schema for plan in plan_catalog}}
     whole = {plan.name: plan.whole for plan in plan_catalog}
     evidence = {
-        name: graph.add_node(
-            EvidenceNode(name=name, schema=schemas[name], task=writers.get(name), whole=whole.get(name))
-        )
+        name: graph.add_node(EvidenceNode(name, schemas[name], writers.get(name), whole.get(name)))
         for name in sorted(schemas)
     }
-    outputs = {task.name: tuple(plan.name for plan in plan_catalog.of_task(task.name)) for task in plan_catalog.tasks}
-    tasks = {name: graph.add_node(TaskNode(name=name, outputs=outputs[name])) for name in sorted(outputs)}
-    for name, index in tasks.items():
-        for edge in requirements(name, plan_catalog.deps_of(name)):
+    produces = Produces()
+    for task, plans in sorted(plan_catalog.by_task.items(), key=itemgetter(0)):
+        outputs = tuple([plan.name for plan in plans])
+        index = graph.add_node(TaskNode(task, outputs))
+        for edge in requirements(task, deps_of(plans)):
             graph.add_edge(evidence[edge.evidence], index, edge)
-        for output in outputs[name]:
-            graph.add_edge(index, evidence[output], Produces(task=name, evidence=output))
+        for output in outputs:
+            graph.add_edge(index, evidence[output], produces)
     _refuse_cycle(graph)
     return TaskGraph(graph)
+
+
+def _in_order(edges: Iterable[tuple[int, int, EdgeRequirement | Produces]]) -> tuple[EdgeRequirement, ...]:
+    """What edges require, in the order in which they were added; rustworkx gives the last one first."""
+    return tuple([edge for _, _, edge in edges if isinstance(edge, EdgeRequirement)][::-1])
 
 
 def _writers(plan_catalog: PlanCatalog) -> dict[str, str]:
@@ -251,17 +282,7 @@ def _writers(plan_catalog: PlanCatalog) -> dict[str, str]:
 
 def requirements(task: str, deps: InferredDeps) -> tuple[EdgeRequirement, ...]:
     """The edges of one task, by evidence."""
-    return tuple(
-        EdgeRequirement(
-            evidence=evidence,
-            task=task,
-            columns=deps.required_columns[evidence],
-            types=deps.required_types[evidence],
-            uses=deps.uses_of(evidence),
-            unresolved=deps.unresolved.get(evidence),
-        )
-        for evidence in deps.inputs
-    )
+    return tuple([EdgeRequirement(evidence, task, deps.required_types[evidence], deps) for evidence in deps.inputs])
 
 
 def _refuse_cycle(graph: RuleGraph) -> None:

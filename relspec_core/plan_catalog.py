@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -46,9 +46,12 @@ class PlanCatalog:
         schemas: of the sources, as the plans were compiled against them.
         dialect: SQLGlot's name of the dialect that the plans' texts are in.
         cache: what was worked out for it, and of the sources' files.
+
+    Attributes:
+        by_task: the plans of each task's outputs, in order.
     """
 
-    __slots__ = ("_plans", "cache", "dialect", "schemas", "sources")
+    __slots__ = ("_plans", "by_task", "cache", "dialect", "schemas", "sources")
 
     def __init__(
         self,
@@ -61,6 +64,10 @@ class PlanCatalog:
     ) -> None:
         self.cache = cache or CompileCache()
         self._plans = {plan.name: plan for plan in plans}
+        by_task: dict[str, list[PlanArtifact]] = {}
+        for plan in self:
+            by_task.setdefault(plan.task.name, []).append(plan)
+        self.by_task: Mapping[str, tuple[PlanArtifact, ...]] = {name: tuple(found) for name, found in by_task.items()}
         self.sources = sources
         self.schemas = schemas
         self.dialect = dialect
@@ -82,15 +89,20 @@ class PlanCatalog:
     @property
     def tasks(self) -> tuple[TaskSpec, ...]:
         """The tasks, by name."""
-        return tuple({plan.task.name: plan.task for plan in self}.values())
+        return tuple(plans[-1].task for plans in self.by_task.values())
 
     def of_task(self, name: str) -> tuple[PlanArtifact, ...]:
         """The plans of a task's outputs, in order; none for a name that is no task."""
-        return tuple(plan for plan in self if plan.task.name == name)
+        return self.by_task.get(name, ())
 
     def deps_of(self, task: str) -> InferredDeps:
         """What a task reads, over all of its outputs."""
-        return merge_deps(plan.deps for plan in self.of_task(task))
+        return deps_of(self.of_task(task))
+
+
+def deps_of(plans: Sequence[PlanArtifact]) -> InferredDeps:
+    """What the plans of a task's outputs read together."""
+    return plans[0].deps if len(plans) == 1 else merge_deps(plan.deps for plan in plans)
 
 
 def compile_task_catalog(

@@ -204,7 +204,7 @@ def plan_run(
         graph=graph,
         evidence=evidence,
         freshness={task: found for task, found in fresh.items() if task in wanted},
-        schedule=schedule_rules(graph.graph, evidence=evidence.without(*rewritten), tasks=stale),
+        schedule=schedule_rules(graph, evidence=evidence.without(*rewritten), tasks=stale),
         workers=workers,
     )
 

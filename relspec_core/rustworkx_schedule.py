@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from relspec_core.errors import did_you_mean
-from relspec_core.evidence import Evidence
-from relspec_core.graph_edge_validation import MissingEvidence, Reason, WaitsForTask, check_edge
+from relspec_core.graph_edge_validation import MissingEvidence, Reason, WaitsForTask
 from relspec_core.graph_inference import EdgeRequirement, TaskGraph
+from relspec_core.readiness import Readiness
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,12 +24,17 @@ class Schedule:
     Attributes:
         waves: front to back; each sorted by name.
         blocked: task to its reasons, by name; at least one each.
-        edges: what each task must find.
+        graph: what they were scheduled by; schedules are equal where their tasks are.
     """
 
     waves: tuple[tuple[str, ...], ...]
     blocked: Mapping[str, tuple[Reason, ...]]
-    edges: Mapping[str, tuple[EdgeRequirement, ...]]
+    graph: TaskGraph = field(compare=False, repr=False)
+
+    @property
+    def edges(self) -> Mapping[str, tuple[EdgeRequirement, ...]]:
+        """What each task must find, by task."""
+        return {task: self.graph.edges_of(task) for task in sorted((*self.order, *self.blocked))}
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -42,9 +47,10 @@ class Schedule:
         Raises:
             KeyError: where the schedule knows no such task.
         """
-        if task not in self.edges:
-            raise KeyError(f"no task '{task}'; {did_you_mean(task, self.edges)}there are {', '.join(self.edges)}")
-        reads = [f"  {edge.evidence}: {edge.needs}" for edge in self.edges[task]]
+        edges = self.edges
+        if task not in edges:
+            raise KeyError(f"no task '{task}'; {did_you_mean(task, edges)}there are {', '.join(edges)}")
+        reads = [f"  {edge.evidence}: {edge.needs}" for edge in edges[task]]
         if task in self.blocked:
             return "\n".join([f"{task} is blocked", *(f"  {reason}" for reason in self.blocked[task]), "reads", *reads])
         wave = next(number for number, tasks in enumerate(self.waves, start=1) if task in tasks)
@@ -56,75 +62,44 @@ class Schedule:
         return "\n".join(lines) or "nothing to run"
 
 
-def schedule_rules(graph: RuleGraph, *, evidence: EvidenceCatalog, tasks: Iterable[str] | None = None) -> Schedule:
+def schedule_rules(
+    graph: RuleGraph | TaskGraph, *, evidence: EvidenceCatalog, tasks: Iterable[str] | None = None
+) -> Schedule:
     """Waves of tasks that can run on this evidence, ordered by name only.
 
     A task is ready when all that it reads exists with the columns that it reads: in ``evidence``, or written by a task
     of an earlier wave, whose plan then says what the table has.
 
     Args:
-        graph: of a ``TaskGraph``.
+        graph: a ``TaskGraph``, or what is in one.
         evidence: what exists now. Absent evidence has no columns.
         tasks: only these; all where left out.
 
     Returns:
         Waves front to back. A task that is not ready is in ``blocked`` with at least one reason. O(V + E) plus sorting.
     """
-    view = TaskGraph(graph)
-    wanted = frozenset(view.tasks if tasks is None else tasks)
-    now: dict[str, Evidence] = {name: evidence[name] for name in evidence}
-    unmet = {task: _unmet(view, task, now) for task in view.tasks if task in wanted}
-    waves: list[tuple[str, ...]] = []
-    ready = tuple(task for task, missing in unmet.items() if not missing)
+    view = graph if isinstance(graph, TaskGraph) else TaskGraph(graph)
+    readiness = Readiness(view, evidence=evidence, tasks=tasks)
+    waves, ready = [], readiness.ready
     while ready:
         waves.append(ready)
-        arrived = [output for task in ready for output in view.outputs_of(task)]
-        now.update((output, _planned(view, output)) for output in arrived)
-        ready = tuple(sorted(_completed(view, arrived, now, unmet)))
-    placed = frozenset(task for wave in waves for task in wave)
+        ready = readiness.finish(*ready)
     return Schedule(
         waves=tuple(waves),
-        blocked=_blocked(view, now, wanted - placed),
-        edges={task: view.edges_of(task) for task in unmet},
+        blocked=_blocked(readiness),
+        graph=view,
     )
 
 
-def _unmet(view: TaskGraph, task: str, now: Mapping[str, Evidence]) -> set[str]:
-    """The evidence that a task still waits for."""
-    return {edge.evidence for edge in view.edges_of(task) if check_edge(edge, now)}
-
-
-def _planned(view: TaskGraph, output: str) -> Evidence:
-    """An output as its plan will write it."""
-    schema = view.schema_of(output)
-    if schema is None:
-        raise ValueError(f"the graph has no schema for '{output}', which task '{view.producer(output)}' writes")
-    return Evidence(name=output, schema=schema, task=view.producer(output))
-
-
-def _completed(
-    view: TaskGraph, arrived: Iterable[str], now: Mapping[str, Evidence], unmet: Mapping[str, set[str]]
-) -> Iterable[str]:
-    """The tasks whose last unmet edge an arrival meets; what was met once stays so, as more evidence never blocks."""
-    for output in arrived:
-        for edge in view.edges_from(output):
-            waiting = unmet.get(edge.task)
-            if waiting and output in waiting and not check_edge(edge, now):
-                waiting.discard(output)
-                if not waiting:
-                    yield edge.task
-
-
-def _blocked(view: TaskGraph, now: Mapping[str, Evidence], stuck: frozenset[str]) -> dict[str, tuple[Reason, ...]]:
-    """Why each stuck task is blocked; of evidence that a stuck task would write, what keeps that task is the cause."""
-    broken = {
-        task: [reason for edge in view.edges_of(task) for reason in check_edge(edge, now)] for task in sorted(stuck)
-    }
+def _blocked(readiness: Readiness) -> dict[str, tuple[Reason, ...]]:
+    """Why each waiting task is blocked; where another blocked task would write what it reads, what keeps that task."""
+    view = readiness.graph
+    broken = {task: readiness.reasons(task) for task in readiness.waiting}
     causes: dict[str, str] = {}
 
     def waits(reason: Reason) -> str | None:
         producer = view.producer(reason.evidence)
-        return producer if isinstance(reason, MissingEvidence) and producer in stuck else None
+        return producer if isinstance(reason, MissingEvidence) and producer in broken else None
 
     def cause(task: str) -> str:
         """What is wrong at the start of the chain; walked without recursion, as chains may be long."""

@@ -76,9 +76,9 @@ def _table(names: tuple[str, ...], edges: Iterable[EdgeRequirement]) -> dg.Table
 
 def _rows(edge: EdgeRequirement) -> Iterator[Mapping[str, str]]:
     ends = {"evidence": edge.evidence, "task": edge.task}
-    for column in edge.columns:
-        uses = ", ".join(use.value.lower() for use in edge.uses.get(column, ()))
-        yield {**ends, "column": column, "type": str(edge.types.get(column, "")), "use": uses}
+    for column, uses in edge.uses.items():
+        use = ", ".join(found.value.lower() for found in uses)
+        yield {**ends, "column": column, "type": str(edge.types.get(column, "")), "use": use}
     if edge.unresolved:
         yield {**ends, "column": ALL_COLUMNS, "type": "", "use": edge.unresolved}
     elif not edge.columns:

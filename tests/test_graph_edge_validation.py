@@ -6,15 +6,15 @@ from relspec_core import Evidence, EvidenceCatalog, task_graph_from_catalog
 from relspec_core.errors import NotReadyError
 from relspec_core.graph_edge_validation import MissingColumn, MissingEvidence, WrongType, check_edge, validate_edges
 from relspec_core.graph_inference import EdgeRequirement
+from relspec_core.inferred_deps import InferredDeps
 from relspec_core.schemas import fits
 from tests.catalogs import SHOP, compiled, sql_task
 
-EDGE = EdgeRequirement(
-    evidence="orders",
-    task="totals",
-    columns=("amount", "customer_id"),
-    types={"amount": dt.int64, "customer_id": dt.int64},
+TYPES = {"amount": dt.int64, "customer_id": dt.int64}
+DEPS = InferredDeps(
+    inputs=("orders",), required_columns={"orders": tuple(TYPES)}, required_types={"orders": TYPES}, lineage={}
 )
+EDGE = EdgeRequirement(evidence="orders", task="totals", types=TYPES, deps=DEPS)
 
 
 def orders(**columns: str) -> EvidenceCatalog:
@@ -26,7 +26,7 @@ def test_an_edge_is_met_by_a_table_with_its_columns_whatever_else_it_has() -> No
 
 
 def test_an_edge_that_needs_rows_only_is_met_by_any_table_of_that_name() -> None:
-    edge = EdgeRequirement(evidence="orders", task="n", columns=(), types={})
+    edge = EDGE._replace(task="n", types={})
     assert check_edge(edge, orders(whatever="date")) == ()
     assert check_edge(edge, EvidenceCatalog()) == (MissingEvidence(task="n", evidence="orders"),)
 

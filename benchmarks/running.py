@@ -1,0 +1,196 @@
+"""Prints what running costs: relspec's runner beside plain DuckDB that executes the same statements in the same order.
+
+Planning is apart. All take turns, each on a new database file with the same sources, and ratios are taken within a
+round, where other work on the machine slows all alike; their medians are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+
+import duckdb
+
+from benchmarks.building_tools import DATABASE, BuildingTool, Dbt, SqlMesh
+from benchmarks.goals import Goal, Rounds, ratio
+from benchmarks.rivals import ROOT, RivalFailed
+from benchmarks.shop import Model
+from benchmarks.small_tasks import Work, independent, large, layered
+from relspec_core import compile_task_catalog
+from relspec_core.duckdb_engine import DuckDBEngine
+from relspec_core.execution import run_planned
+from relspec_core.names import quoted_name
+from relspec_core.run_options import RunOptions
+from relspec_core.run_plan import RunPlan, plan_run
+from relspec_core.warehouse import Warehouse
+
+PLACE = ROOT / "build" / "running"
+DUCKDB, ONE, TWO, DBT, SQLMESH = "DuckDB", "relspec, 1 worker", "relspec, 2 workers", "dbt run", "sqlmesh plan"
+SMALL_GOALS = (
+    Goal(of=ONE, to=DUCKDB, bound=1.3, at_most=True),
+    Goal(of=TWO, to=DUCKDB, bound=0.8, at_most=True),
+)
+# Not slower, but for what two measurements of the same differ by.
+LARGE_GOALS = (
+    Goal(of=TWO, to=ONE, bound=1.05, at_most=True),
+    Goal(of=TWO, to=DUCKDB, bound=1.05, at_most=True),
+)
+OVERHEAD_GOAL = Goal(of=DBT, to=ONE, bound=10, at_most=False)
+MODELS = 100
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--tasks", type=int, default=1_000, help="of the larger catalogs of small tasks")
+    parser.add_argument("--rows", type=int, default=5_000_000, help="of each of twelve large tables")
+    parser.add_argument("--rivals", action="store_true", help="install and measure dbt and SQLMesh too")
+    options = parser.parse_args()
+    PLACE.mkdir(parents=True, exist_ok=True)
+    small = (independent(min(MODELS, options.tasks)), independent(options.tasks), layered(options.tasks))
+    for work in small:
+        _compare(work, rounds=options.rounds, goals=SMALL_GOALS if len(work.tasks) > MODELS else ())
+    _compare(large(12, rows=options.rows), rounds=max(3, options.rounds // 2), goals=LARGE_GOALS)
+    if options.rivals:
+        _rivals(independent(MODELS), rounds=max(3, options.rounds // 2))
+
+
+def _compare(work: Work, *, rounds: int, goals: Sequence[Goal]) -> None:
+    """Run the same statements with DuckDB alone, with one worker and with two."""
+    turns: dict[str, Callable[[], float]] = {
+        DUCKDB: lambda: duckdb_seconds(work),
+        ONE: lambda: relspec_seconds(work, workers=1),
+        TWO: lambda: relspec_seconds(work, workers=2),
+    }
+    duckdb_seconds(work)  # compiles the plans
+    spent = _interleaved(turns, rounds)
+    print(f"\n{work.name}; medians of {rounds} interleaved rounds\n")
+    _table(spent, len(work.tasks))
+    for goal in goals:
+        print(f"  goal: {goal.verdict(spent)}", flush=True)
+
+
+def _interleaved(turns: Mapping[str, Callable[[], float]], rounds: int) -> Rounds:
+    """What each turn gives, round by round; each round begins with another turn."""
+    names = list(turns)
+    orders = [[*names[at % len(names) :], *names[: at % len(names)]] for at in range(rounds)]
+    found = [{name: turns[name]() for name in order} for order in orders]
+    return [{name: spent[name] for name in names} for spent in found]
+
+
+def duckdb_seconds(work: Work) -> float:
+    """What DuckDB takes for the statements of a run, in the order of its schedule, each committed by itself."""
+
+    def execute(planned: RunPlan, warehouse: Warehouse) -> None:
+        for task in planned.schedule.order:
+            for plan in planned.plans.of_task(task):
+                name = quoted_name(plan.name, dialect="duckdb")
+                warehouse.connection.execute(f"CREATE OR REPLACE TABLE {name} AS {plan.sql}")
+
+    return _seconds(work, execute)
+
+
+def relspec_seconds(work: Work, *, workers: int) -> float:
+    """What a run takes, evidence records and digests included, planning not."""
+
+    def execute(planned: RunPlan, warehouse: Warehouse) -> None:
+        report = run_planned(planned, warehouse=warehouse, options=RunOptions(workers=workers, quiet=True))
+        report.raise_if_failed()
+
+    return _seconds(work, execute)
+
+
+def _seconds(work: Work, execute: Callable[[RunPlan, Warehouse], None]) -> float:
+    with tempfile.TemporaryDirectory(dir=PLACE) as folder:
+        engine = DuckDBEngine.open(Path(folder) / "tables.duckdb")
+        work.load(engine.con)
+        planned = plan_run(work.catalog, backend=engine, ctx=work.ctx)
+        if len(planned.schedule.order) != len(work.tasks):
+            raise SystemExit(f"not all of {work.name} would run:\n{planned.total}")
+        start = time.perf_counter()
+        execute(planned, Warehouse(engine))
+        seconds = time.perf_counter() - start
+        ((written,),) = engine.con.execute(
+            "SELECT count(*) FROM duckdb_tables() WHERE table_name ^@ 'task_'"
+        ).fetchall()
+        engine.disconnect()
+    if written != len(work.tasks):
+        raise SystemExit(f"{written} of {work.name} were written")
+    return seconds
+
+
+def _rivals(work: Work, *, rounds: int) -> None:
+    """Run the same models with other tools, and tell what each takes for a task beyond DuckDB's own time."""
+    turns: dict[str, Callable[[], float]] = {
+        DUCKDB: lambda: duckdb_seconds(work),
+        ONE: lambda: relspec_seconds(work, workers=1),
+    }
+    for name, rival in ((DBT, _dbt), (SQLMESH, _sqlmesh)):
+        try:
+            turns[name] = rival(work)
+        except RivalFailed as error:
+            print(f"  {error}")
+    spent = _interleaved(turns, rounds)
+    print(f"\nThe same {len(work.tasks)} models; planning, parsing and start apart; medians of {rounds} rounds\n")
+    _table(spent, len(work.tasks))
+    beyond = [{name: max(each[name] - each[DUCKDB], 1e-6) for name in each if name != DUCKDB} for each in spent]
+    for name in beyond[0]:
+        each = median(spent[name] for spent in beyond) / len(work.tasks)
+        print(f"  {name:30}{1000 * each:>10.2f} ms a task beyond DuckDB")
+    print(f"\n  goal, of what is beyond DuckDB: {OVERHEAD_GOAL.verdict(beyond)}")
+
+
+def _dbt(work: Work) -> Callable[[], float]:
+    """What dbt says that its run takes, without starting and parsing."""
+    dbt = Dbt()
+
+    def seconds() -> float:
+        _set_up(dbt, work)
+        dbt.build()
+        return json.loads((dbt.folder / "target" / "run_results.json").read_text())["elapsed_time"]
+
+    return seconds
+
+
+def _sqlmesh(work: Work) -> Callable[[], float]:
+    """What SQLMesh's plan takes beyond one that finds nothing to do."""
+    sqlmesh = SqlMesh()
+
+    def seconds() -> float:
+        _set_up(sqlmesh, work)
+        spent, built = sqlmesh.build()
+        if built != len(work.tasks):
+            raise SystemExit(f"SQLMesh built {built} of {len(work.tasks)}")
+        return spent - sqlmesh.plan()[0]
+
+    return seconds
+
+
+def _set_up(tool: BuildingTool, work: Work) -> None:
+    """Make the tool's project anew."""
+    tool.folder = PLACE / tool.folder.name
+    shutil.rmtree(tool.folder, ignore_errors=True)
+    (tool.folder / "models").mkdir(parents=True)
+    with duckdb.connect(tool.folder / DATABASE) as connection:
+        work.load(connection)
+    for plan in compile_task_catalog(work.catalog, ctx=work.ctx):
+        tool.write(Model(name=plan.name, kind="table", query=plan.ast, reads=frozenset()))
+
+
+def _table(rounds: Rounds, tasks: int) -> None:
+    print(f"  {'':30}{'seconds':>10}{'ms a task':>12}{f'/ {DUCKDB}':>12}")
+    for name in rounds[0]:
+        seconds = median(spent[name] for spent in rounds)
+        print(f"  {name:30}{seconds:>10.2f}{1000 * seconds / tasks:>12.2f}{ratio(rounds, name, DUCKDB):>12.2f}")
+    print()
+
+
+if __name__ == "__main__":
+    main()
