@@ -22,6 +22,7 @@ MODULE = "shop"
 SETTINGS = f'[tool.relspec]\ncatalog = "{MODULE}:catalog"\ndatabase = "warehouse.duckdb"\n'
 LOOK_EVERY = 0.002  # seconds
 RAN = re.compile(r"^ran +(\S+) \(", re.MULTILINE)
+FAILED = re.compile(r"^failed +(\S+): ", re.MULTILINE)
 BEGUN = re.compile(r"^building (\S+)$", re.MULTILINE)
 # To load relspec takes longer than the runs do: one process loads it, and each run is a fork of that.
 FORKS = multiprocessing.get_context("forkserver")
@@ -48,6 +49,11 @@ class Ended:
     def ran(self) -> frozenset[str]:
         """The tasks that it said it had built."""
         return frozenset(RAN.findall(self.log))
+
+    @property
+    def failed(self) -> frozenset[str]:
+        """The tasks that it said had failed."""
+        return frozenset(FAILED.findall(self.log))
 
     @property
     def begun(self) -> frozenset[str]:
