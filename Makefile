@@ -8,6 +8,8 @@ JOBS ?= 2
 # Random plans and random edits of catalogs that `make fuzz` tries.
 PLANS ?= 20000
 EDITS ?= 20000
+# Runs that `make chaos` kills.
+KILLS ?= 300
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,7 +26,7 @@ DAGSTER_HOME_DIR := $(CURDIR)/build/dagster_home
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup data demo test fuzz mutants dev bench-inference bench-rebuild bench-run clean
+.PHONY: help setup data demo test fuzz chaos mutants dev bench-inference bench-rebuild bench-run clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -78,6 +80,9 @@ test: data $(OLDEST)/.ready ## Lint, formatting, types, import layers, tests and
 
 fuzz: $(READY) ## Try 20,000 random plans and as many random edits (fewer: make PLANS=1000 EDITS=0 fuzz); hours
 	@$(PY) -m pytest -n $(JOBS) --plans $(PLANS) --edits $(EDITS) tests/test_plans.py tests/test_edits.py
+
+chaos: $(READY) ## Kill 300 runs at random moments, and fill 60 disks: is each table old or new? (fewer: make KILLS=60 chaos) A quarter of an hour
+	@$(PY) -m pytest -n $(JOBS) --kills $(KILLS) tests/test_chaos.py tests/test_faults.py
 
 mutants: $(READY) ## Edit all queries of TPC-H and TPC-DS in every way: do fingerprints notice what matters? Some minutes
 	@$(PY) -m pytest -n $(JOBS) --all-mutants tests/test_mutants.py

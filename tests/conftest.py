@@ -27,6 +27,7 @@ settings.load_profile("ci")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--plans", type=int, default=500, help="how many random plans tests/test_plans.py makes")
     parser.addoption("--edits", type=int, default=60, help="how many random edits tests/test_edits.py makes")
+    parser.addoption("--kills", type=int, default=20, help="how many runs tests/test_chaos.py kills")
     parser.addoption("--all-mutants", action="store_true", help="take all queries in tests/test_mutants.py, not a few")
 
 
