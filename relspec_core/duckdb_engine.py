@@ -45,18 +45,6 @@ class DuckDBEngine:
         con.execute("SET TimeZone = 'UTC'")
         con.execute("SET python_enable_replacements = false")
 
-    def cursor(self) -> DuckDBEngine:
-        """Another connection to the same database, with this one's settings, for another thread."""
-        own = self.con.cursor()
-        found = DuckDBEngine(own)
-        before = dict(own.execute(SESSION_SETTINGS).fetchall())
-        for name, value in self.con.execute(SESSION_SETTINGS).fetchall():
-            if before.get(name) != value and name not in PLACE:
-                own.execute(f"SET {name} = {quoted_text(value)}")
-        (place,) = self.con.execute("SELECT current_database(), current_schema()").fetchall()
-        own.execute(f"USE {'.'.join(quoted_column(part, dialect=NAME) for part in place)}")
-        return found
-
     @classmethod
     def open(
         cls, path: str | Path = ":memory:", *, read_only: bool = False, recorded: RecordedDatabase | None = None
@@ -108,3 +96,16 @@ def compiler_of(backend: Engine) -> SQLGlotCompiler:
     """Ibis's compiler for a backend that has SQL."""
     found: Any = backend
     return found.compiler
+
+
+def cursor_of(con: duckdb.DuckDBPyConnection) -> DuckDBEngine:
+    """Another connection to the same database, with this one's settings, for another thread."""
+    own = con.cursor()
+    found = DuckDBEngine(own)
+    before = dict(own.execute(SESSION_SETTINGS).fetchall())
+    for name, value in con.execute(SESSION_SETTINGS).fetchall():
+        if before.get(name) != value and name not in PLACE:
+            own.execute(f"SET {name} = {quoted_text(value)}")
+    (place,) = con.execute("SELECT current_database(), current_schema()").fetchall()
+    own.execute(f"USE {'.'.join(quoted_column(part, dialect=NAME) for part in place)}")
+    return found

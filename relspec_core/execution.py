@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from relspec_core.column_sizes import bytes_of
@@ -27,7 +26,7 @@ from relspec_core.warehouse import Warehouse
 from relspec_core.warehouse_snapshot import leave_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from relspec_core.duckdb_engine import Engine
     from relspec_core.errors import RelspecError
@@ -98,7 +97,10 @@ def run_planned(
     started = time.monotonic()
     options = options or RunOptions()
     log = RunLog(warehouse)
-    with RunProgress(len(planned.schedule.order), quiet=options.quiet) as progress, _limits(warehouse, options):
+    for name, value in (("memory_limit", options.memory_limit), ("threads", options.threads)):
+        if value is not None:
+            warehouse.set(name, str(value))
+    with RunProgress(len(planned.schedule.order), quiet=options.quiet) as progress:
         events = RunEvents(progress=progress)
         for task, found in planned.freshness.items():
             if not found.stale:
@@ -107,34 +109,45 @@ def run_planned(
             if task in planned.schedule.blocked:
                 events.block(task, planned.blocked(task))
         number = log.begin(targets=targets or (), workers=options.workers)
-        refused = _show_files(planned, warehouse)
-        peak_memory = None
-        now: Mapping[str, Evidence] = planned.evidence
-        if options.all_or_nothing and planned.schedule.blocked:
-            for task in planned.schedule.order:
-                events.block(task, "nothing of this run is published, for other tasks are blocked")
-        elif planned.schedule.order:
-            EvidenceStore(warehouse).prepare()
-            crew = RunCrew(planned, warehouse, options, events, refused, number)
-            try:
-                crew.work()
-            except KeyboardInterrupt as stop:
-                if not crew.is_working:
-                    log.end(number, outcome="interrupted", peak_memory=crew.peak_memory, rest=events.not_built())
-                report = events.report(seconds=time.monotonic() - started)
-                raise RunInterrupted(report, is_stuck=crew.is_working) from stop
-            now, peak_memory = crew.now, crew.peak_memory
+        try:
+            crew = _work(planned, warehouse, options, events, number)
+        except RunInterrupted as stop:
+            if not stop.is_stuck:
+                log.end(number, outcome="interrupted", rest=events.not_built())
+            raise
         report = events.report(seconds=time.monotonic() - started)
         log.end(
             number,
             outcome="finished" if report.ok else "failed",
-            peak_memory=peak_memory,
+            peak_memory=None if crew is None else crew.peak_memory,
             rest=events.not_built(),
             sizes=_sizes(planned, report, warehouse),
         )
-        nothing_changed(now, warehouse, planned.plans.cache)
+        nothing_changed(planned.evidence if crew is None else crew.now, warehouse, planned.plans.cache)
         leave_snapshot(warehouse)
     return report
+
+
+def _work(
+    planned: RunPlan, warehouse: Warehouse, options: RunOptions, events: RunEvents, number: int
+) -> RunCrew | None:
+    """Build what is scheduled; the crew that did it, or None where there is nothing to build."""
+    started = time.monotonic()
+    refused = _show_files(planned, warehouse)
+    if options.all_or_nothing and planned.schedule.blocked:
+        for task in planned.schedule.order:
+            events.block(task, "nothing of this run is published, for other tasks are blocked")
+        return None
+    if not planned.schedule.order:
+        return None
+    EvidenceStore(warehouse).prepare()
+    crew = RunCrew(planned, warehouse, options, events, refused, number)
+    try:
+        crew.work()
+    except KeyboardInterrupt as stop:
+        report = events.report(seconds=time.monotonic() - started)
+        raise RunInterrupted(report, is_stuck=crew.is_working) from stop
+    return crew
 
 
 def _sizes(planned: RunPlan, report: RunReport, warehouse: Warehouse) -> dict[str, int]:
@@ -149,24 +162,6 @@ def _sizes(planned: RunPlan, report: RunReport, warehouse: Warehouse) -> dict[st
         for task, names in tables.items()
         if found.keys() & set(names)
     }
-
-
-@contextmanager
-def _limits(warehouse: Warehouse, options: RunOptions) -> Generator[None]:
-    """DuckDB's limits for the time of a run; what they were before comes back."""
-    wanted = {"memory_limit": options.memory_limit, "threads": options.threads}
-    before = {
-        name: warehouse.rows(f"SELECT current_setting('{name}')")[0][0]
-        for name, value in wanted.items()
-        if value is not None
-    }
-    for name in before:
-        warehouse.set(name, str(wanted[name]))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            warehouse.set(name, str(value))
 
 
 def _show_files(planned: RunPlan, warehouse: Warehouse) -> dict[str, RelspecError]:

@@ -18,8 +18,9 @@ class RunOptions:
         quiet: show no progress.
         cutoff_rows: the most rows of a table whose contents are compared with what its readers read before, so that
             these are left alone where they would read the same; 0: build every reader of what was built.
-        memory_limit: of DuckDB for all workers together, such as ``"4GB"``; as it is where left out.
-        threads: of DuckDB for all workers together; as it is where left out.
+        memory_limit: of DuckDB for all workers together, such as ``"4GB"``; it stays so on the connection. As it is
+            where left out.
+        threads: of DuckDB for all workers together, likewise.
         timeout: the most seconds of a task that names none itself; no limit where left out.
         retries: how often a task is tried again after a fault that may pass, such as a lost connection.
         all_or_nothing: publish everything at the end of the run, and nothing where a task fails or is blocked.

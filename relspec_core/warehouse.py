@@ -13,7 +13,7 @@ import duckdb
 
 from relspec_core.column_types import from_duckdb, to_duckdb
 from relspec_core.database_lock import open_database
-from relspec_core.duckdb_engine import DuckDBEngine, connection_of, recorded_of
+from relspec_core.duckdb_engine import DuckDBEngine, connection_of, cursor_of, recorded_of
 from relspec_core.errors import WarehouseError
 from relspec_core.fingerprint import digest
 from relspec_core.live_tables import LiveTables
@@ -150,7 +150,7 @@ class Warehouse:
 
     def cursor(self) -> Warehouse:
         """The same database for another thread, by a connection of its own; tables of a session are not in it."""
-        return Warehouse(DuckDBEngine(self.connection).cursor())
+        return Warehouse(cursor_of(self.connection))
 
     def has_session_tables(self) -> bool:
         """Whether there are tables or views that this connection alone sees."""
