@@ -26,7 +26,7 @@ def diff_command(session: Session, before: str, as_json: bool) -> int:  # noqa: 
     """Compare the catalog with that of a git revision (HEAD), or with what 'relspec plan --json' printed earlier."""
     file = Path(before)
     earlier = read_snapshot(file) if file.is_file() else snapshot_at(before, session.project)
-    with session.backend(read_only=True) as backend:
+    with session.schemas() as backend:
         plans = compile_task_catalog(session.catalog, backend=backend, ctx=session.ctx)
     found = catalog_diff(earlier, snapshot(plans))
     click.echo(found.to_json() if as_json else str(found))
@@ -52,7 +52,7 @@ def graph_command(session: Session, form: str, namespace: str | None) -> int:
 
     As openlineage: for each table, by task, the column lineage facet.
     """
-    with session.backend(read_only=True) as backend:
+    with session.schemas() as backend:
         plans = compile_task_catalog(session.catalog, backend=backend, ctx=session.ctx)
     graph = task_graph_from_catalog(plans)
     session.write_hamilton_module(graph, plans)

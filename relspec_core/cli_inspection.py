@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 def _compiled(session: Session) -> tuple[PlanCatalog, TaskGraph]:
     """Plans and graph; a column that a source has lost since the last run is there, so that its readers are."""
-    with session.backend(read_only=True) as backend:
+    with session.schemas() as backend:
         plans = _plans(session, backend)
     return plans, task_graph_from_catalog(plans)
 
@@ -72,7 +72,7 @@ def impact_command(
     """
     if sum([drop, rename is not None, kind is not None, file is not None]) > 1:
         raise click.UsageError("give one of --drop, --rename, --type and --schema.")
-    with session.backend(read_only=True) as backend:
+    with session.schemas() as backend:
         plans = _plans(session, backend)
         ctx = replace(session.ctx, cache=session.ctx.cache.apart())
         compiler = PlanCompiler(sources=session.catalog.sources, backend=backend, ctx=ctx)
@@ -141,7 +141,7 @@ def check_command(session: Session, as_json: bool) -> int:  # noqa: FBT001
 
     The warehouse is asked for the schemas of sources only. Exits with 1 where there is a problem.
     """
-    with session.backend(read_only=True) as backend:
+    with session.schemas() as backend:
         report = check_catalog(session.catalog, backend=backend, ctx=session.ctx)
     click.echo(report.to_json() if as_json else str(report))
     return DONE if report.ok else FAILED
@@ -166,7 +166,7 @@ def unused_command(session: Session, as_json: bool) -> int:  # noqa: FBT001
 @command
 def fixtures_command(session: Session, task: str, as_json: bool) -> int:  # noqa: FBT001
     """Print a pytest module that runs TASK on small tables which hold only what it reads."""
-    with session.backend(read_only=True) as backend:
+    with session.schemas() as backend:
         compiled = compile_what_compiles(session.catalog, backend=backend, ctx=session.ctx)
     raise_all([problem for problems in compiled.errors.values() for problem in problems])
     fixtures = task_fixtures(task, compiled, catalog=session.project.reference)

@@ -22,7 +22,7 @@ from relspec_core.hamilton_module import write_if_asked
 from relspec_core.project import Project, find_project
 from relspec_core.task_catalog import ExecutionContext
 from relspec_core.warehouse import connect
-from relspec_core.warehouse_reading import connect_for_reading
+from relspec_core.warehouse_reading import connect_for_reading, read_schemas
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -65,8 +65,20 @@ class Session:
             backend = connect_for_reading(database, say=_say)
         else:
             backend = connect(database, wait=wait, say=None if quiet else _say)
-        try:
+        with self._closing(backend):
             yield backend
+
+    @contextmanager
+    def schemas(self) -> Generator[DuckDBEngine]:
+        """The warehouse without the rows of its tables, for what compiles plans and no more; its file is closed."""
+        backend = read_schemas(self.project.database, say=_say)
+        with self._closing(backend):
+            yield backend
+
+    @contextmanager
+    def _closing(self, backend: DuckDBEngine) -> Generator[None]:
+        try:
+            yield
         finally:
             backend.disconnect()
             settle(self.project.database, self.ctx.cache)

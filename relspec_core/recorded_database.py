@@ -32,11 +32,13 @@ class RecordedDatabase:
     Attributes:
         process: the id of the process that recorded them.
         at: when, in UTC.
+        database: what DuckDB calls it.
         columns: of its tables and views: database, schema, table, column, and DuckDB's name of the type, in order.
         seen: what the last run saw; None where there was none.
     """
 
     process: int
     at: datetime
+    database: str
     columns: tuple[tuple[str, str, str, str, str], ...]
     seen: Sighting | None = None

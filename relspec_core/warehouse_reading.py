@@ -7,8 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 from relspec_core.database_lock import AGAIN_SECONDS, DatabaseHeldError
-from relspec_core.warehouse import connect
-from relspec_core.warehouse_snapshot import find_snapshot
+from relspec_core.warehouse import Warehouse, connect
+from relspec_core.warehouse_snapshot import find_snapshot, without_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +45,21 @@ def connect_for_reading(database: Path, *, say: Callable[[str], None], wait: flo
             if error.holder.pid == os.getpid() or time.monotonic() >= deadline:
                 raise
         time.sleep(AGAIN_SECONDS)
+
+
+def read_schemas(database: Path, *, say: Callable[[str], None]) -> DuckDBEngine:
+    """The same without the rows of tables, in memory: the file is closed, so that nobody waits for who compiles plans.
+
+    Raises:
+        WarehouseError: as ``connect_for_reading`` does.
+    """
+    engine = connect_for_reading(database, say=say)
+    if engine.recorded is not None or not database.exists():
+        return engine
+    try:
+        return without_rows(Warehouse(engine))
+    finally:
+        engine.disconnect()
 
 
 def notice_of(recorded: RecordedDatabase, *, holder: Holder, database: Path) -> str:

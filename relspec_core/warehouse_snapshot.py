@@ -23,7 +23,7 @@ from relspec_core.recorded_database import RecordedDatabase, Sighting
 from relspec_core.warehouse import DIALECT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from relspec_core.run_plan import RunPlan
     from relspec_core.warehouse import Warehouse
@@ -93,10 +93,12 @@ def _last_sighting(file: Path) -> Sighting | None:
         return None
 
 
-def _parts(warehouse: Warehouse, seen: Sighting | None) -> tuple[object, object, object]:
+def _parts(
+    warehouse: Warehouse, seen: Sighting | None
+) -> tuple[dict[str, Any], list[tuple[str, str, str, str]], dict[str, Any]]:
     """The lines of a snapshot: who took it and what was seen, the columns of tables, and relspec's own tables."""
     ((database,),) = warehouse.rows("SELECT current_database()")
-    columns = [row[1:] for row in warehouse.rows(COLUMNS) if row[0] == database]
+    columns = [(schema, *rest) for place, schema, *rest in warehouse.rows(COLUMNS) if place == database]
     own: dict[str, dict[str, str]] = {}
     for schema, table, column, kind in columns:
         if schema == SCHEMA and table in COPIED:
@@ -132,19 +134,33 @@ def find_snapshot(database: str | Path) -> DuckDBEngine | None:
     """The snapshot of a file as a database in memory, with ``recorded``; None where there is none that can be read."""
     try:
         head, columns, own = map(json.loads, snapshot_file(database).read_text(encoding="utf-8").split("\n"))
-        name = head["database"]
-        recorded = RecordedDatabase(
-            process=head["process"],
-            at=datetime.fromisoformat(head["at"]),
-            columns=tuple((name, *row) for row in columns),
-            seen=_from_head(head),
-        )
+        return _engine(_recorded(head, columns), own)
     except OSError:
         return None
     except (ValueError, LookupError, TypeError):  # damaged, or left by another release
         return None
+
+
+def without_rows(warehouse: Warehouse) -> DuckDBEngine:
+    """A warehouse's tables, without their rows, and relspec's records, as a database in memory, with ``recorded``."""
+    head, columns, own = _parts(warehouse, None)
+    return _engine(_recorded(head, columns), own)
+
+
+def _recorded(head: Mapping[str, Any], columns: Iterable[Sequence[str]]) -> RecordedDatabase:
+    return RecordedDatabase(
+        process=head["process"],
+        at=datetime.fromisoformat(head["at"]),
+        database=head["database"],
+        columns=tuple((head["database"], schema, table, column, kind) for schema, table, column, kind in columns),
+        seen=_from_head(head),
+    )
+
+
+def _engine(recorded: RecordedDatabase, own: Mapping[str, Any]) -> DuckDBEngine:
+    """A database in memory, of the same name, with relspec's own tables and no others."""
     engine = DuckDBEngine.open(recorded=recorded)
-    place = quoted_column(name, dialect=DIALECT)
+    place = quoted_column(recorded.database, dialect=DIALECT)
     engine.con.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {place}; USE {place}; CREATE SCHEMA {place}.{SCHEMA}")
     for table, found in own.items():
         _restore(engine, f"{place}.{SCHEMA}.{table}", found["columns"], found["rows"])

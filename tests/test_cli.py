@@ -233,7 +233,7 @@ def test_a_database_that_another_process_holds_is_an_error_that_names_the_file(p
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        result = project.relspec("run")
+        result = project.relspec("run", "--wait", "0")
     finally:
         holder.communicate("\n")
     assert result.exit_code == 2

@@ -14,6 +14,7 @@ from relspec_core.duckdb_engine import DuckDBEngine
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.run_plan import RunPlan, plan_run
 from relspec_core.warehouse import Warehouse, connect
+from relspec_core.warehouse_reading import read_schemas
 from relspec_core.warehouse_snapshot import find_snapshot, leave_snapshot, snapshot_file
 from tests.catalogs import sql_task
 
@@ -144,6 +145,18 @@ def test_of_columns_that_nobody_read_no_version_is_known(database: Path) -> None
         "more": (),
         "customers": ("raw.orders",),
     }
+
+
+def test_who_compiles_plans_keeps_no_file_open(database: Path) -> None:
+    said: list[str] = []
+    engine = read_schemas(database, say=said.append)
+    with opened(database) as writer:
+        writer.con.execute("CREATE TABLE more AS SELECT 1 AS a")
+    live = Warehouse(engine)
+    assert list(live.schemas(["raw.orders", "paid", "more"])) == ["raw.orders", "paid"]
+    assert list(EvidenceStore(live).known_sources()) == ["raw.orders"]
+    assert said == []
+    engine.disconnect()
 
 
 def test_records_are_found_in_a_database_that_is_named_like_their_schema(tmp_path: Path) -> None:
