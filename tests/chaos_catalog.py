@@ -8,7 +8,7 @@ from random import Random
 
 import duckdb
 
-SOURCES: Mapping[str, int] = {"raw_large": 60_000, "raw_middle": 6_000, "raw_small": 20}
+SOURCES: Mapping[str, int] = {"raw_large": 40_000, "raw_middle": 6_000, "raw_small": 20}
 COLUMNS = "id, grp, amount, note"
 # Every table has the same columns; {n} is what an edit changes.
 SHAPES: Mapping[str, tuple[str, ...]] = {

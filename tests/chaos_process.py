@@ -20,7 +20,7 @@ from relspec_core.cli import main
 RUN = ("run",)
 MODULE = "shop"
 SETTINGS = f'[tool.relspec]\ncatalog = "{MODULE}:catalog"\ndatabase = "warehouse.duckdb"\n'
-LOOK_EVERY = 0.002  # seconds
+LOOK_EVERY = 0.004  # seconds
 RAN = re.compile(r"^ran +(\S+) \(", re.MULTILINE)
 FAILED = re.compile(r"^failed +(\S+): ", re.MULTILINE)
 BEGUN = re.compile(r"^building (\S+)$", re.MULTILINE)

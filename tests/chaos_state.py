@@ -119,21 +119,21 @@ def _says(state: State, name: str) -> tuple[object, ...] | None:
 
 
 def _state(con: duckdb.DuckDBPyConnection, outputs: list[str]) -> State:
-    views = con.execute("SELECT view_name, sql, comment FROM duckdb_views() WHERE NOT internal").fetchall()
-    tables = con.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'main'").fetchall()
-    there = {name for name, *_ in (*views, *tables)}
+    ours = f"WHERE NOT internal AND schema_name <> '{SCHEMA}'"
+    views = con.execute(f"SELECT view_name, sql, comment FROM duckdb_views() {ours}").fetchall()
+    tables = con.execute(f"SELECT schema_name, table_name FROM duckdb_tables() {ours}").fetchall()
+    there = [*(("main", name) for name, *_ in views), *tables]
     return State(
-        contents=digests(con, [name for (name,) in tables if name in outputs]),
+        contents=digests(con, [name for schema, name in tables if schema == "main" and name in outputs]),
         definitions={name: (text, _mark(comment)) for name, text, comment in views if name in outputs},
         records=_records(con),
-        others=frozenset(there - set(outputs)),
+        others=frozenset(name if schema == "main" else f"{schema}.{name}" for schema, name in there) - set(outputs),
     )
 
 
 def _records(con: duckdb.DuckDBPyConnection) -> dict[str, Record]:
-    if not con.execute(
-        "SELECT * FROM duckdb_tables() WHERE (schema_name, table_name) = (?, ?)", [SCHEMA, TABLE]
-    ).fetchall():
+    place = f"(schema_name, table_name) = ('{SCHEMA}', '{TABLE}')"
+    if not con.execute(f"SELECT 1 FROM duckdb_tables() WHERE {place}").fetchall():
         return {}
     cursor = con.execute(f"SELECT name, built_at, digests, {RECORDED} FROM {SCHEMA}.{TABLE}")
     found = {}

@@ -34,7 +34,7 @@ def test_when_the_disk_is_full_each_table_is_old_or_new_with_its_record_and_the_
         if number:
             victim.edit()
         size = victim.project.database.stat().st_size
-        ended = victim.project.run(*WORKERS, largest_file=size + random.randint(0, size // 3))
+        ended = victim.project.run(*WORKERS, largest_file=random.randint(size // 2, size * 9 // 8))
         left = victim.hold(ended)
         victim.counts["full disks"] += 1
         if left.old:
