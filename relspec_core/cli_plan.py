@@ -6,21 +6,28 @@ import click
 
 from relspec_core.cli_session import DONE, FAILED, WOULD_RUN, Session, as_json, command
 from relspec_core.explanation import explain
+from relspec_core.run_options import usual_workers
 from relspec_core.run_plan import plan_run
 
 
 @click.command("plan")
 @click.argument("targets", nargs=-1)
-@click.option("--workers", type=click.IntRange(min=1), default=1, help="Estimate for so many tasks at once.")
+@click.option("--workers", type=click.IntRange(min=1), help="Estimate for so many tasks at once; as 'run' does.")
 @as_json
 @command
-def plan_command(session: Session, targets: tuple[str, ...], workers: int, as_json: bool) -> int:  # noqa: FBT001 - a flag of the command line
+def plan_command(session: Session, targets: tuple[str, ...], workers: int | None, as_json: bool) -> int:  # noqa: FBT001 - a flag of the command line
     """Show what each task reads, the waves, what would run and why, and about how long. Nothing is written.
 
     Exit code 3 where a task would run, 1 where one is blocked.
     """
     with session.backend(read_only=True) as backend:
-        planned = plan_run(session.catalog, backend=backend, ctx=session.ctx, targets=targets or None, workers=workers)
+        planned = plan_run(
+            session.catalog,
+            backend=backend,
+            ctx=session.ctx,
+            targets=targets or None,
+            workers=workers or usual_workers(),
+        )
     session.write_hamilton_module(planned.graph, planned.plans)
     click.echo(planned.to_json() if as_json else str(planned))
     if planned.schedule.blocked:

@@ -12,20 +12,21 @@ import click
 
 from relspec_core.cli_session import DONE, FAILED, INTERRUPTED, Session, command
 from relspec_core.execution import run
-from relspec_core.run_options import RunOptions
+from relspec_core.run_options import MOST_WORKERS, RunOptions, usual_workers
 from relspec_core.run_report import RunInterrupted, Terminated
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
 TERMINATED = 143
-MOST_WORKERS = 4
 
 
 @click.command("run")
 @click.argument("targets", nargs=-1)
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
-@click.option("--workers", "-w", type=int, help="Build so many tasks at once; else one per processor, 4 at most.")
+@click.option(
+    "--workers", "-w", type=int, help=f"Build so many at once; else one per processor, {MOST_WORKERS} at most."
+)
 @click.option(
     "--memory",
     "memory_limit",
@@ -60,8 +61,7 @@ def run_command(
     """Build what is stale and ready: TARGETS with all that they need, or everything."""
     if resume and targets:
         raise click.UsageError("--resume takes the targets of the last run; name none, or leave it out.")
-    most = min(os.cpu_count() or 1, MOST_WORKERS) if workers is None else workers
-    options = RunOptions(workers=most, quiet=quiet, **limits)
+    options = RunOptions(workers=usual_workers() if workers is None else workers, quiet=quiet, **limits)
     with _ending_cleanly(), session.backend(read_only=False, wait=wait, quiet=quiet) as backend:
         try:
             report = run(

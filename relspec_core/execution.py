@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from relspec_core.column_sizes import bytes_of
+import duckdb
+
+from relspec_core.column_sizes import bytes_of, size_text
 from relspec_core.duckdb_engine import DuckDBEngine
 from relspec_core.errors import WarehouseError
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.foreign_changes import nothing_changed
 from relspec_core.hamilton_module import write_if_asked
+from relspec_core.leftovers import sweep
 from relspec_core.progress import RunProgress
 from relspec_core.publication import Built, Publication
 from relspec_core.run_crew import RunCrew
@@ -26,12 +30,13 @@ from relspec_core.warehouse import Warehouse
 from relspec_core.warehouse_snapshot import leave_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
     from relspec_core.duckdb_engine import Engine
     from relspec_core.errors import RelspecError
     from relspec_core.evidence import Evidence
     from relspec_core.plan_catalog import PlanCatalog
+    from relspec_core.run_record import RunEnd
     from relspec_core.task_catalog import TaskCatalog
 
 
@@ -94,38 +99,70 @@ def run_planned(
     Raises:
         RunInterrupted: a ``KeyboardInterrupt`` that has the report of what was done until then.
     """
-    started = time.monotonic()
     options = options or RunOptions()
-    log = RunLog(warehouse)
+    _limit(warehouse, options)
+    with RunProgress(len(planned.schedule.order), quiet=options.quiet) as progress, _engine_errors(warehouse):
+        events = RunEvents(progress=progress)
+        _tell_what_stays(planned, events)
+        removed = 0 if warehouse.path is None else sweep(warehouse.path)
+        if removed:
+            events.say(f"removed {size_text(removed)} of files that a process had left which died")
+        log = RunLog(warehouse)
+        number = log.begin(targets=targets or (), workers=options.workers)
+        return _logged(planned, warehouse, options, events, log, number)
+
+
+def _logged(
+    planned: RunPlan, warehouse: Warehouse, options: RunOptions, events: RunEvents, log: RunLog, number: int
+) -> RunReport:
+    """Build what is scheduled, and write down how that ended, as far as the database still takes it."""
+    started = time.monotonic()
+    outcome: RunEnd = "failed"
+    peak_memory, sizes, is_stuck = None, {}, False
+    try:
+        crew = _work(planned, warehouse, options, events, number)
+        report = events.report(seconds=time.monotonic() - started)
+        outcome = "finished" if report.ok else "failed"
+        peak_memory, sizes = None if crew is None else crew.peak_memory, _sizes(planned, report, warehouse)
+    except RunInterrupted as stop:
+        outcome, is_stuck = "interrupted", stop.is_stuck
+        raise
+    finally:
+        if not is_stuck:
+            with suppress(duckdb.Error):
+                rest = events.not_built(planned.graph)
+                log.end(number, outcome=outcome, peak_memory=peak_memory, rest=rest, sizes=sizes)
+    nothing_changed(planned.evidence if crew is None else crew.now, warehouse, planned.plans.cache)
+    leave_snapshot(warehouse)
+    return report
+
+
+@contextmanager
+def _engine_errors(warehouse: Warehouse) -> Generator[None]:
+    """What the engine refuses outside of any task, on a full disk for instance, is told as the warehouse's."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise WarehouseError(
+            f"the warehouse can't be written: {str(error).strip().splitlines()[0]}",
+            at=warehouse.path or "a database in memory",
+            hint="check the disk and the permissions; what was finished is kept.",
+        ) from error
+
+
+def _limit(warehouse: Warehouse, options: RunOptions) -> None:
     for name, value in (("memory_limit", options.memory_limit), ("threads", options.threads)):
         if value is not None:
             warehouse.set(name, str(value))
-    with RunProgress(len(planned.schedule.order), quiet=options.quiet) as progress:
-        events = RunEvents(progress=progress)
-        for task, found in planned.freshness.items():
-            if not found.stale:
-                events.skip(task, found.reason)
-        for task in planned.freshness:
-            if task in planned.schedule.blocked:
-                events.block(task, planned.blocked(task))
-        number = log.begin(targets=targets or (), workers=options.workers)
-        try:
-            crew = _work(planned, warehouse, options, events, number)
-        except RunInterrupted as stop:
-            if not stop.is_stuck:
-                log.end(number, outcome="interrupted", rest=events.not_built())
-            raise
-        report = events.report(seconds=time.monotonic() - started)
-        log.end(
-            number,
-            outcome="finished" if report.ok else "failed",
-            peak_memory=None if crew is None else crew.peak_memory,
-            rest=events.not_built(),
-            sizes=_sizes(planned, report, warehouse),
-        )
-        nothing_changed(planned.evidence if crew is None else crew.now, warehouse, planned.plans.cache)
-        leave_snapshot(warehouse)
-    return report
+
+
+def _tell_what_stays(planned: RunPlan, events: RunEvents) -> None:
+    for task, found in planned.freshness.items():
+        if not found.stale:
+            events.skip(task, found.reason)
+    for task in planned.freshness:
+        if task in planned.schedule.blocked:
+            events.block(task, planned.blocked(task))
 
 
 def _work(

@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from relspec_core.run_record import TaskOutcome
+from relspec_core.run_record import TaskEnd, TaskOutcome
 from relspec_core.run_report import RunReport
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from relspec_core.errors import RelspecError
+    from relspec_core.graph_inference import TaskGraph
     from relspec_core.progress import RunProgress
     from relspec_core.publication import Built
 
@@ -81,15 +84,20 @@ class RunEvents:
         """Whether what reads a task can't be built."""
         return task in self.failed or task in self.blocked
 
-    def not_built(self) -> list[TaskOutcome]:
+    def not_built(self, graph: TaskGraph) -> list[TaskOutcome]:
         """What became of the tasks that were not built, for the log."""
-        skipped = [TaskOutcome(task=task, outcome="skipped", reason=why) for task, why in self.skipped.items()]
-        blocked = [TaskOutcome(task=task, outcome="blocked", reason=why) for task, why in self.blocked.items()]
-        failed = [
-            TaskOutcome(task=task, outcome="failed", reason=why, error=self.errors[task])
-            for task, why in self.failed.items()
+        ends: tuple[tuple[TaskEnd, Mapping[str, str]], ...] = (
+            ("failed", self.failed),
+            ("blocked", self.blocked),
+            ("skipped", self.skipped),
+        )
+        return [
+            TaskOutcome(
+                task=task, outcome=end, reason=why, error=self.errors.get(task), upstream=graph.upstream_tasks(task)
+            )
+            for end, found in ends
+            for task, why in found.items()
         ]
-        return [*failed, *blocked, *skipped]
 
     def report(self, *, seconds: float) -> RunReport:
         """All of it."""

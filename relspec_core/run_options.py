@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from relspec_core.errors import WarehouseError
 
 CUTOFF_ROWS = 10_000_000
+MOST_WORKERS = 4
+
+
+def usual_workers() -> int:
+    """How many workers commands take where nothing is said: one for each processor, and four at most."""
+    return min(os.cpu_count() or 1, MOST_WORKERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

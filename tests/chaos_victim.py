@@ -13,7 +13,7 @@ from tests.chaos_catalog import SOURCES, ChaosCatalog, changed_rows, digests, ma
 from tests.chaos_process import ChaosProject, Ended
 from tests.chaos_state import Outcome, State, look, outcome, shown
 
-WORKERS: tuple[str, ...] = ()
+WORKERS = ("--workers", "4")
 
 
 class Victim:

@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from relspec_core import TaskCatalog, run
+from relspec_core.run_options import RunOptions
 from relspec_core.warehouse import connect
 from tests.catalogs import sql_task
 from tests.chaos_process import FORKS
@@ -27,8 +28,7 @@ CATALOG = TaskCatalog(
 
 def run_all(database: Path) -> None:
     backend = connect(database)
-    backend.con.execute(f"SET memory_limit = '{LIMIT}MB'")
-    report = run(CATALOG, backend=backend, quiet=True)
+    report = run(CATALOG, backend=backend, options=RunOptions(quiet=True, memory_limit=f"{LIMIT}MB"))
     assert tuple(report.ran) == ("cleaned", "totals"), report
     backend.disconnect()
 
