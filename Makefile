@@ -98,8 +98,9 @@ bench-inference: $(READY) ## Time the inference on TPC-DS beside SQLGlot's (RIVA
 bench-rebuild: data ## Time rebuilds after edits, an idle plan and digests (RIVALS=1: beside SQLMesh and dbt too)
 	@$(PY) -m benchmarks.rebuild $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RIVALS),--rivals)
 
-bench-run: $(READY) ## Time runs beside plain DuckDB, and a graph of 100,000 tasks (RIVALS=1: beside dbt and SQLMesh too)
+bench-run: $(READY) ## Time runs beside plain DuckDB, and a graph of 100,000 tasks; peak memory (RIVALS=1: beside dbt and SQLMesh too)
 	@$(PY) -m benchmarks.running $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RIVALS),--rivals)
+	@$(PY) -m benchmarks.peak_memory
 	@$(PY) -m benchmarks.large_graph $(if $(ROUNDS),--rounds $(ROUNDS))
 
 clean: ## Remove .venv, the databases, the generated data and all caches

@@ -6,6 +6,7 @@ The plans of three real queries, which read one, two and three tables, stand for
 from __future__ import annotations
 
 import argparse
+import gc
 import random
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -154,6 +155,7 @@ def _stages(plans: PlanCatalog, shape: Shape, *, rounds: int) -> None:
     everything = sources.with_evidence(*(Evidence(name=plan.name, schema=_copied(plan.schema)) for plan in plans))
     clocks: list[Clock] = []
     for _ in range(rounds):
+        gc.collect()  # what the round before left behind is none of this one's work
         clock = Clock()
         with clock.stage(GRAPH):
             graph = task_graph_from_catalog(plans)
