@@ -148,7 +148,7 @@ class UnknownTargetError(RelspecError):
 
 
 class TaskFailedError(RelspecError):
-    """RS401: the engine refused or failed to build a task's table.
+    """RS401: the engine refused or failed to build a task's table, or to write down what a run did.
 
     Args:
         what: as of the others, and so are ``at`` and ``hint``.

@@ -11,7 +11,7 @@ import duckdb
 
 from relspec_core.column_sizes import bytes_of, size_text
 from relspec_core.duckdb_engine import DuckDBEngine
-from relspec_core.errors import WarehouseError
+from relspec_core.errors import TaskFailedError, WarehouseError
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.foreign_changes import nothing_changed
 from relspec_core.hamilton_module import write_if_asked
@@ -139,13 +139,14 @@ def _logged(
 
 @contextmanager
 def _engine_errors(warehouse: Warehouse) -> Generator[None]:
-    """What the engine refuses outside of any task, on a full disk for instance, is told as the warehouse's."""
+    """What the engine refuses outside of any task, on a full disk for instance, is told as the run's failure."""
+    path = warehouse.path or "a database in memory"  # a database that has failed can't be asked
     try:
         yield
     except duckdb.Error as error:
-        raise WarehouseError(
-            f"the warehouse can't be written: {str(error).strip().splitlines()[0]}",
-            at=warehouse.path or "a database in memory",
+        raise TaskFailedError(
+            f"the run failed: {str(error).strip().splitlines()[0]}",
+            at=path,
             hint="check the disk and the permissions; what was finished is kept.",
         ) from error
 
