@@ -90,7 +90,6 @@ class RunCrew:
         self._publications = 0
         self._published: dict[str, int] = {}  # which publication a task was in, counted from 1
         self._sizes = warehouse.sizes()
-        self._monitor = MemoryMonitor(warehouse.cursor())
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._error: BaseException | None = None
@@ -99,10 +98,11 @@ class RunCrew:
         number = 1 if alone else min(options.workers, len(upstream))
         # One worker takes as long in any order, so that this is by name.
         self._queue = ReadyQueue(upstream, seconds=self._recorded_seconds() if number > 1 else {})
-        self._cursors = [warehouse.cursor() for _ in range(number - 1)]
+        looks, *others = self._cursors = [warehouse.cursor() for _ in range(number)]
+        self._monitor = MemoryMonitor(looks)
         self._workers = [
             Worker(number=at, publication=self._publication(own), log=RunLog(own))
-            for at, own in enumerate([warehouse, *self._cursors])
+            for at, own in enumerate([warehouse, *others])
         ]
         self._threads = [
             threading.Thread(target=self._work, args=(worker,), name=f"relspec-{worker.number}", daemon=True)
@@ -215,13 +215,13 @@ class RunCrew:
     def _take_on(self, worker: Worker, task: str) -> None:
         """Build a task in the transaction that is open, or in a new one."""
         publication = worker.publication
+        small = is_small(task, self._planned.plans, publication.now, self._sizes)
+        if publication.tasks and not self._may_join(worker, task, small=small):
+            self._publish(worker)
         if self._blocks(task):
             if self._options.all_or_nothing:
                 self._give_up(worker, task, publication.tasks)
             return
-        small = is_small(task, self._planned.plans, publication.now, self._sizes)
-        if publication.tasks and not self._may_join(worker, task, small=small):
-            self._publish(worker)
         earlier = publication.tasks
         if not earlier:
             with self._changed:
