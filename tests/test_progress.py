@@ -98,8 +98,8 @@ def test_a_run_tells_its_steps_on_standard_error_and_keeps_standard_output_free(
     shown = [re.sub(r"\d+\.\d+ s", "0.00 s", line) for line in err.splitlines()]
     assert shown == [
         "building one",
+        "building two",  # small tasks are published together
         "ran     one (1 rows, 0.00 s): 'one' does not exist yet",
-        "building two",
         "ran     two (1 rows, 0.00 s): 'two' does not exist yet",
     ]
 

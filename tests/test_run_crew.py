@@ -5,6 +5,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+import duckdb
 import ibis
 import pytest
 from hypothesis import given
@@ -14,9 +15,11 @@ from ibis.backends.duckdb import Backend as DuckDBBackend
 
 from relspec_core import RunReport, TaskSpec, run
 from relspec_core.errors import WarehouseError
+from relspec_core.execution import run_planned
 from relspec_core.ready_queue import ReadyQueue
 from relspec_core.run_log import RunLog
 from relspec_core.run_options import RunOptions
+from relspec_core.run_plan import plan_run
 from relspec_core.warehouse import Warehouse
 from tests.catalogs import Project, sql_task, task_of
 
@@ -146,36 +149,40 @@ def test_a_failure_tells_the_statement_the_engines_words_and_the_place(numbers: 
 # -- again, and in time ------------------------------------------------------------------------------------------------
 
 
-def hold_table(con: DuckDBBackend, name: str, *, seconds: float) -> threading.Thread:
-    """Change a table in a transaction of another connection, which ends after some time."""
-    other = con.con.cursor()
-    other.execute("BEGIN")
-    other.execute(f"ALTER TABLE {name} ADD COLUMN foreign_column INTEGER")
-
-    def let_go() -> None:
-        threading.Event().wait(seconds)
-        other.execute("ROLLBACK")
-
-    thread = threading.Thread(target=let_go)
-    thread.start()
-    return thread
-
-
-@pytest.mark.parametrize("retries", [0, 2])
-def test_a_fault_that_passes_is_tried_again(numbers: DuckDBBackend, retries: int) -> None:
+@pytest.fixture
+def held(numbers: DuckDBBackend) -> Project:
+    """A table that another connection changes in a transaction that is open, and one that is built from it."""
     project = Project(numbers, sql_task("SELECT x FROM numbers", "held"), sql_task("SELECT x FROM held", "reader"))
     run_with(project)
     project.edit("held", "SELECT x + 1 AS x FROM numbers")
-    thread = hold_table(numbers, "held", seconds=0.3)
-    report = run_with(project, retries=retries)
-    thread.join()
-    if retries:
-        assert list(report.ran) == ["held", "reader"]
-        assert project.sql("SELECT sum(x) FROM reader") == [(15,)]
-    else:
-        assert "onflict" in report.failed["held"]
-        assert list(report.blocked) == ["reader"]
-        assert project.sql("SELECT sum(x) FROM reader") == [(10,)]
+    return project
+
+
+def hold(project: Project) -> duckdb.DuckDBPyConnection:
+    other = project.con.con.cursor()
+    other.execute("BEGIN; ALTER TABLE held ADD COLUMN foreign_column INTEGER")
+    return other
+
+
+def test_a_fault_that_passes_is_tried_again(held: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    other = hold(held)
+    let_go = threading.Timer(1.0, lambda: other.execute("ROLLBACK"))
+    let_go.start()
+    planned = plan_run(held.catalog, backend=held.con)
+    report = run_planned(planned, warehouse=Warehouse(held.con), options=RunOptions(retries=5))
+    let_go.join()
+    assert list(report.ran) == ["held", "reader"]
+    assert held.sql("SELECT sum(x) FROM reader") == [(15,)]
+    assert "trying held again in 0.5 s: task 'held' failed: TransactionContext Error" in capsys.readouterr().err
+
+
+def test_a_fault_that_does_not_pass_fails_the_task(held: Project) -> None:
+    other = hold(held)
+    report = run_with(held, retries=0)
+    other.execute("ROLLBACK")
+    assert "onflict" in report.failed["held"]
+    assert list(report.blocked) == ["reader"]
+    assert held.sql("SELECT sum(x) FROM reader") == [(10,)]
 
 
 def test_a_plan_that_is_wrong_is_tried_once(numbers: DuckDBBackend) -> None:
