@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relspec_core.errors import CatalogError, did_you_mean, listed
@@ -20,14 +21,17 @@ def catalog_at(reference: str) -> TaskCatalog:
     What has a slash in it, as ``./sql``, is a folder of ``.sql`` files, relative to the working folder.
 
     Raises:
-        CatalogError: RS100, where it can't be imported or is no catalog.
+        CatalogError: RS100, where it can't be imported, is no catalog, or is a module without tasks.
     """
     if names_folder(reference):
         return TaskCatalog.from_folder(reference)
     name, _, attribute = reference.partition(":")
     module = _module(name, reference)
     if not attribute:
-        return TaskCatalog.from_modules(module)
+        tasks = TaskCatalog.from_modules(module)
+        if not len(tasks):
+            raise _no_task(reference, module)
+        return tasks
     found = getattr(module, attribute, None)
     if isinstance(found, TaskCatalog):
         return found
@@ -55,6 +59,17 @@ def _module(name: str, reference: str) -> ModuleType:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
         raise CatalogError(f"there is no module '{error.name}'", at=f"catalog '{reference}'", hint=hint) from error
+
+
+def _no_task(reference: str, module: ModuleType) -> CatalogError:
+    folders = [Path(folder) for folder in getattr(module, "__path__", ())]
+    texts = next((folder for folder in folders if any(folder.glob("**/*.sql"))), None)
+    hint = "define tasks in it with @task, or name a catalog in it as package.module:attribute."
+    return CatalogError(
+        f"there is no task in '{reference}'",
+        at=str(getattr(module, "__file__", None) or texts or reference),
+        hint=hint if texts is None else f"a folder of .sql files is written with a slash: './{texts.name}'.",
+    )
 
 
 def reference_of(catalog: TaskCatalog) -> str | None:

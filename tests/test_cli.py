@@ -218,6 +218,20 @@ def test_a_module_without_attribute_is_a_catalog_of_its_tasks_and_sources(projec
     assert "3 of 3 tasks would run" in result.output
 
 
+def test_a_module_without_tasks_is_refused_and_a_folder_of_texts_told_from_it(project: Project) -> None:
+    texts = project.root / f"texts_of_{project.module}"
+    texts.mkdir()
+    (texts / "one.sql").write_text("SELECT 1 AS a")
+    result = project.relspec("plan", "--catalog", texts.name)
+    assert result.exit_code == 2
+    assert f"there is no task in '{texts.name}'" in result.output
+    assert f"a folder of .sql files is written with a slash: './{texts.name}'." in result.output
+    project.write("")
+    result = project.relspec("plan", "--catalog", project.module)
+    assert result.exit_code == 2
+    assert "define tasks in it with @task" in result.output
+
+
 def test_a_database_that_another_process_holds_is_an_error_that_names_the_file(project: Project) -> None:
     project.database.parent.mkdir()
     holder = subprocess.Popen(
