@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -17,6 +16,7 @@ from relspec_core.ready_queue import ReadyQueue
 from relspec_core.run_estimate import recorded_seconds
 from relspec_core.run_log import RunLog
 from relspec_core.run_record import TaskOutcome
+from relspec_core.run_worker import Worker
 from relspec_core.small_tasks import is_small
 from relspec_core.task_faults import TaskFault, pause_before
 
@@ -34,29 +34,6 @@ if TYPE_CHECKING:
 MOST_SECONDS_UNPUBLISHED = 0.1
 LOOK_AGAIN = 0.05
 PATIENCE = 1.5
-
-
-@dataclass(slots=True, kw_only=True)
-class Worker:
-    """One thread of a run.
-
-    Attributes:
-        number: from 0.
-        publication: on its own connection; holds what it has built and not yet published.
-        log: of runs, on the same connection.
-        since: how many publications of others its open transaction knows of.
-        deadline: when the task that it builds now has taken too long; None where there is no limit.
-        is_late: whether that has come.
-        task: what it builds now.
-    """
-
-    number: int
-    publication: Publication
-    log: RunLog
-    since: int = 0
-    deadline: float | None = None
-    is_late: bool = False
-    task: str | None = None
 
 
 class RunCrew:

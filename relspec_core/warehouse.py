@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from relspec_core.column_types import from_duckdb, to_duckdb
+from relspec_core.content_digests import ComparedTable, digest_query, digests
 from relspec_core.database_lock import open_database
 from relspec_core.duckdb_engine import DuckDBEngine, connection_of, cursor_of, recorded_of
 from relspec_core.errors import WarehouseError
@@ -31,13 +32,6 @@ if TYPE_CHECKING:
 
 DIALECT = "duckdb"
 RELATION_KINDS = ("table", "view")
-HASHED_AS_THEY_ARE = frozenset(
-    {
-        "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER",
-        "UBIGINT", "UHUGEINT", "VARCHAR", "BLOB", "UUID", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS",
-        "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE",
-    }
-)  # fmt: skip
 SOURCE_MARK = "relspec source"
 VIEW_MARK = "relspec view"
 OTHER_KIND = re.compile(
@@ -322,7 +316,8 @@ class Warehouse:
         """
         source = quoted_name(name, dialect=DIALECT) if query is None else f"({query})"
         types = {row[0]: row[1] for row in self.rows(f"DESCRIBE FROM {source}")}
-        return self._digests([(source, types, groups)])[0]
+        compared = [ComparedTable(source=source, types=types, groups=groups)]
+        return digests(compared, self.rows(digest_query(compared)))[0]
 
     def contents_of(self, tables: Mapping[str, tuple[Mapping[str, str], Sequence[Sequence[str]]]]) -> list[list[str]]:
         """The same for several tables by one statement, which takes a small part of the time.
@@ -330,41 +325,17 @@ class Warehouse:
         Args:
             tables: each with DuckDB's names of its columns' types, and the groups.
         """
-        named = [(quoted_name(name, dialect=DIALECT), types, groups) for name, (types, groups) in tables.items()]
-        return self._digests(named)
-
-    def _digests(self, sources: Sequence[tuple[str, Mapping[str, str], Sequence[Sequence[str]]]]) -> list[list[str]]:
-        """Made of the row count, the columns' types and a sum of hashes: equal rows do not cancel each other out."""
-        selects: list[str] = []
-        typed: list[list[tuple[tuple[str, str], ...]]] = []
-        for number, (source, types, groups) in enumerate(sources):
-            folded = {column.casefold(): kind for column, kind in types.items()}
-            typed.append([tuple((column, folded[column.casefold()]) for column in columns) for columns in groups])
-            listings = [", ".join(_hashed(column, kind) for column, kind in columns) for columns in typed[-1]]
-            totals = ", ".join(f"sum(hash({listing})::HUGEINT)" if listing else "0" for listing in listings)
-            selects.append(f"SELECT {number} AS number, count(*) AS n, [{totals}]::HUGEINT[] AS totals FROM {source}")  # noqa: S608 - quoted
-        rows = sorted(self.rows(" UNION ALL ".join(selects))) if selects else []
-        return [
-            [f"{count}:{total}:{digest(columns)}" for total, columns in zip(totals, groups, strict=True)]
-            for (_, count, totals), groups in zip(rows, typed, strict=True)
+        compared = [
+            ComparedTable(source=quoted_name(name, dialect=DIALECT), types=types, groups=groups)
+            for name, (types, groups) in tables.items()
         ]
+        return digests(compared, self.rows(digest_query(compared))) if compared else []
 
 
 @lru_cache
 def _spelled(kind: str) -> str:
     """A type as DuckDB itself spells it."""
     return str(duckdb.sqltype(kind))
-
-
-def _hashed(column: str, kind: str) -> str:
-    """What to hash of a column, so that other values have other hashes.
-
-    DuckDB's hash takes months for days, 0.0 for -0.0, an enumeration for its numbers, and NULL, [] and [NULL] for one.
-    """
-    name = quoted_column(column, dialect=DIALECT)
-    if kind in HASHED_AS_THEY_ARE or kind.startswith("DECIMAL("):
-        return name
-    return f"{name}, signbit({name})" if kind in ("FLOAT", "DOUBLE") else f"to_json({name})::VARCHAR"
 
 
 def connect(
