@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from relspec_core.cli_session import DONE, FAILED, INTERRUPTED, Session, command
+from relspec_core.cli_session import DONE, FAILED, INTERRUPTED, TERMINATED, Session, command
 from relspec_core.execution import run
 from relspec_core.run_options import MOST_WORKERS, RunOptions, usual_workers
 from relspec_core.run_report import RunInterrupted, Terminated
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-
-TERMINATED = 143
 
 
 @click.command("run")

@@ -20,6 +20,7 @@ from relspec_core.errors import NotReadyError, RelspecError, TaskFailedError
 from relspec_core.foreign_changes import settle
 from relspec_core.hamilton_module import write_if_asked
 from relspec_core.project import Project, find_project
+from relspec_core.run_report import Terminated
 from relspec_core.task_catalog import ExecutionContext
 from relspec_core.warehouse import connect
 from relspec_core.warehouse_reading import connect_for_reading, read_schemas
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from relspec_core.task_catalog import TaskCatalog
 
 DONE, FAILED, UNUSABLE, WOULD_RUN = 0, 1, 2, 3
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 P = ParamSpec("P")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -125,8 +126,8 @@ def project_command(function: Callable[Concatenate[Session, P], int]) -> Callabl
         except RelspecError as error:
             click.echo(str(error), err=True)
             sys.exit(UNUSABLE)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             click.echo("interrupted", err=True)
-            sys.exit(INTERRUPTED)
+            sys.exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
 
     return wrapped

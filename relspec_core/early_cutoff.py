@@ -33,12 +33,14 @@ class EarlyCutoff:
 
     def records(self, task: str, publication: Publication) -> dict[str, Evidence] | None:
         """The records that a task's tables get where they are left as they are; None where they have to be built."""
+        plans = self._planned.plans.of_task(task)
+        for plan in plans:  # of a transaction that did not come to its end
+            self._carried.pop(plan.name, None)
         if not self._planned.freshness[task].by_inputs:
             return None
         now, versions = publication.now, publication.versions(records=publication.now)
         edges = self._planned.graph.edges_of(task)
         inputs = {edge.evidence: versions(edge) for edge in edges if edge.evidence in now}
-        plans = self._planned.plans.of_task(task)
         if not all(self._is_same(edge, now[plan.name], inputs, publication) for plan in plans for edge in edges):
             return None
         found: dict[str, Evidence] = {}

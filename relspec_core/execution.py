@@ -124,8 +124,8 @@ def _logged(
         report = events.report(seconds=time.monotonic() - started)
         outcome = "finished" if report.ok else "failed"
         peak_memory, sizes = None if crew is None else crew.peak_memory, _sizes(planned, report, warehouse)
-    except RunInterrupted as stop:
-        outcome, is_stuck = "interrupted", stop.is_stuck
+    except KeyboardInterrupt as stop:
+        outcome, is_stuck = "interrupted", isinstance(stop, RunInterrupted) and stop.is_stuck
         raise
     finally:
         if not is_stuck:
@@ -153,8 +153,14 @@ def _engine_errors(warehouse: Warehouse) -> Generator[None]:
 
 def _limit(warehouse: Warehouse, options: RunOptions) -> None:
     for name, value in (("memory_limit", options.memory_limit), ("threads", options.threads)):
-        if value is not None:
-            warehouse.set(name, str(value))
+        try:
+            if value is not None:
+                warehouse.set(name, str(value))
+        except duckdb.Error as error:
+            raise WarehouseError(
+                f"DuckDB takes no {name} of '{value}': {str(error).strip().splitlines()[0]}",
+                hint="write a size such as 4GB, or a whole number of threads.",
+            ) from error
 
 
 def _tell_what_stays(planned: RunPlan, events: RunEvents) -> None:

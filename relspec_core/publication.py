@@ -20,15 +20,16 @@ from relspec_core.graph_edge_validation import validate_edges
 from relspec_core.graph_inference import EdgeRequirement, requirements
 from relspec_core.input_contents import InputContents
 from relspec_core.run_options import CUTOFF_ROWS
-from relspec_core.run_plan import input_versions
+from relspec_core.run_plan import FILES, input_versions
+from relspec_core.source_files import source_files
 from relspec_core.staleness import output_versions, own_calculations, table_version
 from relspec_core.task_faults import engine_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
     from relspec_core.plan_catalog import PlanArtifact, PlanCatalog
-    from relspec_core.warehouse import Warehouse
+    from relspec_core.warehouse import Created, Warehouse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,7 @@ class Publication:
     _tasks: dict[str, _Taken | None] = field(default_factory=dict)  # None for those that were carried
     _pending: dict[str, Evidence] = field(default_factory=dict)
     _types: dict[str, Mapping[str, str]] = field(default_factory=dict)  # of the tables whose contents are to be taken
+    _seen_before: dict[str, dict[str, str]] = field(default_factory=dict)  # of each task, digests of the views it reads
     _store: EvidenceStore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -133,15 +135,32 @@ class Publication:
             versions = self.versions()
             known = inputs or {}
             read = {edge.evidence: known.get(edge.evidence) or versions(edge) for edge in edges}
+            # The files behind a view may change while the task is built: what it reads is no later than this.
+            self._seen_before[task] = self._contents_of(edge for edge in edges if self.now[edge.evidence].rows is None)
             self.open()
+        created: list[tuple[PlanArtifact, Created, float]] = []
         for plan in plans:
             with _told(plan):
-                self._create(plan, read, because=because)
+                begun = time.monotonic()
+                kind = plan.task.kind
+                made = self.warehouse.create(plan.name, plan.sql, schema=plan.schema, kind=kind)
+                created.append((plan, made, time.monotonic() - begun))
+        read.update((name, Versions(rows=uuid4().hex)) for name in read if self._has_changed(name))
+        for plan, made, seconds in created:
+            with _told(plan):
+                self._keep(plan, made, read, because=because, seconds=seconds)
         self._tasks[task] = _Taken(started_at=started_at, seconds=time.monotonic() - started)
 
-    def _create(self, plan: PlanArtifact, inputs: Mapping[str, Versions], *, because: str) -> None:
-        started = time.monotonic()
-        created = self.warehouse.create(plan.name, plan.sql, schema=plan.schema, kind=plan.task.kind)
+    def _has_changed(self, evidence: str) -> bool:
+        """Whether a source's files are others than when their version was taken: of what was read nothing is known."""
+        source, found = self.plans.sources.get(evidence), self.now[evidence]
+        files = source_files(source) if source is not None and found.kind == FILES else None
+        return files is not None and files.version() != found.version
+
+    def _keep(
+        self, plan: PlanArtifact, created: Created, inputs: Mapping[str, Versions], *, because: str, seconds: float
+    ) -> None:
+        """Make the record of an output that was created."""
         read = {name: inputs[name] for name in plan.deps.inputs}
         versions = output_versions(plan, read, build=uuid4().hex)
         digests: dict[str, str] = {}
@@ -164,7 +183,7 @@ class Publication:
             digests=digests,
             reads={name: schema_to_duckdb(types) for name, types in plan.deps.required_types.items()},
             built_at=datetime.now(UTC),
-            seconds=time.monotonic() - started,
+            seconds=seconds,
             because=because,
         )
 
@@ -212,7 +231,7 @@ class Publication:
 
     def _clear(self) -> None:
         self.started = None
-        for kept in (self._tasks, self._pending, self._types):
+        for kept in (self._tasks, self._pending, self._types, self._seen_before):
             kept.clear()
 
     def _take_digests(self) -> None:
@@ -222,16 +241,21 @@ class Publication:
         for (name, (_, groups)), found in zip(tables.items(), taken, strict=True):
             digests = dict(zip(map(columns_key, groups), found, strict=True))
             self._pending[name] = replace(self._pending[name], digests=digests)
-        contents = self.contents
         for task, taken_by in self._tasks.items():
             if taken_by is None:
                 continue
             edges = requirements(task, self.plans.deps_of(task))
-            read = {edge.evidence: found for edge in edges if (found := contents.of(edge, self.now)) is not None}
+            before = self._seen_before[task]
+            read = {**self._contents_of(edge for edge in edges if edge.evidence not in before), **before}
             for plan in self.plans.of_task(task):
                 own = {name: found for name, found in read.items() if name in plan.deps.inputs}
                 if own:
                     self._pending[plan.name] = replace(self._pending[plan.name], input_digests=own)
+
+    def _contents_of(self, edges: Iterable[EdgeRequirement]) -> dict[str, str]:
+        """The digests of what a task reads of these tables and views, as far as contents are compared."""
+        contents, now = self.contents, self.now
+        return {edge.evidence: found for edge in edges if (found := contents.of(edge, now)) is not None}
 
     @property
     def contents(self) -> InputContents:

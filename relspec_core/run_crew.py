@@ -85,6 +85,8 @@ class RunCrew:
             threading.Thread(target=self._work, args=(worker,), name=f"relspec-{worker.number}", daemon=True)
             for worker in self._workers
         ]
+        if number > 1:  # a transaction that creates one keeps others from it
+            warehouse.make_schemas(plan.name for task in planned.schedule.order for plan in planned.plans.of_task(task))
         for worker in self._workers:
             for task in planned.schedule.order:
                 for plan in planned.plans.of_task(task):
@@ -110,12 +112,14 @@ class RunCrew:
         Raises:
             KeyboardInterrupt: as it comes; statements are stopped, and nothing half-done is published.
         """
-        for thread in self._threads:
-            thread.start()
         try:
+            for thread in self._threads:
+                thread.start()
             while self.is_working:
                 with self._changed:
                     self._changed.wait(LOOK_AGAIN)
+                if self._error is not None:
+                    self._stop()
                 self._stop_what_is_late()
                 self._monitor.look([worker.task for worker in self._workers if worker.task is not None])
         except BaseException:
@@ -152,9 +156,10 @@ class RunCrew:
 
     def _stop_what_is_late(self) -> None:
         for worker in self._workers:
-            if worker.deadline is not None and time.monotonic() > worker.deadline:
-                worker.is_late = True
-                worker.publication.warehouse.interrupt()
+            with worker.lock:
+                if worker.deadline is not None and time.monotonic() > worker.deadline:
+                    worker.is_late = True
+                    worker.publication.warehouse.interrupt()
 
     # -- in a worker's thread ------------------------------------------------------------------------------------------
 
@@ -162,14 +167,11 @@ class RunCrew:
         try:
             while (task := self._next(worker)) is not None:
                 self._take_on(worker, task)
-        except BaseException as error:  # noqa: BLE001 - told in the thread that waits
-            worker.publication.abandon()
+        except BaseException as error:  # noqa: BLE001 - told in the thread that waits, which stops the others
             if not self._stopping.is_set():
-                self._error = self._error or error
+                self._error = error
                 self._stopping.set()
-                for other in self._workers:
-                    if other is not worker:
-                        other.publication.warehouse.interrupt()
+            worker.publication.abandon()
         finally:
             with self._changed:
                 self._changed.notify_all()
@@ -183,7 +185,7 @@ class RunCrew:
                 if not worker.publication.tasks:
                     if self._queue.has_ended:
                         return None
-                    self._changed.wait()
+                    self._changed.wait(LOOK_AGAIN)
                     continue
             self._publish(worker)
         worker.publication.abandon()
@@ -252,23 +254,31 @@ class RunCrew:
 
     def _build(self, worker: Worker, task: str) -> None:
         """Build a task inside the worker's transaction, or leave its tables where it reads what it read before."""
-        freshness = self._planned.freshness[task]
         limit = self._planned.plans.of_task(task)[0].task.timeout or self._options.timeout
-        worker.is_late, worker.task = False, task
-        worker.deadline = None if limit is None else time.monotonic() + limit
+        worker.task = task
+        with worker.lock:
+            worker.is_late = False
+            worker.deadline = None if limit is None else time.monotonic() + limit
         try:
-            carried = self._cutoff.records(task, worker.publication)
-            if carried is not None:
-                worker.publication.carry(task, carried)
-                return
-            graph = self._planned.graph
-            # What a narrowed table reads now is less than what its freshness was judged by.
-            narrowed = any(plan.needed is not None for plan in self._planned.plans.of_task(task))
-            known = {} if narrowed else freshness.inputs
-            inputs = {name: found for name, found in known.items() if graph.producer(name) is None}
-            worker.publication.build(task, inputs=inputs, because=freshness.reason)
+            self._build_or_carry(worker.publication, task)
         finally:
-            worker.deadline = worker.task = None
+            worker.task = None
+            with worker.lock:
+                worker.deadline = None
+        if worker.is_late:  # only just: what was meant for its statement may hit the next one
+            raise duckdb.InterruptException("the task has taken too long")
+
+    def _build_or_carry(self, publication: Publication, task: str) -> None:
+        carried = self._cutoff.records(task, publication)
+        if carried is not None:
+            publication.carry(task, carried)
+            return
+        graph, freshness = self._planned.graph, self._planned.freshness[task]
+        # What a narrowed table reads now is less than what its freshness was judged by.
+        narrowed = any(plan.needed is not None for plan in self._planned.plans.of_task(task))
+        known = {} if narrowed else freshness.inputs
+        inputs = {name: found for name, found in known.items() if graph.producer(name) is None}
+        publication.build(task, inputs=inputs, because=freshness.reason)
 
     def _publish(self, worker: Worker) -> None:
         """Let everything that a worker has built appear."""

@@ -30,7 +30,8 @@ class RunOptions:
         threads: of DuckDB for all workers together, likewise.
         timeout: the most seconds of a task that names none itself; no limit where left out.
         retries: how often a task is tried again after a fault that may pass, such as a lost connection.
-        all_or_nothing: publish everything at the end of the run, and nothing where a task fails or is blocked.
+        all_or_nothing: publish everything at the end of the run, and nothing where a task fails or is blocked; there is
+            no second try then.
 
     Raises:
         WarehouseError: RS402, for values that make no sense.

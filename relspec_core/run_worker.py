@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class Worker:
         deadline: when the task that it builds now has taken too long; None where there is no limit.
         is_late: whether that has come.
         task: what it builds now.
+        lock: held to change the deadline, and to act on it.
     """
 
     number: int
@@ -31,3 +33,4 @@ class Worker:
     deadline: float | None = None
     is_late: bool = False
     task: str | None = None
+    lock: Lock = field(default_factory=Lock)

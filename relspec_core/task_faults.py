@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PASSING = (duckdb.IOException, duckdb.ConnectionException, duckdb.HTTPException, duckdb.TransactionException)
 LASTING = re.compile(
-    r"No files found|No such file|not exist|Permission denied|not supported|No space left", re.IGNORECASE
+    r"No files found|No such file|not exist|Permission denied|not supported|No space left|File too large", re.IGNORECASE
 )
 INVALIDATED = "database has been invalidated"
 FIRST_PAUSE = 0.5

@@ -34,6 +34,7 @@ DIALECT = "duckdb"
 RELATION_KINDS = ("table", "view")
 SOURCE_MARK = "relspec source"
 VIEW_MARK = "relspec view"
+MOST_ROLLBACKS = 100
 OTHER_KIND = re.compile(
     r"^Catalog Error: Existing object .* is of type (?P<kind>Table|View), trying to replace", re.DOTALL
 )
@@ -139,8 +140,14 @@ class Warehouse:
 
     def roll_back(self) -> None:
         """End the transaction, if one is still open: nothing of it happens."""
-        with suppress(duckdb.TransactionException):  # an error that ends the transaction itself
-            self.connection.rollback()
+        for _ in range(MOST_ROLLBACKS):
+            try:
+                self.connection.rollback()
+            except duckdb.InterruptException:  # meant for the statement before
+                continue
+            except duckdb.Error:  # the error has ended the transaction itself, or the database
+                return
+            return
 
     def cursor(self) -> Warehouse:
         """The same database for another thread, by a connection of its own; tables of a session are not in it."""
@@ -232,11 +239,16 @@ class Warehouse:
         self._create_or_replace("view", name, query)
         self.execute(f"COMMENT ON VIEW {quoted_name(name, dialect=DIALECT)} IS '{mark}'")
 
+    def make_schemas(self, names: Iterable[str]) -> None:
+        """Create the schemas that tables of these names are to be in, where they are missing."""
+        outer = {".".join(table_parts(name)[:-1]) for name in names}
+        for schema in sorted(filter(None, outer)):
+            self.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted_name(schema, dialect=DIALECT)}")
+
     def _create_or_replace(self, kind: str, name: str, query: str) -> list[tuple[Any, ...]]:
         """Also in place of a view where there is to be a table, or the other way round."""
-        outer, target = table_parts(name)[:-1], quoted_name(name, dialect=DIALECT)
-        if outer:
-            self.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted_name('.'.join(outer), dialect=DIALECT)}")
+        target = quoted_name(name, dialect=DIALECT)
+        self.make_schemas([name])
         statement = f"CREATE OR REPLACE {kind.upper()} {target} AS {query}"
         try:
             return self.rows(statement)

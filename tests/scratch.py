@@ -67,7 +67,11 @@ class OtherColumnsError(Exception):
     """A text gives other columns than a plan says."""
 
 
-REFUSED = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException, IbisError, OtherColumnsError)
+FAILED_ON_ROWS = (duckdb.ConversionException, duckdb.InvalidInputException)
+REFUSED = (
+    duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException, IbisError, OtherColumnsError,
+    *FAILED_ON_ROWS,
+)  # fmt: skip
 
 
 class Scratch:

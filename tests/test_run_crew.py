@@ -2,6 +2,8 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from ibis import _
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
-from relspec_core import RunReport, TaskSpec, run
+from relspec_core import RunReport, SourceSpec, TaskBuildContext, TaskSpec, run
 from relspec_core.errors import WarehouseError
 from relspec_core.execution import run_planned
 from relspec_core.ready_queue import ReadyQueue
@@ -94,6 +96,13 @@ def test_workers_have_the_settings_and_the_place_of_the_connection_that_was_give
     assert {project.sql(f"FROM mine.h{at}")[0] for at in range(8)} == {(1, "09")}
 
 
+def test_workers_fill_a_schema_that_was_not_there(numbers: DuckDBBackend) -> None:
+    meeting = threading.Barrier(2)
+    tasks = (calling(lambda: meeting.wait(WAIT), name) for name in "ab")
+    project = Project(numbers, *(replace(task, outputs=(f"mart.{task.name}",)) for task in tasks))
+    assert sorted(run_with(project, workers=2, retries=0).ran) == ["a", "b"]
+
+
 def test_what_only_the_given_connection_sees_is_read_by_one_worker(con: DuckDBBackend) -> None:
     con.con.execute("CREATE TEMP TABLE numbers AS SELECT 1 AS x")
     project = Project(con, *(task_of(lambda ctx: ctx.table("temp.main.numbers"), name) for name in "abcd"))
@@ -131,6 +140,78 @@ def test_a_task_that_fails_takes_none_of_those_with_it_that_shared_its_transacti
     assert set(report.failed) == {"t4"}
     assert set(report.blocked) == {"t7"}
     assert {name for (name,) in project.sql("SELECT name FROM relspec.evidence")} == set(report.ran)
+
+
+def test_what_was_left_as_it_is_in_a_transaction_that_failed_is_looked_at_anew(numbers: DuckDBBackend) -> None:
+    numbers.con.execute("CREATE TABLE flags AS SELECT false AS fails")
+    texts = {
+        "a_by_chance": "SELECT min(x)::INTEGER + (random() * 1.98)::INTEGER AS x FROM numbers",
+        "b_next": "SELECT x + 1 AS x FROM a_by_chance",
+        "c_fails": "SELECT CASE WHEN fails THEN error('no') ELSE '' END AS e FROM a_by_chance, flags",
+        "d_last": "SELECT x + 1 AS x FROM b_next",
+    }
+    project = Project(numbers, *(sql_task(text, name) for name, text in texts.items()))
+    run_with(project)
+    numbers.con.execute("UPDATE flags SET fails = true")
+    for _attempt in range(12):
+        assert list(run_with(project).failed) == ["c_fails"]
+        ((first, second, third),) = project.sql("SELECT * FROM a_by_chance, b_next, d_last")
+        assert (second, third) == (first + 1, first + 2)
+
+
+# -- files that change meanwhile ---------------------------------------------------------------------------------------
+
+
+def written_by(file: Path, texts: list[str]) -> Callable[[], object]:
+    """Writes the next text into a file, while there is one."""
+    return lambda: texts and file.write_text(texts.pop(0))
+
+
+def test_a_file_that_changes_while_it_is_read_through_a_view_is_read_again(
+    numbers: DuckDBBackend, tmp_path: Path
+) -> None:
+    file = tmp_path / "s.csv"
+    file.write_text("y\n1\n")
+    write = written_by(file, ["y\n22\n"])
+
+    def read(ctx: TaskBuildContext) -> ibis.Table:
+        called = ibis.udf.scalar.python(write_and_keep)
+        return ctx.table("v").mutate(y=called(_.y))
+
+    def write_and_keep(y: int) -> int:
+        write()
+        return y
+
+    project = Project(
+        numbers,
+        sql_task("SELECT y FROM s", "v", kind="view"),
+        TaskSpec("t", read, deterministic=True),
+        sources=[SourceSpec("s", path=file)],
+    )
+    run_with(project)
+    for _attempt in range(2):
+        run_with(project)
+        assert project.sql("FROM t") == [(22,)]
+
+
+def test_a_file_that_is_another_only_while_it_is_read_is_read_again(numbers: DuckDBBackend, tmp_path: Path) -> None:
+    file = tmp_path / "s.csv"
+    file.write_text("y\n1\n")
+    write = written_by(file, ["y\n22\n", "y\n1\n"])
+    project = Project(
+        numbers,
+        replace(calling(write, "a_other"), deterministic=True),
+        sql_task("SELECT y, (SELECT count(*) FROM a_other) AS n FROM s", "b_reader"),
+        replace(calling(write, "c_back", "a_other"), deterministic=True),
+        sources=[SourceSpec("s", path=file)],
+    )
+    run_with(project)
+    assert project.sql("SELECT y FROM b_reader") == [(22,)]
+    assert "b_reader" in run_with(project).ran
+    assert project.sql("SELECT y FROM b_reader") == [(1,)]
+
+
+# -- what is told of failures ------------------------------------------------------------------------------------------
 
 
 def test_a_failure_tells_the_statement_the_engines_words_and_the_place(numbers: DuckDBBackend) -> None:
@@ -269,6 +350,11 @@ def test_the_engines_limits_are_set_for_all_workers(numbers: DuckDBBackend) -> N
 def test_limits_that_make_no_sense_are_refused(make: Callable[[], RunOptions]) -> None:
     with pytest.raises(WarehouseError, match="RS402"):
         make()
+
+
+def test_a_limit_that_the_engine_does_not_take_is_told_before_anything_runs(numbers: DuckDBBackend) -> None:
+    with pytest.raises(WarehouseError, match="DuckDB takes no memory_limit of 'lots'"):
+        run_with(Project(numbers, sql_task("SELECT x FROM numbers", "a")), memory_limit="lots")
 
 
 def test_a_run_goes_on_with_what_the_last_one_was_asked_for(numbers: DuckDBBackend) -> None:
