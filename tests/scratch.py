@@ -20,7 +20,7 @@ from tests.edited import Columns, Project, Written, fits, sql_type
 from tests.generated import Generated, Recipe
 from tests.plan_texts import q
 
-LACKING = re.compile(r'Referenced column "(?P<column>[^"]+)" not found')
+LACKING = re.compile(r'[Cc]olumn "(?P<column>[^"]+)" (in EXCLUDE list )?not found')
 
 # The expression of each output, and the text that it is built with.
 Outputs = Mapping[str, tuple[ir.Table, str]]
