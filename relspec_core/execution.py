@@ -123,17 +123,22 @@ def _logged(
         crew = _work(planned, warehouse, options, events, number)
         report = events.report(seconds=time.monotonic() - started)
         outcome = "finished" if report.ok else "failed"
-        peak_memory, sizes = None if crew is None else crew.peak_memory, _sizes(planned, report, warehouse)
+        peak_memory = None if crew is None else crew.peak_memory
+        with suppress(duckdb.Error):  # the tables are there
+            sizes = _sizes(planned, report, warehouse)
     except KeyboardInterrupt as stop:
         outcome, is_stuck = "interrupted", isinstance(stop, RunInterrupted) and stop.is_stuck
         raise
     finally:
         if not is_stuck:
-            with suppress(duckdb.Error):
+            try:
                 rest = events.not_built(planned.graph)
                 log.end(number, outcome=outcome, peak_memory=peak_memory, rest=rest, sizes=sizes)
-    nothing_changed(planned.evidence if crew is None else crew.now, warehouse, planned.plans.cache)
-    leave_snapshot(warehouse)
+            except duckdb.Error as error:
+                events.say(f"how this run ended can't be written down: {str(error).strip().splitlines()[0]}")
+    with suppress(duckdb.Error):
+        nothing_changed(planned.evidence if crew is None else crew.now, warehouse, planned.plans.cache)
+        leave_snapshot(warehouse)
     return report
 
 

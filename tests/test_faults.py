@@ -155,7 +155,7 @@ def test_when_the_log_can_not_be_written_all_is_as_it_was_and_the_next_run_compl
     ended = project.run(*WORKERS)
     project.database.with_name("warehouse.duckdb.wal").rmdir()
     assert (ended.code, ended.ran) == (1, frozenset()), ended.log
-    assert "failed  whole: " in ended.log
+    assert "[RS401] the run failed: " in ended.log
     assert "warehouse.duckdb.wal" in ended.log
     assert look(project.database, OUTPUTS) == before
 
