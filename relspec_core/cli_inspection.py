@@ -64,7 +64,7 @@ def impact_command(
     rename: str | None,
     kind: str | None,
     file: Path | None,
-    as_json: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001 - a flag of the command line
 ) -> int:
     """Show which tasks a change breaks, which wait for those, which would rebuild, and which are untouched.
 
@@ -103,7 +103,7 @@ def _change(
 @click.argument("source", metavar="SOURCE")
 @as_json
 @command
-def contract_command(session: Session, source: str, as_json: bool) -> int:  # noqa: FBT001
+def contract_command(session: Session, source: str, as_json: bool) -> int:  # noqa: FBT001 - a flag of the command line
     """Print the schema that the readers of SOURCE need, as YAML that `relspec impact SOURCE --schema` takes."""
     _, graph = _compiled(session)
     contract = contract_of(find_evidence(source, graph), graph)
@@ -120,9 +120,9 @@ def contract_command(session: Session, source: str, as_json: bool) -> int:  # no
 def lineage_command(
     session: Session,
     column: str,
-    upstream: bool,  # noqa: FBT001
-    downstream: bool,  # noqa: FBT001
-    as_json: bool,  # noqa: FBT001
+    upstream: bool,  # noqa: FBT001 - a flag of the command line
+    downstream: bool,  # noqa: FBT001 - a flag of the command line
+    as_json: bool,  # noqa: FBT001 - a flag of the command line
 ) -> int:
     """Show where a column comes from and where it goes, through the whole graph, with its use on each step."""
     plans, graph = _compiled(session)
@@ -136,7 +136,7 @@ def lineage_command(
 @click.command("check")
 @as_json
 @command
-def check_command(session: Session, as_json: bool) -> int:  # noqa: FBT001
+def check_command(session: Session, as_json: bool) -> int:  # noqa: FBT001 - a flag of the command line
     """Compile every task and run it on empty tables in a database of its own; tell every problem at once.
 
     The warehouse is asked for the schemas of sources only. Exits with 1 where there is a problem.
@@ -150,7 +150,7 @@ def check_command(session: Session, as_json: bool) -> int:  # noqa: FBT001
 @click.command("unused")
 @as_json
 @command
-def unused_command(session: Session, as_json: bool) -> int:  # noqa: FBT001
+def unused_command(session: Session, as_json: bool) -> int:  # noqa: FBT001 - a flag of the command line
     """Show columns of tables and sources that no task reads, with what they take up on disk where that is known."""
     with session.backend(read_only=True) as backend:
         plans = compile_task_catalog(session.catalog, backend=backend, ctx=session.ctx)
@@ -164,7 +164,7 @@ def unused_command(session: Session, as_json: bool) -> int:  # noqa: FBT001
 @click.argument("task", metavar="TASK")
 @as_json
 @command
-def fixtures_command(session: Session, task: str, as_json: bool) -> int:  # noqa: FBT001
+def fixtures_command(session: Session, task: str, as_json: bool) -> int:  # noqa: FBT001 - a flag of the command line
     """Print a pytest module that runs TASK on small tables which hold only what it reads."""
     with session.schemas() as backend:
         compiled = compile_what_compiles(session.catalog, backend=backend, ctx=session.ctx)

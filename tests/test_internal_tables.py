@@ -10,31 +10,17 @@ from relspec_core import (
     ExecutionContext,
     TaskBuildContext,
     TaskCatalog,
-    TaskSpec,
     compile_task_catalog,
 )
 from relspec_core.plan_catalog import compile_what_compiles
 from tests.catalogs import SHOP, Project, compiled, empty_backend, sql_task, task_of
+from tests.internal_tables import SOURCE, STAGED, internal, staged_project
 from tests.test_compile_cache import Kept
-
-SOURCE = "CREATE TABLE src AS SELECT range AS id, range % 3 AS a, range * 10 AS b, 'n' || range AS note FROM range(9)"
-STAGED = "SELECT id, a, b, upper(note) AS note FROM src WHERE id > 0"
-
-
-def internal(text: str, name: str) -> TaskSpec:
-    return sql_task(text, name, internal=True)
 
 
 @pytest.fixture
 def project(con: DuckDBBackend) -> Project:
-    """An internal table, and two tasks that read a column of it each."""
-    con.con.execute(SOURCE)
-    return Project(
-        con,
-        internal(STAGED, "staged"),
-        sql_task("SELECT sum(a) AS total FROM staged", "totals"),
-        sql_task("SELECT max(b) AS most FROM staged", "maxima"),
-    )
+    return staged_project(con)
 
 
 def columns(project: Project, table: str) -> list[str]:

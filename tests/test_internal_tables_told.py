@@ -22,18 +22,12 @@ from relspec_core.task_fixtures import task_fixtures
 from relspec_core.unused_columns import unused_columns
 from relspec_core.warehouse import Warehouse
 from tests.catalogs import SHOP, Project, compiled, empty_backend, sql_task, task_of
-from tests.test_internal_tables import SOURCE, STAGED, internal
+from tests.internal_tables import internal, staged_project
 
 
 @pytest.fixture
 def project(con: DuckDBBackend) -> Project:
-    con.con.execute(SOURCE)
-    return Project(
-        con,
-        internal(STAGED, "staged"),
-        sql_task("SELECT sum(a) AS total FROM staged", "totals"),
-        sql_task("SELECT max(b) AS most FROM staged", "maxima"),
-    )
+    return staged_project(con)
 
 
 def explained(project: Project, task: str) -> tuple[list[str], dict[str, Any]]:

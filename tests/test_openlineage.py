@@ -179,7 +179,7 @@ def test_a_computed_column_is_described_by_its_sql() -> None:
         ("max(note)", None),
     ],
 )
-def test_masking_is_stated_where_it_is_certain(expression: str, masking: bool | None) -> None:  # noqa: FBT001
+def test_masking_is_stated_where_it_is_certain(expression: str, masking: bool | None) -> None:  # noqa: FBT001 - a case
     (field,) = facet_of(f"SELECT {expression} AS a FROM orders")["fields"]["a"]["inputFields"]
     assert field["transformations"][0].get("masking") is masking
 
