@@ -351,8 +351,8 @@ def join(t: ir.Table, o: ir.Table, p: Sequence[int]) -> ir.Table:
 
 
 def join_between(t: ir.Table, o: ir.Table, p: Sequence[int]) -> ir.Table:
-    right = o.select(**{f"b_{at}": o[name] for at, name in enumerate(some(o, p[2])[:3])}).view()
-    left = t.select(**{f"a_{at}": t[name] for at, name in enumerate(some(t, p[1])[:4])})
+    right = with_int(o.select(**{f"b_{at}": o[name] for at, name in enumerate(some(o, p[2])[:3])})).view()
+    left = with_int(t.select(**{f"a_{at}": t[name] for at, name in enumerate(some(t, p[1])[:4])}))
     low, high = left[pick(ints(left), p[0])], left[pick(ints(left), p[1])]
     middle = right[pick(ints(right), p[2])]
     return left.join(right, [low <= middle, middle <= high], how=("inner", "left", "semi", "anti")[p[0] % 4])
