@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 UNIT = 1024
-WIDEST = 16  # bytes of a value of the widest types that are not texts
+# What a value takes up uncompressed, by the name of its type; of texts and the like it is the longest one that counts.
+WIDTH = """CASE
+    WHEN stats LIKE '%Max String Length: %'
+        THEN try_cast(regexp_extract(stats, 'Max String Length: (\\d+)', 1) AS BIGINT)
+    WHEN kind = 'VALIDITY' THEN 0.125
+    WHEN kind IN ('BOOLEAN', 'TINYINT', 'UTINYINT') THEN 1
+    WHEN kind IN ('SMALLINT', 'USMALLINT') THEN 2
+    WHEN kind IN ('INTEGER', 'UINTEGER', 'DATE', 'FLOAT') THEN 4
+    WHEN kind IN ('HUGEINT', 'UHUGEINT', 'UUID', 'INTERVAL') OR regexp_matches(kind, '^DECIMAL.(19|[23])') THEN 16
+    ELSE 8 END"""
 MOST_TABLES = 100  # whose blocks are looked at at the end of a run: a millisecond each
 
 
@@ -38,10 +47,11 @@ class ColumnSizes:
 def column_sizes(
     evidence: str, columns: Iterable[str], warehouse: Warehouse, *, source: SourceSpec | None = None
 ) -> ColumnSizes:
-    """The sizes of an evidence's columns; of views, tables that are not on disk, and text files none is known.
+    """The sizes of an evidence's columns; of views and text files none is known.
 
     Parquet files tell them. DuckDB does not: columns share its blocks. What a column has of a block is taken for the
-    distance to the next one's beginning or the block's end, and for no more than its values take up uncompressed.
+    distance to the next one's beginning or the block's end, and for no more than its values take up uncompressed, which
+    is what counts of what is in no block yet.
 
     Args:
         evidence: the table.
@@ -59,14 +69,14 @@ def column_sizes(
 
 
 def bytes_of(warehouse: Warehouse, tables: Iterable[str]) -> dict[str, int]:
-    """What tables take up on disk: the sum of their columns, estimated as ``column_sizes`` does.
+    """What tables take up: the sum of their columns, estimated as ``column_sizes`` does.
 
     Args:
-        warehouse: where they are. Only what is in its file is counted, which everything is after a checkpoint.
+        warehouse: where they are.
         tables: their names; views and tables that do not exist are passed over.
 
     Returns:
-        The bytes by name, of the hundred tables with the most rows, less those that are not in the file. Three queries.
+        The bytes by name, of the hundred tables with the most rows. Three queries.
     """
     counts = _row_counts(warehouse, tables)
     largest = sorted(counts, key=lambda name: (-counts[name], name))[:MOST_TABLES]
@@ -119,26 +129,26 @@ def _of_files(files: SourceFiles, columns: tuple[str, ...], warehouse: Warehouse
 
 
 def _of_blocks(tables: Sequence[str], warehouse: Warehouse) -> list[tuple[str, str, int]]:
-    """Table, column and bytes, for each column that is in the database's file."""
+    """Table, column and bytes, for each column that takes up any."""
     infos = " UNION ALL ".join(
         f"SELECT {quoted_text(name)} AS name, * FROM pragma_storage_info({_literal(name)})"  # noqa: S608 - quoted
         for name in tables
     )
-    return warehouse.rows(rf"""
+    return warehouse.rows(f"""
         WITH block AS (
             SELECT any_value(block_size) AS size FROM pragma_database_size()
         ), segment AS (
-            SELECT name, column_name, block_id, block_offset, len(additional_block_ids) AS more,
-                count * CASE WHEN segment_type = 'VARCHAR'
-                    THEN try_cast(regexp_extract(stats, 'Max String Length: (\d+)', 1) AS BIGINT)
-                    ELSE {WIDEST} END AS most
-            FROM ({infos}) WHERE persistent AND block_id >= 0
+            SELECT name, column_name, persistent, block_id, block_offset, len(additional_block_ids) AS more,
+                segment_type AS kind, count * {WIDTH} AS most
+            FROM ({infos}) WHERE NOT persistent OR block_id >= 0
         ), sized AS (
-            SELECT name, column_name, more * size AS more, most,
+            SELECT name, column_name, persistent, more * size AS more, most,
                 lead(block_offset, 1, size) OVER (PARTITION BY block_id ORDER BY block_offset) - block_offset AS own
             FROM segment, block
         )
-        SELECT name, column_name, sum(least(own, most) + coalesce(more, 0))::BIGINT FROM sized GROUP BY ALL ORDER BY ALL
+        SELECT name, column_name,
+            sum(CASE WHEN persistent THEN least(own, most) + coalesce(more, 0) ELSE most END)::BIGINT
+        FROM sized GROUP BY ALL ORDER BY ALL
     """)  # noqa: S608 - the names are quoted
 
 

@@ -37,6 +37,13 @@ def schema_from_duckdb(types: Mapping[str, str]) -> ibis.Schema:
     return ibis.schema({column: from_duckdb(name) for column, name in types.items()})
 
 
+def as_written(schema: ibis.Schema) -> ibis.Schema:
+    """The schema of a table that DuckDB writes with this one: not all of Ibis's types have one of their own there."""
+    types = schema_to_duckdb(schema)
+    same = all(from_duckdb(types[column]) == kind for column, kind in schema.items())
+    return schema if same else schema_from_duckdb(types)
+
+
 def schema_to_duckdb(schema: ibis.Schema | Mapping[str, dt.DataType]) -> dict[str, str]:
     """DuckDB's name of each column's type."""
     return {column: to_duckdb(kind) for column, kind in schema.items()}

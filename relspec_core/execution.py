@@ -200,11 +200,10 @@ def _work(
 
 
 def _sizes(planned: RunPlan, report: RunReport, warehouse: Warehouse) -> dict[str, int]:
-    """The bytes that the tables of each task that ran take up on disk, where they are known."""
+    """The bytes that the tables of each task that ran take up, where they are known."""
     tables = {task: planned.graph.outputs_of(task) for task in report.ran}
     if warehouse.path is None or not tables:
         return {}
-    warehouse.settle()
     found = bytes_of(warehouse, [name for names in tables.values() for name in names])
     return {
         task: sum(found[name] for name in names if name in found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, TypeAlias
 
 import ibis.expr.datatypes as dt
@@ -21,21 +22,8 @@ def digest(token: Token) -> str:
     >>> digest(("a", "b")) == digest(("a", ("b",)))
     False
     """
-    sha = hashlib.sha256()
-    _feed(sha, token)
-    return sha.hexdigest()[:32]
-
-
-def _feed(sha: hashlib._Hash, token: Token) -> None:
-    """Lengths go before contents, so that no two tokens share their bytes."""
-    if isinstance(token, str):
-        data = token.encode()
-        sha.update(b"s%d:" % len(data))
-        sha.update(data)
-    else:
-        sha.update(b"t%d:" % len(token))
-        for item in token:
-            _feed(sha, item)
+    # In JSON no two tokens are the same text.
+    return hashlib.sha256(json.dumps(token).encode()).hexdigest()[:32]
 
 
 def schema_token(schema: ibis.Schema) -> Token:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MOST_PARTS = 3
+MOST_QUOTED = 10_000  # a run writes each name several times, and each takes a generator of SQL
 MEMORY_PREFIX = "relspec_memory_"
 
 
@@ -42,6 +44,7 @@ def from_table(table: exp.Table) -> str:
     return ".".join(part.name for part in table.parts)
 
 
+@lru_cache(MOST_QUOTED)
 def quoted_name(name: str, *, dialect: str) -> str:
     """The evidence name as it is written in a statement of a dialect.
 
@@ -51,6 +54,7 @@ def quoted_name(name: str, *, dialect: str) -> str:
     return to_table(name).sql(dialect=dialect)
 
 
+@lru_cache(MOST_QUOTED)
 def quoted_column(name: str, *, dialect: str) -> str:
     """A column name, which may hold any character, as it is written in a statement of a dialect.
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import duckdb
 
-from relspec_core.column_types import schema_from_duckdb, schema_to_duckdb
+from relspec_core.column_types import as_written, schema_to_duckdb
 from relspec_core.evidence import Evidence, Versions
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.foreign_changes import SIGNATURE, columns_key, whole_table
@@ -171,7 +171,7 @@ class Publication:
             self._types[plan.name] = created.types
         self._pending[plan.name] = Evidence(
             name=plan.name,
-            schema=schema_from_duckdb(schema_to_duckdb(plan.schema)),
+            schema=as_written(plan.schema),
             rows=created.rows,
             version=table_version(plan, versions),
             versions=versions,

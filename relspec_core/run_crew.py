@@ -115,9 +115,8 @@ class RunCrew:
         try:
             for thread in self._threads:
                 thread.start()
-            while self.is_working:
-                with self._changed:
-                    self._changed.wait(LOOK_AGAIN)
+            while working := [thread for thread in self._threads if thread.is_alive()]:
+                working[0].join(LOOK_AGAIN)
                 if self._error is not None:
                     self._stop()
                 self._stop_what_is_late()

@@ -69,7 +69,7 @@ def fits(required: dt.DataType, actual: dt.DataType) -> bool:
     >>> fits(dt.int32, dt.int64), fits(dt.int64, dt.int32), fits(dt.int64, dt.string)
     (True, False, False)
     """
-    if required == actual:
+    if required is actual or required == actual:
         return True
     wanted, found = required.copy(nullable=True), actual.copy(nullable=True)
     if wanted == found or wanted.is_null():

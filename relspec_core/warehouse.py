@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -95,11 +95,6 @@ class Warehouse:
         """As ``file_state`` of the database's file; None where it is in memory."""
         path = self.path
         return None if path is None else file_state(path)
-
-    def settle(self) -> None:
-        """Put all changes into the file, where that can be done now."""
-        with suppress(duckdb.Error):
-            self.execute("CHECKPOINT")
 
     def execute(self, sql: str) -> None:
         """Run one statement. Values stand in its text: DuckDB imports pandas to bind even a string (0.6 s)."""
