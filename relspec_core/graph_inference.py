@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 import rustworkx as rx
 
 from relspec_core.errors import CycleError, SecondWriterError
+from relspec_core.garbage import left_alone
 from relspec_core.plan_catalog import deps_of
 
 if TYPE_CHECKING:
@@ -238,6 +239,7 @@ class TaskGraph:
         return "\n".join([*lines, "}"]) + "\n"
 
 
+@left_alone()
 def task_graph_from_catalog(plan_catalog: PlanCatalog) -> TaskGraph:
     """The graph of a catalog's plans.
 

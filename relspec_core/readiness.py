@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from relspec_core.garbage import left_alone
 from relspec_core.graph_edge_validation import check_schema
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Readiness:
 
     __slots__ = ("_open", "_schemas", "_unmet", "graph", "ready")
 
+    @left_alone()
     def __init__(
         self, graph: TaskGraph, *, evidence: Mapping[str, Evidence], tasks: Iterable[str] | None = None
     ) -> None:
