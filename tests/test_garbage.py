@@ -1,6 +1,7 @@
 """Garbage collection is off inside, and as it was afterwards."""
 
 import gc
+from collections.abc import Callable, Generator
 from contextlib import suppress
 
 import pytest
@@ -8,23 +9,24 @@ import pytest
 from relspec_core.garbage import left_alone
 
 
-@pytest.fixture(params=[True, False], ids=["enabled", "disabled"])
-def enabled(request: pytest.FixtureRequest) -> bool:
+@pytest.fixture(params=[gc.enable, gc.disable], ids=["on", "off"])
+def before(request: pytest.FixtureRequest) -> Generator[Callable[[], None]]:
+    """What was done before."""
     was = gc.isenabled()
-    request.addfinalizer(gc.enable if was else gc.disable)
-    (gc.enable if request.param else gc.disable)()
-    return request.param
+    request.param()
+    yield request.param
+    (gc.enable if was else gc.disable)()
 
 
-def test_it_is_as_it_was_afterwards(enabled: bool) -> None:
+def test_it_is_as_it_was_afterwards(before: Callable[[], None]) -> None:
     with left_alone():
         with left_alone():
             assert not gc.isenabled()
         assert not gc.isenabled()
-    assert gc.isenabled() == enabled
+    assert gc.isenabled() == (before is gc.enable)
 
 
-def test_it_is_as_it_was_after_an_error(enabled: bool) -> None:
+def test_it_is_as_it_was_after_an_error(before: Callable[[], None]) -> None:
     with suppress(ValueError), left_alone():
         raise ValueError
-    assert gc.isenabled() == enabled
+    assert gc.isenabled() == (before is gc.enable)
