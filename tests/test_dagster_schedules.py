@@ -130,9 +130,7 @@ def test_a_selection_may_be_a_text_or_keys_and_one_of_others_assets_asks_for_not
     definitions = dg.Definitions.merge(
         shop_definitions(tmp_path), dg.Definitions(assets=[foreign], schedules=schedules)
     )
-    shop = Scheduled(
-        folder=tmp_path, definitions=definitions, instance=dg.DagsterInstance.local_temp(str(tmp_path))
-    )
+    shop = Scheduled(folder=tmp_path, definitions=definitions, instance=dg.DagsterInstance.local_temp(str(tmp_path)))
     assert shop.asked("a_schedule") == {"stg_customers", "stg_orders"}
     assert "line_counts" in str(shop.tick("b_schedule"))
     assert str(shop.tick("c_schedule")).startswith("no table of relspec's is selected by")
