@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 SCREENSHOTS = ROOT / "build" / "screenshots"
@@ -81,10 +81,13 @@ class DagsterPages:
         zoom_out.click(click_count=ZOOM_OUT)
         return self.page.locator("svg", has=self._nodes().first).first
 
+    def node(self, name: str) -> Locator:
+        """An asset in a graph."""
+        return self._nodes().filter(has=self.page.get_by_text(name, exact=True))
+
     def drawn_in(self, colour: str, name: str) -> Locator:
-        """The box of an asset in the graph, if it has this colour: green is fine, red has failed, yellow is stale."""
-        name_of_it = self.page.get_by_text(name, exact=True)
-        return self._nodes().filter(has=name_of_it).locator(f"[style*='accent-{colour}']")
+        """The box of an asset in the graph of all, if it has this colour: red where a check has failed, else green."""
+        return self.node(name).locator(f"[style*='accent-{colour}']")
 
     def _nodes(self) -> Locator:
         return self.page.locator("foreignObject")
@@ -139,6 +142,7 @@ def dagster_pages(url: str) -> Generator[DagsterPages]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         page.set_default_timeout(WAIT_MILLISECONDS)
+        expect.set_options(timeout=WAIT_MILLISECONDS)
         page.goto(url)
         page.get_by_role("button", name="Skip").click()
         page.get_by_text("Hide navigation").click()
