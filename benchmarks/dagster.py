@@ -2,8 +2,9 @@
 
 By hand means one multi-asset for each task, with its dependencies declared, a check for each of them that looks at what
 columns there are, and the statement, on the connection of dagster-duckdb's resource. Each is materialized by one run in
-this process, on a new instance and a new database file. All take turns, and ratios are taken within a round, where
-other work on the machine slows all alike; their medians are printed. Loading the definitions is apart.
+this process, on a new instance and a new database file: once with Dagster's history on disk, as `dagster dev` has it,
+and once in memory, where relspec's part weighs most. All take turns, and ratios are taken within a round, where other
+work on the machine slows all alike; their medians are printed. Loading the definitions is apart.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from statistics import median
+from typing import TypeAlias
 
 import dagster as dg
 import duckdb
@@ -21,7 +23,7 @@ from dagster_duckdb import DuckDBResource
 
 from benchmarks.goals import Goal, Rounds, interleaved, ratio
 from benchmarks.running import DUCKDB, PLACE, with_duckdb
-from benchmarks.small_tasks import Work, independent, layered
+from benchmarks.small_tasks import Work, layered
 from relspec_core import PlanArtifact, compile_task_catalog
 from relspec_core.names import quoted_name
 from relspec_dagster import build_definitions
@@ -31,8 +33,13 @@ TASKS = 100
 GOAL = Goal(of=RELSPEC, to=BY_HAND, bound=1.15, at_most=True)
 COLUMNS = "SELECT column_name FROM duckdb_columns() WHERE schema_name = 'main' AND table_name = ?"
 
+QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+
 # What gives the definitions for tasks on a database file.
-Definitions = Callable[[Work, Path], dg.Definitions]
+Definitions: TypeAlias = Callable[[Work, Path], dg.Definitions]
+# What gives Dagster's history, in a folder.
+History: TypeAlias = Callable[[str], dg.DagsterInstance]
+HISTORIES: Mapping[str, History] = {"on disk": dg.DagsterInstance.local_temp, "in memory": dg.DagsterInstance.ephemeral}
 
 
 def main() -> None:
@@ -42,34 +49,38 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=TASKS)
     options = parser.parse_args()
     PLACE.mkdir(parents=True, exist_ok=True)
-    for work in (independent(options.tasks), layered(options.tasks)):
-        _materializing(work, rounds=options.rounds)
+    work = layered(options.tasks)
+    with_duckdb(work)  # compiles the plans
+    for place, history in HISTORIES.items():
+        print(
+            f"\n{work.name}, materialized by one run, history {place}; medians of {options.rounds} interleaved rounds\n"
+        )
+        _materializing(work, history, rounds=options.rounds)
 
 
-def _materializing(work: Work, *, rounds: int) -> None:
+def _materializing(work: Work, history: History, *, rounds: int) -> None:
     """Materialize the same tasks with relspec's definitions and with those written by hand."""
     turns: dict[str, Callable[[], float]] = {
         DUCKDB: lambda: with_duckdb(work).run,
-        BY_HAND: lambda: _materialized(work, by_hand),
-        RELSPEC: lambda: _materialized(work, by_relspec),
+        BY_HAND: lambda: _materialized(work, by_hand, history),
+        RELSPEC: lambda: _materialized(work, by_relspec, history),
     }
-    with_duckdb(work)  # compiles the plans
     spent = interleaved(turns, rounds)
-    print(f"\n{work.name}, materialized by one run; medians of {rounds} interleaved rounds\n")
     _table(spent, len(work.tasks))
     print(f"  goal: {GOAL.verdict(spent)}", flush=True)
 
 
-def _materialized(work: Work, definitions: Definitions) -> float:
+def _materialized(work: Work, definitions: Definitions, history: History) -> float:
     """Seconds of a run of everything, without loading."""
-    with tempfile.TemporaryDirectory(dir=PLACE) as folder, dg.DagsterInstance.local_temp(folder) as instance:
+    with tempfile.TemporaryDirectory(dir=PLACE) as folder, history(folder) as instance:
         database = Path(folder) / "tables.duckdb"
         with duckdb.connect(database) as connection:
             work.load(connection)
-        everything = dg.Definitions(jobs=[dg.define_asset_job("everything", dg.AssetSelection.all())])
-        job = dg.Definitions.merge(definitions(work, database), everything).resolve_job_def("everything")
+        tasks = dg.AssetSelection.assets(*(task.name for task in work.tasks))
+        jobs = dg.Definitions(jobs=[dg.define_asset_job("tasks", tasks)])
+        job = dg.Definitions.merge(definitions(work, database), jobs).resolve_job_def("tasks")
         start = time.perf_counter()
-        result = job.execute_in_process(instance=instance)
+        result = job.execute_in_process(instance=instance, run_config=QUIET)
         seconds = time.perf_counter() - start
         materialized = len(result.get_asset_materialization_events())
         passed = sum(check.passed for check in result.get_asset_check_evaluations())
