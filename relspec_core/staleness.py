@@ -150,7 +150,7 @@ def _why(
     changed: list[str] = []
     for plan in plans.of_task(task):
         recorded = evidence.get(plan.name)
-        own = _own_reason(plan, recorded)
+        own = own_reason(plan, recorded)
         if own is not None or recorded is None:
             return own, False
         if recorded.versions is None or recorded.versions.only(_counted(plan)) != now[plan.name].only(_counted(plan)):
@@ -163,7 +163,7 @@ def _why(
     return next(iter(changed), None), bool(changed)
 
 
-def _own_reason(plan: PlanArtifact, recorded: Evidence | None) -> str | None:  # noqa: PLR0911 - one case for each reason
+def own_reason(plan: PlanArtifact, recorded: Evidence | None) -> str | None:  # noqa: PLR0911 - one case for each reason
     """Why a table has to be built whatever it reads."""
     if recorded is None or recorded.fingerprint is None:
         return f"'{plan.name}' does not exist yet"

@@ -12,6 +12,7 @@ from relspec_core.errors import ProjectionError
 from relspec_core.graph_inference import task_graph_from_catalog
 from relspec_core.task_catalog import ExecutionContext, TaskCatalog
 from relspec_dagster.assets import multi_asset_of
+from relspec_dagster.carry_forward import Readers
 from relspec_dagster.plans import load_plans
 from relspec_dagster.projection import project
 from relspec_dagster.schedules import cron_schedules
@@ -60,9 +61,9 @@ def build_definitions(
     plan_catalog = load_plans(task_catalog, database=path, ctx=ctx)
     task_graph = task_graph_from_catalog(plan_catalog)
     projection = project(plan_catalog, task_graph, translator=translator or RelspecTranslator(), database=path)
+    readers = Readers.of(projection, plan_catalog)
     multi_assets = [
-        multi_asset_of(task, plan_catalog=plan_catalog, resource_key=resource_key, pool=_pool(path))
-        for task in projection.tasks
+        multi_asset_of(task, readers=readers, resource_key=resource_key, pool=_pool(path)) for task in projection.tasks
     ]
     return dg.Definitions(
         assets=[*projection.sources, *multi_assets],

@@ -61,10 +61,12 @@ class Projection:
     Attributes:
         sources: external assets, by evidence name.
         tasks: by task name.
+        keys: the asset of each evidence.
     """
 
     sources: tuple[dg.AssetSpec, ...]
     tasks: tuple[TaskAssets, ...]
+    keys: Mapping[str, dg.AssetKey]
 
 
 def project(
@@ -108,6 +110,7 @@ def project(
             )
             for task in plan_catalog.tasks
         ),
+        keys=keys,
     )
 
 
