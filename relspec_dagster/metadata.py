@@ -11,7 +11,7 @@ import ibis
 from relspec_core.graph_edge_validation import Reason
 from relspec_core.graph_inference import EdgeRequirement
 from relspec_core.inferred_deps import InferredDeps
-from relspec_core.task_catalog import SourceLocation
+from relspec_core.source_location import SourceLocation
 
 ALL_COLUMNS = "*"
 NO_COLUMN = "(its rows)"

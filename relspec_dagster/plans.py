@@ -63,16 +63,7 @@ def restricted(plan_catalog: PlanCatalog, outputs: Iterable[str]) -> PlanCatalog
 
     With it a run looks at a task's own inputs only, and builds just the outputs of a task that were asked for.
     """
-    wanted = [plan_catalog[name] for name in outputs]
-    read = {name for plan in wanted for name in plan.deps.inputs}
-    sources = {name: source for name, source in plan_catalog.sources.items() if name in read}
-    return PlanCatalog(
-        (*wanted, *(plan_catalog[name] for name in sorted(read) if name in plan_catalog)),
-        sources=sources,
-        schemas={name: plan_catalog.schemas[name] for name in sources},
-        dialect=plan_catalog.dialect,
-        cache=plan_catalog.cache,
-    )
+    return plan_catalog.around(outputs)
 
 
 def _compile_live(task_catalog: TaskCatalog, database: Path, context: ExecutionContext) -> PlanCatalog:
