@@ -9,8 +9,8 @@ from uuid import uuid4
 from relspec_core.graph_edge_validation import check_edge
 from relspec_core.graph_inference import requirements
 from relspec_core.input_contents import InputContents
-from relspec_core.run_plan import input_versions
-from relspec_core.staleness import output_versions, own_reason, table_version
+from relspec_core.run_plan import known_versions
+from relspec_core.staleness import output_versions, own_reason, table_version, volatile_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -61,7 +61,7 @@ def as_left(plan: PlanArtifact, recorded: Evidence, inputs: Mapping[str, Version
 
 
 class UnchangedReads:
-    """Tells which tables are what their plans would write from what there is now, without building anything.
+    """Tells which tables are what their plans would write from what there is now, each by what it reads itself.
 
     Args:
         plans: of the tables, and of what they read.
@@ -70,30 +70,52 @@ class UnchangedReads:
         cutoff_rows: the most rows of a table whose contents are compared.
     """
 
-    __slots__ = ("_contents", "_evidence", "_plans", "_versions")
+    __slots__ = ("_contents", "_evidence", "_known", "_plans")
 
     def __init__(
         self, plans: PlanCatalog, evidence: Mapping[str, Evidence], warehouse: Warehouse, *, cutoff_rows: int
     ) -> None:
         self._plans, self._evidence = plans, evidence
-        self._versions = input_versions(evidence, warehouse, plans, records=evidence)
+        self._known = known_versions(evidence, warehouse, plans, evidence)
         self._contents = InputContents(plans=plans, warehouse=warehouse, cutoff_rows=cutoff_rows)
 
+    def versions(self, edge: EdgeRequirement) -> Versions | None:
+        """Those of what an edge that is met reads; None where they can't be known now."""
+        written = self._evidence[edge.evidence].versions
+        return self._known(edge) if written is None else written.only(edge.columns)
+
+    def changed(self, output: str) -> str | None:
+        """Why a table is not what its plan would write now; None where it is, or where that can't be known now.
+
+        What may come out differently each time counts as unchanged.
+
+        Args:
+            output: the table; its edges are met.
+        """
+        own = own_reason(self._plans[output], self._evidence.get(output))
+        if own is not None:
+            return own
+        for edge in self._edges(output).values():
+            if self.versions(edge) is not None and not self.is_unchanged(output, edge.evidence):
+                return f"reads {edge.needs} of '{edge.evidence}', which changed"
+        return None
+
     def is_as_planned(self, output: str) -> bool:
-        """Whether a table was built by the plan that it has now, and nobody else has changed it since."""
-        return own_reason(self._plans[output], self._evidence.get(output)) is None
+        """Whether a table was built by the plan that it has now, which gives the same each time, and is as it was."""
+        plan = self._plans[output]
+        return own_reason(plan, self._evidence.get(output)) is None and volatile_reason(plan) is None
 
     def is_unchanged(self, output: str, evidence: str) -> bool:
         """Whether a table that was built reads of one evidence what it read then."""
         edge = self._edges(output).get(evidence)
         if edge is None:  # it reads nothing of it any more
             return True
-        if evidence not in self._evidence or check_edge(edge, self._evidence):
+        if check_edge(edge, self._evidence):
             return False
         return reads_the_same(
             edge,
             self._evidence[output],
-            versions=[self._versions(edge)],
+            versions=[self.versions(edge)],
             contents=lambda found: self._contents.of(found, self._evidence),
         )
 
@@ -102,8 +124,8 @@ class UnchangedReads:
         edges = self._edges(output)
         if not self.is_as_planned(output) or not all(self.is_unchanged(output, name) for name in edges):
             return None
-        inputs = {name: self._versions(edge) for name, edge in edges.items()}
-        return as_left(self._plans[output], self._evidence[output], inputs)
+        inputs = {name: found for name, edge in edges.items() if (found := self.versions(edge)) is not None}
+        return as_left(self._plans[output], self._evidence[output], inputs) if len(inputs) == len(edges) else None
 
     def _edges(self, output: str) -> Mapping[str, EdgeRequirement]:
         plan = self._plans[output]

@@ -14,7 +14,6 @@ from relspec_core.warehouse import Warehouse
 from relspec_dagster.carry_forward import (
     CARRIED_FORWARD,
     KEEP_UNCHANGED,
-    Readers,
     built_at,
     carry_forward,
     keep_unchanged,
@@ -25,6 +24,7 @@ from relspec_dagster.database import open_warehouse
 from relspec_dagster.metadata import table_schema
 from relspec_dagster.plans import restricted
 from relspec_dagster.projection import OutputAsset, TaskAssets
+from relspec_dagster.readers import Readers
 
 BECAUSE = "materialized in Dagster"
 

@@ -15,60 +15,20 @@ import dagster as dg
 
 from relspec_core.evidence import Evidence
 from relspec_core.evidence_store import EvidenceStore
-from relspec_core.graph_inference import EdgeRequirement
 from relspec_core.plan_catalog import PlanCatalog
 from relspec_core.run_options import CUTOFF_ROWS
 from relspec_core.run_plan import observe
 from relspec_core.unchanged_reads import UnchangedReads
 from relspec_core.warehouse import Warehouse
-from relspec_dagster.data_versions import OWN_TAGS, Recorded, last_recorded, version_of, version_tags
+from relspec_dagster.data_versions import OWN_TAGS, Recorded, version_tags
 from relspec_dagster.plans import restricted
-from relspec_dagster.projection import OutputAsset, Projection
+from relspec_dagster.readers import Readers
+from relspec_dagster.stale_assets import StaleAsset, stale_assets
 
 CARRIED_FORWARD = "relspec/carried_forward"
 BUILT_AT = "relspec/built_at"
 # The tag of runs that build only what is stale when its turn comes, as `relspec run` does.
 KEEP_UNCHANGED: Mapping[str, str] = MappingProxyType({"relspec/unchanged": "keep"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Readers:
-    """Which assets are made from which evidence.
-
-    Attributes:
-        plan_catalog: where the plans are.
-        outputs: by name.
-        keys: the asset of each evidence.
-        by_evidence: the names of the outputs that read each evidence.
-    """
-
-    plan_catalog: PlanCatalog
-    outputs: Mapping[str, OutputAsset]
-    keys: Mapping[str, dg.AssetKey]
-    by_evidence: Mapping[str, tuple[str, ...]]
-
-    @classmethod
-    def of(cls, projection: Projection, plan_catalog: PlanCatalog) -> Readers:
-        """Those of a projection."""
-        outputs = {output.artifact.name: output for task in projection.tasks for output in task.outputs}
-        by_evidence: dict[str, tuple[str, ...]] = {}
-        for name, output in outputs.items():
-            for read in output.artifact.deps.inputs:
-                by_evidence[read] = (*by_evidence.get(read, ()), name)
-        return cls(plan_catalog=plan_catalog, outputs=outputs, keys=projection.keys, by_evidence=by_evidence)
-
-    def inputs_of(self, output: OutputAsset) -> Mapping[str, dg.AssetKey]:
-        """The assets that an output is made from, by evidence."""
-        return {name: self.keys[name] for name in output.artifact.deps.inputs}
-
-    def edges_from(self, evidence: str) -> tuple[EdgeRequirement, ...]:
-        """What each output requires of an evidence that it reads."""
-        return tuple(
-            check.edge
-            for name in self.by_evidence.get(evidence, ())
-            for check in self.outputs[name].checks
-            if check.edge.evidence == evidence
-        )
 
 
 def carry_forward(
@@ -100,7 +60,7 @@ def carry_forward(
     carried: list[dg.AssetKey] = []
     waiting = frozenset(readers.by_evidence if changed is None else changed)
     while waiting:
-        suspects = _suspects(instance, readers, waiting)
+        suspects = stale_assets(instance, readers, waiting)
         moved: set[str] = set()
         for found in _unchanged(readers, suspects, warehouse, writing=writing):
             instance.report_runless_asset_event(found.event)
@@ -112,30 +72,6 @@ def carry_forward(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Suspect:
-    """An asset that Dagster calls stale.
-
-    Attributes:
-        output: the asset.
-        last: what Dagster has recorded of it.
-        inputs: what it has recorded of what it depends on now.
-        moved: the evidence it depends on that has another data version than it had.
-    """
-
-    output: OutputAsset
-    last: Recorded
-    inputs: Mapping[dg.AssetKey, Recorded | None]
-    moved: tuple[str, ...]
-
-    @property
-    def reason(self) -> str:
-        """Why it may be carried forward."""
-        needs = {check.edge.evidence: check.edge.needs for check in self.output.checks}
-        parts = [f"reads nothing of '{name}' that changed; it reads {needs[name]}" for name in self.moved]
-        return "carried forward: " + ("; ".join(parts) or "has all that its plan asks for now")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Carried:
     """An asset that is carried forward, with the event that does it."""
 
@@ -144,28 +80,8 @@ class _Carried:
     has_new_version: bool
 
 
-def _suspects(instance: dg.DagsterInstance, readers: Readers, evidence: frozenset[str]) -> list[_Suspect]:
-    """Of the assets that read any of this evidence, those that Dagster calls stale."""
-    names = sorted({name for read in evidence for name in readers.by_evidence.get(read, ())})
-    outputs = [readers.outputs[name] for name in names]
-    inputs = [key for output in outputs for key in readers.inputs_of(output).values()]
-    recorded = last_recorded(instance, [*(output.spec.key for output in outputs), *inputs])
-    found: list[_Suspect] = []
-    for output in outputs:
-        last, keys = recorded.get(output.spec.key), readers.inputs_of(output)
-        if last is None:
-            continue
-        now = {key: recorded.get(key) for key in keys.values()}
-        before = last.inputs
-        moved = tuple(read for read, key in keys.items() if before.get(key.to_user_string()) != version_of(now[key]))
-        is_other = output.spec.code_version not in (None, last.code_version) or len(before) != len(now)
-        if moved or is_other:
-            found.append(_Suspect(output=output, last=last, inputs=now, moved=moved))
-    return found
-
-
 def _unchanged(
-    readers: Readers, suspects: Iterable[_Suspect], warehouse: Warehouse, *, writing: bool
+    readers: Readers, suspects: Iterable[StaleAsset], warehouse: Warehouse, *, writing: bool
 ) -> Iterator[_Carried]:
     """Those of the suspects that relspec knows to be what their plans would write now."""
     by_name = {found.output.artifact.name: found for found in suspects if _is_of_this_plan(found)}
@@ -183,12 +99,12 @@ def _unchanged(
             yield _carried(found, evidence[name])
 
 
-def _is_of_this_plan(found: _Suspect) -> bool:
+def _is_of_this_plan(found: StaleAsset) -> bool:
     """Whether its code version is not one that users have given it, and changed since."""
     return found.output.spec.code_version in (None, found.last.code_version, found.output.artifact.fingerprint)
 
 
-def _carried(found: _Suspect, recorded: Evidence) -> _Carried:
+def _carried(found: StaleAsset, recorded: Evidence) -> _Carried:
     """The event by which an asset is what its inputs make it now."""
     spec, last = found.output.spec, found.last
     version = kept_version(last, recorded) or last.data_version

@@ -12,9 +12,12 @@ from relspec_core.errors import ProjectionError
 from relspec_core.graph_inference import task_graph_from_catalog
 from relspec_core.task_catalog import ExecutionContext, TaskCatalog
 from relspec_dagster.assets import multi_asset_of
-from relspec_dagster.carry_forward import Readers
+from relspec_dagster.automation import automate
+from relspec_dagster.automation_sensors import automation_sensors
+from relspec_dagster.outlook import Outlook
 from relspec_dagster.plans import load_plans
 from relspec_dagster.projection import project
+from relspec_dagster.readers import Readers
 from relspec_dagster.schedules import cron_schedules
 from relspec_dagster.translator import RelspecTranslator
 
@@ -30,6 +33,8 @@ def build_definitions(
     resource_key: str = RESOURCE_KEY,
     schedule_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
     schedule_timezone: str = "UTC",
+    automation: dg.AutomationCondition | None = None,
+    automation_seconds: int | None = None,
 ) -> dg.Definitions:
     """Everything that Dagster needs to show, schedule and run a catalog; nothing of it is declared by hand.
 
@@ -52,6 +57,10 @@ def build_definitions(
         schedule_status: of the cron schedules while nobody has switched them in Dagster. They are off, as Dagster's own
             are, so that a copy of a project on a laptop starts nothing by itself.
         schedule_timezone: that the tasks' crons are in.
+        automation: when assets are materialized by themselves, such as ``edges_ready()``; an asset to which the
+            translator gives a condition has that one. Where ``edges_ready`` is part of it, the sensors that evaluate it
+            are among the definitions, and are on.
+        automation_seconds: between two evaluations, at least; Dagster's own interval where left out.
 
     Raises:
         RelspecError: RS1xx and RS2xx, where the catalog does not compile; RS402, where the database can't be looked at
@@ -62,11 +71,13 @@ def build_definitions(
     task_graph = task_graph_from_catalog(plan_catalog)
     projection = project(plan_catalog, task_graph, translator=translator or RelspecTranslator(), database=path)
     readers = Readers.of(projection, plan_catalog)
+    projection = automate(projection, automation=automation, outlook=Outlook(readers, path))
     multi_assets = [
         multi_asset_of(task, readers=readers, resource_key=resource_key, pool=_pool(path)) for task in projection.tasks
     ]
     return dg.Definitions(
         assets=[*projection.sources, *multi_assets],
+        sensors=automation_sensors(projection, readers, database=path, seconds=automation_seconds),
         schedules=cron_schedules(projection.tasks, status=schedule_status, timezone=schedule_timezone),
         resources={resource_key: DuckDBResource(database=str(path))},
         executor=dg.in_process_executor,

@@ -15,9 +15,10 @@ from relspec_core import SourceSpec, TaskBuildContext, TaskCatalog, run, task
 from relspec_core.graph_inference import task_graph_from_catalog
 from relspec_core.warehouse import Warehouse, connect
 from relspec_dagster import RelspecTranslator, build_definitions
-from relspec_dagster.carry_forward import CARRIED_FORWARD, KEEP_UNCHANGED, Readers, carry_forward
+from relspec_dagster.carry_forward import CARRIED_FORWARD, KEEP_UNCHANGED, carry_forward
 from relspec_dagster.plans import load_plans
 from relspec_dagster.projection import project
+from relspec_dagster.readers import Readers
 
 ORDERS = "id,amount,note\n1,5,hot\n2,7,cold\n"
 ALL = frozenset({"orders", "totals", "big", "notes", "lengths"})
