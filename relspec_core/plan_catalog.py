@@ -111,6 +111,12 @@ class PlanCatalog:
         sources = {name: source for name, source in self.sources.items() if name in read}
         return self._with(near, sources, {name: self.schemas[name] for name in sources})
 
+    def sources_alone(self, names: Iterable[str]) -> PlanCatalog:
+        """These sources, and no plan."""
+        wanted = set(names)
+        sources = {name: source for name, source in self.sources.items() if name in wanted}
+        return self._with((), sources, {name: self.schemas[name] for name in sources})
+
     def _in_order(self, outputs: Iterable[str]) -> list[PlanArtifact]:
         wanted = set(outputs)
         return [plan for name, plan in self._plans.items() if name in wanted]

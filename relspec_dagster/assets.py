@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 import dagster as dg
-from dagster_duckdb import DuckDBResource
 
 from relspec_core.evidence import Evidence, EvidenceCatalog
 from relspec_core.execution import build_task
@@ -25,6 +24,7 @@ from relspec_dagster.metadata import table_schema
 from relspec_dagster.plans import restricted
 from relspec_dagster.projection import OutputAsset, TaskAssets
 from relspec_dagster.readers import Readers
+from relspec_dagster.retries import retried_where_it_helps, retry_policy
 
 BECAUSE = "materialized in Dagster"
 
@@ -43,11 +43,12 @@ def multi_asset_of(assets: TaskAssets, *, readers: Readers, resource_key: str, p
     Args:
         assets: the task with its outputs.
         readers: of the whole catalog, which has the plans.
-        resource_key: of the ``DuckDBResource``.
-        pool: which ops run one at a time, also across runs.
+        resource_key: of the database.
+        pool: which ops run one at a time, also across runs; a task's own goes before it.
 
     Raises:
         TaskFailedError: RS401, in a run, where the engine refuses a plan.
+        DatabaseHeldError: RS402, in a run, where another process holds the file for too long.
     """
 
     @dg.multi_asset(
@@ -57,11 +58,14 @@ def multi_asset_of(assets: TaskAssets, *, readers: Readers, resource_key: str, p
         check_specs=[check.spec for check in assets.checks],
         can_subset=True,
         required_resource_keys={resource_key},
-        pool=pool,
+        pool=assets.task.pool or pool,
+        retry_policy=retry_policy(assets.task),
     )
     def run_task(context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
-        resource: DuckDBResource = getattr(context.resources, resource_key)
-        with open_warehouse(resource) as warehouse:
+        with (
+            retried_where_it_helps(assets),
+            open_warehouse(getattr(context.resources, resource_key)) as warehouse,
+        ):
             yield from _run(context, assets, readers, warehouse)
 
     return run_task

@@ -118,7 +118,7 @@ def automate(projection: Projection, *, automation: dg.AutomationCondition | Non
                 at="RelspecTranslator.get_asset_spec",
                 hint="give that condition to the outputs of tasks only.",
             )
-    given = [output.spec.automation_condition or automation for task in projection.tasks for output in task.outputs]
+    given = [output.spec.automation_condition or automation for output in projection.outputs]
     for condition in given:
         for part in parts_of_ours(condition):
             part.tell(outlook)

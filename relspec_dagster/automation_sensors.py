@@ -5,17 +5,14 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import closing
-from pathlib import Path
 
 import dagster as dg
 
 from relspec_core.database_lock import DatabaseHeldError
 from relspec_core.fingerprint import digest
-from relspec_core.warehouse import Warehouse
-from relspec_core.warehouse_reading import connect_for_reading
 from relspec_dagster.automation import parts_of_ours
 from relspec_dagster.carry_forward import KEEP_UNCHANGED, carry_forward
+from relspec_dagster.database import Resource, read_warehouse
 from relspec_dagster.projection import Projection
 from relspec_dagster.readers import Readers
 from relspec_dagster.stale_assets import StaleAsset, stale_assets
@@ -25,18 +22,18 @@ MOST_ASSETS = 400  # of one sensor; Dagster refuses more than 500 assets and che
 
 
 def automation_sensors(
-    projection: Projection, readers: Readers, *, database: Path, seconds: int | None
+    projection: Projection, readers: Readers, *, resource: Resource, seconds: int | None
 ) -> tuple[dg.SensorDefinition, ...]:
     """What automation by edges needs: nothing where no output has such a condition.
 
     Args:
         projection: with its conditions.
         readers: of the same catalog.
-        database: the DuckDB file.
+        resource: of the database.
         seconds: between two ticks of each sensor, at least; Dagster's own interval where left out.
     """
     conditions = condition_sensors(projection, seconds=seconds)
-    return (*conditions, carry_forward_sensor(readers, database=database, seconds=seconds)) if conditions else ()
+    return (*conditions, carry_forward_sensor(readers, resource=resource, seconds=seconds)) if conditions else ()
 
 
 def condition_sensors(
@@ -54,10 +51,9 @@ def condition_sensors(
         most: assets for one sensor.
     """
     groups: dict[str, list[dg.AssetKey]] = {}
-    for task in projection.tasks:
-        for output in task.outputs:
-            if any(parts_of_ours(output.spec.automation_condition)):
-                groups.setdefault(output.spec.group_name or "default", []).append(output.spec.key)
+    for output in projection.outputs:
+        if any(parts_of_ours(output.spec.automation_condition)):
+            groups.setdefault(output.spec.group_name or "default", []).append(output.spec.key)
     return tuple(
         _condition_sensor(group, name, keys, seconds)
         for group, all_keys in sorted(groups.items())
@@ -88,7 +84,7 @@ def _shards(group: str, keys: list[dg.AssetKey], most: int) -> Iterator[tuple[st
         yield (group if len(parts) == 1 else f"{group}_{number}"), part
 
 
-def carry_forward_sensor(readers: Readers, *, database: Path, seconds: int | None) -> dg.SensorDefinition:
+def carry_forward_sensor(readers: Readers, *, resource: Resource, seconds: int | None) -> dg.SensorDefinition:
     """The sensor by which assets stay fresh that read nothing of what arrived or was built elsewhere; it starts no run.
 
     It looks at the warehouse only where other assets are stale than when it looked last, or others of their inputs have
@@ -106,13 +102,12 @@ def carry_forward_sensor(readers: Readers, *, database: Path, seconds: int | Non
         if not stale or _state(stale) == context.cursor:
             return dg.SkipReason("Dagster calls nothing stale but what relspec calls stale too.")
         try:
-            engine = connect_for_reading(database, say=LOG.info, wait=0.0)
+            with read_warehouse(resource, say=LOG.info) as warehouse:
+                if warehouse.recorded is not None:
+                    return dg.SkipReason("A run writes to the database.")
+                carried = carry_forward(context.instance, readers, warehouse)
         except DatabaseHeldError as error:
-            return dg.SkipReason(f"{database.name} can't be read now: {error}")
-        with closing(engine.con):
-            if engine.recorded is not None:
-                return dg.SkipReason(f"A run writes to {database.name}.")
-            carried = carry_forward(context.instance, readers, Warehouse(engine))
+            return dg.SkipReason(f"The database can't be read now: {error}")
         names = ", ".join(key.to_user_string() for key in carried) or "nothing"
         reason = dg.SkipReason(f"Carried forward: {names}.")
         left = _state(found for found in stale if found.output.spec.key not in carried)

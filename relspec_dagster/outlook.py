@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+
+from dagster_duckdb import DuckDBResource
 
 from relspec_core.database_lock import DatabaseHeldError
 from relspec_core.evidence import EvidenceCatalog, Versions
@@ -21,7 +21,7 @@ from relspec_core.source_files import source_files
 from relspec_core.staleness import Freshness, freshness
 from relspec_core.unchanged_reads import UnchangedReads
 from relspec_core.warehouse import Warehouse, file_state
-from relspec_core.warehouse_reading import connect_for_reading
+from relspec_dagster.database import Resource, read_warehouse
 from relspec_dagster.readers import Readers
 
 LOG = logging.getLogger(__name__)
@@ -99,18 +99,18 @@ class Outlook:
 
     Args:
         readers: of the whole catalog.
-        database: the DuckDB file.
+        resource: of the database.
 
     Attributes:
         names: of the tables of tasks, by the keys of their assets.
     """
 
-    __slots__ = ("_by_time", "_database", "_graph", "_last", "_lock", "_readers", "names")
+    __slots__ = ("_by_time", "_graph", "_last", "_lock", "_readers", "_resource", "names")
 
-    def __init__(self, readers: Readers, database: Path) -> None:
+    def __init__(self, readers: Readers, resource: Resource) -> None:
         self._readers = readers
         self.names = {readers.keys[name]: name for name in readers.outputs}
-        self._database = database
+        self._resource = resource
         self._graph = task_graph_from_catalog(readers.plan_catalog)
         self._lock = threading.Lock()
         self._by_time: dict[datetime, Look | None] = {}
@@ -130,18 +130,18 @@ class Outlook:
         if self._last is not None and state == self._last[0]:
             return self._last[1]
         try:
-            engine = connect_for_reading(self._database, say=LOG.info, wait=0.0)
+            with read_warehouse(self._resource, say=LOG.info) as warehouse:
+                found = self._look_at(warehouse)
+                self._last = None if state is None or warehouse.recorded is not None else (state, found)
         except DatabaseHeldError as error:
-            LOG.warning("Nothing is known of %s now: %s", self._database, error)
+            LOG.warning("Nothing is known of the tables now: %s", error)
             return None
-        with closing(engine.con):
-            found = self._look_at(Warehouse(engine))
-        self._last = None if state is None or engine.recorded is not None else (state, found)
         return found
 
     def _state(self) -> str | None:
         """Equal where neither the database nor a source's file was written to; None where that can't be told."""
-        database = file_state(self._database)
+        is_file = isinstance(self._resource, DuckDBResource)
+        database = file_state(self._resource.database) if is_file else None
         sources = self._readers.plan_catalog.sources.values()
         files = [(source.name, found.version()) for source in sources if (found := source_files(source)) is not None]
         return None if database is None else digest((database, tuple(sorted(files))))

@@ -31,7 +31,7 @@ class Readers:
     @classmethod
     def of(cls, projection: Projection, plan_catalog: PlanCatalog) -> Readers:
         """Those of a projection."""
-        outputs = {output.artifact.name: output for task in projection.tasks for output in task.outputs}
+        outputs = {output.artifact.name: output for output in projection.outputs}
         by_evidence: dict[str, tuple[str, ...]] = {}
         for name, output in outputs.items():
             for read in output.artifact.deps.inputs:

@@ -19,6 +19,7 @@ from relspec_dagster.carry_forward import CARRIED_FORWARD, KEEP_UNCHANGED, carry
 from relspec_dagster.plans import load_plans
 from relspec_dagster.projection import project
 from relspec_dagster.readers import Readers
+from relspec_dagster.storage import Storage
 
 ORDERS = "id,amount,note\n1,5,hot\n2,7,cold\n"
 ALL = frozenset({"orders", "totals", "big", "notes", "lengths"})
@@ -99,7 +100,7 @@ class Office:
         """Carry forward what can be, and tell what that is."""
         plans = load_plans(self.catalog, database=self.database, ctx=None)
         graph = task_graph_from_catalog(plans)
-        projection = project(plans, graph, translator=RelspecTranslator(), database=self.database)
+        projection = project(plans, graph, translator=RelspecTranslator(), storage=Storage.of_file(self.database))
         engine = connect(self.database, read_only=True)
         try:
             found = carry_forward(self.instance, Readers.of(projection, plans), Warehouse(engine))
