@@ -14,6 +14,7 @@ from relspec_core.task_catalog import ExecutionContext, TaskCatalog
 from relspec_dagster.assets import multi_asset_of
 from relspec_dagster.automation import automate
 from relspec_dagster.automation_sensors import automation_sensors
+from relspec_dagster.carry_forward_sensor import carry_forward_sensor
 from relspec_dagster.loaded_catalog import LoadedCatalog, catalog_key
 from relspec_dagster.outlook import Outlook
 from relspec_dagster.plans import load_plans
@@ -80,7 +81,7 @@ def build_definitions(
     resource = RelspecDuckDBResource(database=str(place), wait=wait) if isinstance(place, Path) else place
     projection = project(plan_catalog, task_graph, translator=translator or RelspecTranslator(), storage=storage)
     readers = Readers.of(projection, plan_catalog)
-    projection = automate(projection, automation=automation, outlook=Outlook(readers, resource))
+    projection = automate(projection, automation=automation, outlook=Outlook(readers, task_graph, resource))
     pool = _pool(place) if isinstance(place, Path) else None
     multi_assets = [
         multi_asset_of(task, readers=readers, resource_key=resource_key, pool=pool) for task in projection.tasks
@@ -91,7 +92,10 @@ def build_definitions(
         schedules=cron_schedules(
             projection.tasks, resource_key=resource_key, status=schedule_status, timezone=schedule_timezone
         ),
-        sensors=automation_sensors(projection, readers, resource=resource, seconds=automation_seconds),
+        sensors=[
+            carry_forward_sensor(readers, name=f"{resource_key}_carry_forward", resource=resource),
+            *automation_sensors(projection, prefix=resource_key, seconds=automation_seconds),
+        ],
         resources={
             resource_key: resource,
             catalog_key(resource_key): LoadedCatalog(plan_catalog=plan_catalog, keys=projection.keys),

@@ -14,7 +14,7 @@ from relspec_core.database_lock import DatabaseHeldError
 from relspec_core.evidence import EvidenceCatalog, Versions
 from relspec_core.fingerprint import digest
 from relspec_core.graph_edge_validation import check_edge
-from relspec_core.graph_inference import EdgeRequirement, task_graph_from_catalog
+from relspec_core.graph_inference import EdgeRequirement, TaskGraph
 from relspec_core.run_options import CUTOFF_ROWS
 from relspec_core.run_plan import observe
 from relspec_core.source_files import source_files
@@ -99,6 +99,7 @@ class Outlook:
 
     Args:
         readers: of the whole catalog.
+        task_graph: of the same.
         resource: of the database.
 
     Attributes:
@@ -107,11 +108,11 @@ class Outlook:
 
     __slots__ = ("_by_time", "_graph", "_last", "_lock", "_readers", "_resource", "names")
 
-    def __init__(self, readers: Readers, resource: Resource) -> None:
+    def __init__(self, readers: Readers, task_graph: TaskGraph, resource: Resource) -> None:
         self._readers = readers
         self.names = {readers.keys[name]: name for name in readers.outputs}
         self._resource = resource
-        self._graph = task_graph_from_catalog(readers.plan_catalog)
+        self._graph = task_graph
         self._lock = threading.Lock()
         self._by_time: dict[datetime, Look | None] = {}
         self._last: tuple[str, Look] | None = None

@@ -56,10 +56,9 @@ class Ticks:
         return {key.to_user_string() for key in keys if found.get_num_requested(key)}
 
     def run(self, *names: str) -> bool:
-        job = dg.define_asset_job("chosen", selection=dg.AssetSelection.assets(*names))
-        definitions = dg.Definitions.merge(self.definitions, dg.Definitions(jobs=[job]))
-        chosen = definitions.resolve_job_def("chosen")
-        return chosen.execute_in_process(instance=self.instance, raise_on_error=False).success
+        job = self.definitions.resolve_implicit_global_asset_job_def()
+        keys = [dg.AssetKey(name) for name in names]
+        return job.execute_in_process(instance=self.instance, asset_selection=keys, raise_on_error=False).success
 
     def write(self, text: str, *, name: str = "raw") -> None:
         (self.folder / f"{name}.csv").write_text(text)
@@ -154,13 +153,18 @@ def test_it_composes_with_dagsters_own_conditions(tmp_path: Path) -> None:
 
 
 def test_sensors_for_all_conditions_are_there_and_on_each_below_dagsters_limit(tmp_path: Path) -> None:
-    copies = [TaskSpec(f"copy_{at}", lambda ctx: ctx.table("raw").select("id"), group="copies") for at in range(5)]
+    copies = [TaskSpec(f"copy_{at:03}", lambda ctx: ctx.table("raw").select("id"), group="copies") for at in range(401)]
     definitions = ticks(tmp_path, orders, *copies).definitions
-    sensors = {found.name: found for found in definitions.sensors or ()}
-    assert sensors.keys() == {
-        "relspec_automation_of_copies",
-        "relspec_automation_of_default",
-        "relspec_carry_forward",
+    sensors = {
+        found.name: found
+        for found in definitions.sensors or ()
+        if isinstance(found, dg.AutomationConditionSensorDefinition)
+    }
+    graph = definitions.resolve_asset_graph()
+    assert {name: len(found.asset_selection.resolve(graph)) for name, found in sensors.items()} == {
+        "duckdb_automation_of_copies_1": 400,
+        "duckdb_automation_of_copies_2": 1,
+        "duckdb_automation_of_default": 1,
     }
     assert all(found.default_status == dg.DefaultSensorStatus.RUNNING for found in sensors.values())
 

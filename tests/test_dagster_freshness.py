@@ -72,10 +72,9 @@ class Office:
     def materialize(self, *names: str, tags: Mapping[str, str] | None = None) -> set[str]:
         """Run these assets, or all, and tell which were built anew."""
         before = self.built()
-        selection = dg.AssetSelection.assets(*names) if names else dg.AssetSelection.all()
-        job = dg.define_asset_job("chosen", selection=selection, tags=tags)
-        definitions = dg.Definitions.merge(self.definitions, dg.Definitions(jobs=[job]))
-        assert definitions.resolve_job_def("chosen").execute_in_process(instance=self.instance).success
+        job = self.definitions.resolve_implicit_global_asset_job_def()
+        keys = [dg.AssetKey(name) for name in names] or [*job.asset_layer.selected_asset_keys]
+        assert job.execute_in_process(instance=self.instance, asset_selection=keys, tags=tags).success
         return {name for name, at in self.built().items() if before.get(name) != at}
 
     def built(self) -> Mapping[str, object]:
