@@ -7,7 +7,7 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -15,10 +15,11 @@ from relspec_core.duckdb_engine import DuckDBEngine
 from relspec_core.errors import WarehouseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 AGAIN_SECONDS = 0.1
 LONGEST_COMMAND = 80
+LONGER = "'relspec run --wait SECONDS'"
 LOCKED = ("Could not set lock on file", "being used by another process")  # the other one is of Windows
 HELD_BY = re.compile(r"lock is held in .*? \(PID (?P<pid>\d+)\)")
 
@@ -43,20 +44,25 @@ class Holder:
 
 
 class DatabaseHeldError(WarehouseError):
-    """RS402: another process holds the file; ``holder`` says which."""
+    """RS402: another process holds the file; ``holder`` says which, ``longer`` what would wait for longer."""
 
-    def __init__(self, path: Path, holder: Holder, *, waited: float) -> None:
+    def __init__(self, path: Path, holder: Holder, *, waited: float, longer: str = LONGER) -> None:
         self.holder = holder
         after = f", also after {waited:g} s" if waited else ""
         super().__init__(
             f"the warehouse can't be opened: {holder} holds it{after}",
             at=str(path),
-            hint="wait for that process, or end it; 'relspec run --wait SECONDS' waits for longer.",
+            hint=f"wait for that process, or end it; {longer} waits for longer.",
         )
 
 
 def open_database(
-    path: Path, *, read_only: bool, wait: float = 0.0, say: Callable[[str], None] | None = None
+    path: Path,
+    *,
+    read_only: bool,
+    wait: float = 0.0,
+    say: Callable[[str], None] | None = None,
+    config: Mapping[str, Any] | None = None,
 ) -> DuckDBEngine:
     """The file, opened; tried again while another process holds it.
 
@@ -65,6 +71,7 @@ def open_database(
         read_only: for reading, which goes together with other readers, and not with a writer.
         wait: the most seconds to wait; what else is wrong with the file is told at once.
         say: is told once, before waiting, for whom and how long.
+        config: DuckDB's settings; a process can open a file twice only with the same ones.
 
     Raises:
         DatabaseHeldError: RS402, where the file is still held after that time, or is open in this process otherwise.
@@ -73,7 +80,7 @@ def open_database(
     deadline, told = time.monotonic() + wait, False
     while True:
         try:
-            return DuckDBEngine.open(path, read_only=read_only)
+            return DuckDBEngine.open(path, read_only=read_only, config=config)
         except (duckdb.Error, OSError) as error:
             holder = _holder(error)
             if holder is None:

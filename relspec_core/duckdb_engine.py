@@ -11,6 +11,7 @@ import ibis
 from relspec_core.names import quoted_column, quoted_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from ibis.backends import BaseBackend
@@ -47,14 +48,19 @@ class DuckDBEngine:
 
     @classmethod
     def open(
-        cls, path: str | Path = ":memory:", *, read_only: bool = False, recorded: RecordedDatabase | None = None
+        cls,
+        path: str | Path = ":memory:",
+        *,
+        read_only: bool = False,
+        config: Mapping[str, Any] | None = None,
+        recorded: RecordedDatabase | None = None,
     ) -> DuckDBEngine:
-        """Connect to a file, or to a new database in memory.
+        """Connect to a file, or to a new database in memory, with these settings of DuckDB's.
 
         Raises:
             duckdb.Error: where that can't be done.
         """
-        return cls(duckdb.connect(str(path), read_only=read_only), recorded=recorded)
+        return cls(duckdb.connect(str(path), read_only=read_only, config=dict(config or {})), recorded=recorded)
 
     @cached_property
     def backend(self) -> Backend:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -94,6 +94,37 @@ class PlanCatalog:
     def of_task(self, name: str) -> tuple[PlanArtifact, ...]:
         """The plans of a task's outputs, in order; none for a name that is no task."""
         return self.by_task.get(name, ())
+
+    def part(self, outputs: Iterable[str]) -> PlanCatalog:
+        """The plans of these outputs; all else that they read, other tasks' tables too, counts as sources."""
+        wanted = self._in_order(outputs)
+        own = {plan.name for plan in wanted}
+        read = sorted({name for plan in wanted for name in plan.deps.inputs} - own)
+        schemas = {name: self.schemas[name] if name in self.schemas else self[name].schema for name in read}
+        return self._with(wanted, {name: self.sources.get(name) or SourceSpec(name) for name in read}, schemas)
+
+    def around(self, outputs: Iterable[str]) -> PlanCatalog:
+        """The plans of these outputs and of the tables that they read, and the sources that they read: no others."""
+        wanted = self._in_order(outputs)
+        read = {name for plan in wanted for name in plan.deps.inputs}
+        near = self._in_order([*(plan.name for plan in wanted), *(name for name in read if name in self)])
+        sources = {name: source for name, source in self.sources.items() if name in read}
+        return self._with(near, sources, {name: self.schemas[name] for name in sources})
+
+    def sources_alone(self, names: Iterable[str]) -> PlanCatalog:
+        """These sources, and no plan."""
+        wanted = set(names)
+        sources = {name: source for name, source in self.sources.items() if name in wanted}
+        return self._with((), sources, {name: self.schemas[name] for name in sources})
+
+    def _in_order(self, outputs: Iterable[str]) -> list[PlanArtifact]:
+        wanted = set(outputs)
+        return [plan for name, plan in self._plans.items() if name in wanted]
+
+    def _with(
+        self, plans: Iterable[PlanArtifact], sources: Mapping[str, SourceSpec], schemas: Mapping[str, ibis.Schema]
+    ) -> PlanCatalog:
+        return PlanCatalog(tuple(plans), sources=sources, schemas=schemas, dialect=self.dialect, cache=self.cache)
 
     def deps_of(self, task: str) -> InferredDeps:
         """What a task reads, over all of its outputs."""

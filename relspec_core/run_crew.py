@@ -337,9 +337,11 @@ class RunCrew:
             failure: what it failed with when it was tried already.
         """
         attempt = 0
+        own = self._planned.plans.of_task(task)[0].task.retries
+        retries = self._options.retries if own is None else own
         while not self._blocks(task):
             if failure is not None:
-                if not failure.may_pass or attempt >= self._options.retries:
+                if not failure.may_pass or attempt >= retries:
                     self._fail(task, failure)
                     return
                 attempt += 1

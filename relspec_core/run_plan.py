@@ -192,21 +192,59 @@ def plan_run(
     plans = compile_task_catalog(task_catalog, backend=backend, ctx=ctx, known=known_sources(records))
     graph = task_graph_from_catalog(plans)
     wanted = _wanted(graph, targets)
-    evidence = observe(plans, warehouse, records=records)
-    changed = foreign_changes(evidence, warehouse, ctx.cache)
-    evidence = evidence.with_evidence(*(_unrecorded(evidence[name], evidence[name].schema) for name in sorted(changed)))
-    versions = _known_versions(evidence, warehouse, plans, records)
+    evidence = _evidence(plans, warehouse, records)
+    versions = known_versions(evidence, warehouse, plans, records)
     fresh = freshness(graph, plans, evidence=evidence, input_versions=versions)
     stale = [task for task in fresh if fresh[task].stale and task in wanted]
-    rewritten = [output for task in stale for output in graph.outputs_of(task)]
     return RunPlan(
         plans=plans,
         graph=graph,
         evidence=evidence,
         freshness={task: found for task, found in fresh.items() if task in wanted},
-        schedule=schedule_rules(graph, evidence=evidence.without(*rewritten), tasks=stale),
+        schedule=_schedule(graph, evidence, stale),
         workers=workers,
     )
+
+
+def plan_outputs(plan_catalog: PlanCatalog, *, warehouse: Warehouse, outputs: Iterable[str]) -> RunPlan:
+    """What bringing these tables up to date would take now, and no others; nothing is written.
+
+    What they read of other tasks' tables counts as it is, whether these are stale or not.
+
+    Args:
+        plan_catalog: of all tasks.
+        warehouse: only read.
+        outputs: names of tables; of a task with several, those that are to be built.
+    """
+    outputs = tuple(outputs)
+    plans = plan_catalog.part(outputs)
+    near = plan_catalog.around(outputs)
+    graph = task_graph_from_catalog(plans)
+    records = EvidenceStore(warehouse).load()
+    evidence = _evidence(near, warehouse, records)
+    known = known_versions(evidence, warehouse, near, records)
+
+    def versions(edge: EdgeRequirement) -> Versions | None:
+        written = evidence[edge.evidence].versions
+        return known(edge) if written is None else written.only(edge.columns)
+
+    fresh = freshness(graph, plans, evidence=evidence, input_versions=versions)
+    stale = [task for task in fresh if fresh[task].stale]
+    schedule = _schedule(graph, evidence, stale)
+    return RunPlan(plans=plans, graph=graph, evidence=evidence, freshness=fresh, schedule=schedule)
+
+
+def _evidence(plans: PlanCatalog, warehouse: Warehouse, records: EvidenceCatalog) -> EvidenceCatalog:
+    """What there is; a table that somebody else has changed is not as it was recorded."""
+    evidence = observe(plans, warehouse, records=records)
+    changed = foreign_changes(evidence, warehouse, plans.cache)
+    return evidence.with_evidence(*(_unrecorded(evidence[name], evidence[name].schema) for name in sorted(changed)))
+
+
+def _schedule(graph: TaskGraph, evidence: EvidenceCatalog, stale: list[str]) -> Schedule:
+    """In which order stale tasks can be built; their tables don't count as they are."""
+    rewritten = [output for task in stale for output in graph.outputs_of(task)]
+    return schedule_rules(graph, evidence=evidence.without(*rewritten), tasks=stale)
 
 
 def _wanted(graph: TaskGraph, targets: Iterable[str] | None) -> frozenset[str]:
@@ -283,8 +321,8 @@ def _read_by_wider_table(
     return found[0] if alike and set(edge.columns) < set(found[0].columns) <= set(there) else None
 
 
-def _known_versions(
-    evidence: Mapping[str, Evidence], warehouse: Warehouse, plans: PlanCatalog, records: EvidenceCatalog
+def known_versions(
+    evidence: Mapping[str, Evidence], warehouse: Warehouse, plans: PlanCatalog, records: Mapping[str, Evidence]
 ) -> Callable[[EdgeRequirement], Versions | None]:
     """The same; of tables that can't be read now those that were seen last, or None."""
     now, recorded = input_versions(evidence, warehouse, plans, records=evidence), warehouse.recorded

@@ -15,8 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-KEYS = ("kind", "description", "owners", "tags", "group", "cron", "internal", "dialect")
+KEYS = ("kind", "description", "owners", "tags", "group", "kinds", "cron", "internal", "retries", "pool", "dialect")
 YES_OR_NO = {"true": True, "false": False}
+WANTED = {  # of the keys whose values are no texts
+    "owners": "a name, or a list of names",
+    "kinds": "a word, or a list of words",
+    "tags": "a mapping of labels to values, or a list of labels",
+    "internal": "true or false",
+    "retries": "a whole number from 0",
+}
 # Between dashes the header may hold what ends a comment, as "*/5 * * * *" does. Blank lines may stand before it.
 FENCED = re.compile(r"\A\s*/\*\s*---[ \t]*\n(?P<yaml>.*?)^[ \t]*---\s*\*/", re.DOTALL | re.MULTILINE)
 OPENED = re.compile(r"\A\s*/\*\s*---[ \t]*$", re.MULTILINE)
@@ -150,26 +157,21 @@ def _unusable_key(path: Path, name: str, place: TextPlace, *, twice: bool) -> Ca
 def _declared(path: Path, key: str, value: Value, place: TextPlace) -> Any:  # noqa: ANN401 - as TaskSpec takes it
     """A header's value as ``TaskSpec`` has it."""
     match key, value:
-        case "owners", str():
+        case (("owners" | "kinds"), str()):
             return (value,)
-        case "owners", list() if _all_texts(value):
+        case (("owners" | "kinds"), list()) if _all_texts(value):
             return tuple(value)
-        case "tags", dict() if _all_texts(value.values()):
-            return value
         case "tags", list() if _all_texts(value):
             return dict.fromkeys(map(str, value), "")
         case "internal", str() if value.lower() in YES_OR_NO:
             return YES_OR_NO[value.lower()]
-        case ("owners", _):
-            raise _misused(path, key, "a name, or a list of names", place)
-        case ("tags", _):
-            raise _misused(path, key, "a mapping of labels to values, or a list of labels", place)
-        case ("internal", _):
-            raise _misused(path, key, "true or false", place)
-        case _, str():
-            return value
-        case _:
-            raise _misused(path, key, "a text", place)
+        case "retries", str() if value.isdecimal():
+            return int(value)
+    if key in WANTED and not (key == "tags" and isinstance(value, dict) and _all_texts(value.values())):
+        raise _misused(path, key, WANTED[key], place)
+    if key not in WANTED and not isinstance(value, str):
+        raise _misused(path, key, "a text", place)
+    return value
 
 
 def _all_texts(values: Iterable[Value]) -> bool:

@@ -3,85 +3,22 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
+from typing import Any
 
 from relspec_core.build_context import TaskBuildContext
 from relspec_core.compile_cache import CompileCache
 from relspec_core.errors import CatalogError, RelspecError, SecondWriterError, did_you_mean, raise_all
 from relspec_core.names import is_evidence_name
 from relspec_core.schemas import schema_of
-from relspec_core.source_location import SourceLocation
-from relspec_core.sql_files import SqlFile, sql_file, sql_paths
+from relspec_core.sql_files import sql_file, sql_paths
+from relspec_core.task_spec import NAME_HINT, Builder, TaskSpec, task
 
-if TYPE_CHECKING:
-    import ibis
-
-Kind: TypeAlias = Literal["table", "view"]
-KINDS: tuple[Kind, ...] = ("table", "view")
-Built: TypeAlias = "ibis.Table | Mapping[str, ibis.Table]"
-
-
-@dataclass(frozen=True, slots=True)
-class TaskSpec:
-    """A named calculation that produces evidence.
-
-    Attributes:
-        name: of the task; unique in its catalog.
-        build: gives the plan, or a plan for each output; called once for each compilation.
-        outputs: evidence names. None: the task's own name, or the keys where the builder returns a mapping.
-        kind: ``table`` (written) or ``view`` (defined).
-        description: in Markdown; shown wherever the task is.
-        owners: e-mail addresses, or ``team:name``.
-        tags: free labels.
-        group: for showing and selecting together.
-        cron: five fields; when the task is due by itself.
-        deterministic: the author's word that the same inputs give the same table, although relspec doubts it.
-        early_cutoff: whether readers are left alone where a build of this task gives them what they read before.
-        timeout: the most seconds that a build may take; as the run says where left out.
-        internal: whether its tables are for other tasks only: those that tasks read are written with just the columns
-            that these need. None: as the catalog says.
-        location: where the builder stands; found, not given.
-    """
-
-    name: str
-    build: Callable[[TaskBuildContext], Built]
-    outputs: tuple[str, ...] | None = field(default=None, kw_only=True)
-    kind: Kind = field(default="table", kw_only=True)
-    description: str = field(default="", kw_only=True)
-    owners: tuple[str, ...] = field(default=(), kw_only=True)
-    tags: Mapping[str, str] = field(default_factory=dict, kw_only=True)
-    group: str | None = field(default=None, kw_only=True)
-    cron: str | None = field(default=None, kw_only=True)
-    deterministic: bool = field(default=False, kw_only=True)
-    early_cutoff: bool = field(default=True, kw_only=True)
-    timeout: float | None = field(default=None, kw_only=True)
-    internal: bool | None = field(default=None, kw_only=True)
-    location: SourceLocation | None = field(init=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "location", _location_of(self.build))
-        if self.outputs is not None:
-            object.__setattr__(self, "outputs", tuple(self.outputs))
-        object.__setattr__(self, "owners", tuple(self.owners))
-        problem = _problem_of_task(self)
-        if problem:
-            raise CatalogError(f"task '{self.name}': {problem[0]}", at=self.where, hint=problem[1])
-
-    @property
-    def where(self) -> str:
-        """The task with its file and line, for messages."""
-        return f"task '{self.name}' defined in {self.location}" if self.location else f"task '{self.name}'"
-
-    @property
-    def declared_outputs(self) -> tuple[str, ...]:
-        """The outputs as far as they are known before the builder is called."""
-        return self.outputs or (self.name,)
+__all__ = ["Builder", "ExecutionContext", "SourceSpec", "TaskBuildContext", "TaskCatalog", "TaskSpec", "task"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +122,8 @@ class TaskCatalog:
 
         The file's name is the task's and its table's: ``revenue.sql``, or ``staging.orders.sql`` for the table
         ``orders`` in the schema ``staging``. Folders are for people and name nothing. A header in YAML may declare
-        ``kind``, ``description``, ``owners``, ``tags``, ``group``, ``cron``, ``internal``, and the SQLGlot ``dialect``
-        of the text::
+        ``kind``, ``description``, ``owners``, ``tags``, ``group``, ``kinds``, ``cron``, ``internal``, ``retries``,
+        ``pool``, and the SQLGlot ``dialect`` of the text::
 
             /* ---
             kind: view
@@ -219,9 +156,9 @@ class TaskCatalog:
         return TaskCatalog((*self.tasks, *other.tasks), (*self.sources, *other.sources))
 
     def __getitem__(self, name: str) -> TaskSpec:
-        for task in self.tasks:
-            if task.name == name:
-                return task
+        for found in self.tasks:
+            if found.name == name:
+                return found
         raise KeyError(f"no task '{name}'; {did_you_mean(name, self.names)}there are {', '.join(self.names)}")
 
     def __iter__(self) -> Iterator[TaskSpec]:
@@ -233,105 +170,7 @@ class TaskCatalog:
     @property
     def names(self) -> tuple[str, ...]:
         """The task names, sorted."""
-        return tuple(task.name for task in self.tasks)
-
-
-Builder: TypeAlias = Callable[[TaskBuildContext], Built]
-
-
-@overload
-def task(build: Builder, /) -> TaskSpec: ...
-
-
-@overload
-def task(
-    *,
-    name: str | None = None,
-    outputs: Iterable[str] | None = None,
-    kind: Kind = "table",
-    description: str | None = None,
-    owners: Iterable[str] = (),
-    tags: Mapping[str, str] | None = None,
-    group: str | None = None,
-    cron: str | None = None,
-    deterministic: bool = False,
-    early_cutoff: bool = True,
-    timeout: float | None = None,
-    internal: bool | None = None,
-) -> Callable[[Builder], TaskSpec]: ...
-
-
-def task(  # noqa: PLR0913 - as many as a TaskSpec has attributes
-    build: Builder | None = None,
-    /,
-    *,
-    name: str | None = None,
-    outputs: Iterable[str] | None = None,
-    kind: Kind = "table",
-    description: str | None = None,
-    owners: Iterable[str] = (),
-    tags: Mapping[str, str] | None = None,
-    group: str | None = None,
-    cron: str | None = None,
-    deterministic: bool = False,
-    early_cutoff: bool = True,
-    timeout: float | None = None,
-    internal: bool | None = None,
-) -> TaskSpec | Callable[[Builder], TaskSpec]:
-    """A function ``(ctx) -> ibis.Table`` as a task, with or without arguments to the decorator.
-
-    Name and output default to the function's name, the description to its docstring.
-    """
-
-    def decorate(function: Builder) -> TaskSpec:
-        return TaskSpec(
-            name or getattr(function, "__name__", ""),
-            function,
-            outputs=None if outputs is None else tuple(outputs),
-            kind=kind,
-            description=(inspect.getdoc(function) or "") if description is None else description,
-            owners=tuple(owners),
-            tags=dict(tags or {}),
-            group=group,
-            cron=cron,
-            deterministic=deterministic,
-            early_cutoff=early_cutoff,
-            timeout=timeout,
-            internal=internal,
-        )
-
-    return decorate if build is None else decorate(build)
-
-
-NAME_HINT = "use one to three parts joined by dots, such as 'orders' or 'staging.orders'."
-CRON_FIELDS = 5
-
-
-def _problem_of_task(spec: TaskSpec) -> tuple[str, str] | None:
-    """What is wrong with a task by itself, and what to do."""
-    names = (spec.name, *(spec.outputs or ()))
-    unusable = [name for name in names if not isinstance(name, str) or not is_evidence_name(name)]
-    if unusable:
-        return f"'{unusable[0]}' can't name a task or its output", NAME_HINT
-    if spec.outputs is not None and len(set(spec.outputs)) != max(len(spec.outputs), 1):
-        return "outputs are empty or named twice", "name each output once, or leave 'outputs' out."
-    if spec.kind not in KINDS:
-        return f"kind '{spec.kind}' is unknown", f"{did_you_mean(spec.kind, KINDS)}There are {' and '.join(KINDS)}."
-    if spec.cron is not None and len(spec.cron.split()) != CRON_FIELDS and not spec.cron.startswith("@"):
-        return (
-            f"cron '{spec.cron}' does not have five fields",
-            "write minute, hour, day, month and weekday: '0 6 * * *'.",
-        )
-    if not callable(spec.build):
-        return "its builder can't be called", "give a function of one argument, the build context."
-    return None
-
-
-def _location_of(build: Builder) -> SourceLocation | None:
-    if isinstance(build, SqlFile):
-        return build.location
-    code = getattr(inspect.unwrap(build), "__code__", None)
-    return SourceLocation(code.co_filename, code.co_firstlineno) if code else None
+        return tuple(found.name for found in self.tasks)
 
 
 def _distinct(specs: Iterable[Any]) -> list[Any]:

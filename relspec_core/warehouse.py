@@ -346,7 +346,12 @@ def _spelled(kind: str) -> str:
 
 
 def connect(
-    database: str | Path, *, read_only: bool = False, wait: float = 0.0, say: Callable[[str], None] | None = None
+    database: str | Path,
+    *,
+    read_only: bool = False,
+    wait: float = 0.0,
+    say: Callable[[str], None] | None = None,
+    config: Mapping[str, Any] | None = None,
 ) -> DuckDBEngine:
     """A DuckDB file; an absent file is created, and stands for an empty one where it is only read.
 
@@ -355,6 +360,7 @@ def connect(
         read_only: for reading only.
         wait: the most seconds to wait for another process that holds the file.
         say: is told once for whom, where there is one to wait for.
+        config: DuckDB's settings.
 
     Raises:
         WarehouseError: RS402, where it can't be opened; names the process that holds it where DuckDB tells.
@@ -368,7 +374,7 @@ def connect(
         raise WarehouseError(
             f"the warehouse's folder can't be made: {error}", at=str(path), hint="check the path and its permissions."
         ) from error
-    backend = open_database(path, read_only=read_only, wait=wait, say=say)
+    backend = open_database(path, read_only=read_only, wait=wait, say=say, config=config)
     # DuckDB draws its bar on standard output, where commands print their results.
     backend.con.execute("SET enable_progress_bar = false")
     return backend

@@ -3,9 +3,24 @@
 from dagster_shared.libraries import DagsterLibraryRegistry
 
 from relspec_core import __version__
+from relspec_dagster.automation import edges_ready
 from relspec_dagster.definitions import build_definitions
+from relspec_dagster.resources import RelspecDuckDBResource, RelspecResource
+from relspec_dagster.schedules import build_schedule_from_selection
+from relspec_dagster.settings import RelspecSettings
 from relspec_dagster.translator import RelspecTranslator, Source, TaskOutput
 
 DagsterLibraryRegistry.register("relspec", __version__, is_dagster_package=False)
 
-__all__ = ["RelspecTranslator", "Source", "TaskOutput", "__version__", "build_definitions"]
+__all__ = [
+    "RelspecDuckDBResource",
+    "RelspecResource",
+    "RelspecSettings",
+    "RelspecTranslator",
+    "Source",
+    "TaskOutput",
+    "__version__",
+    "build_definitions",
+    "build_schedule_from_selection",
+    "edges_ready",
+]

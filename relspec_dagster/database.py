@@ -1,31 +1,72 @@
-"""The DuckDB file while a run of Dagster's writes to it: dagster-duckdb's resource as a warehouse."""
+"""The database while a step works on it: a resource as a warehouse."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
-import ibis
 from dagster_duckdb import DuckDBResource
 
+from relspec_core.duckdb_engine import DuckDBEngine
 from relspec_core.warehouse import Warehouse
+from relspec_core.warehouse_reading import connect_for_reading
 from relspec_core.warehouse_snapshot import leave_snapshot
+from relspec_dagster.resources import RelspecResource, open_file
+
+Resource: TypeAlias = DuckDBResource | RelspecResource
 
 
 @contextmanager
-def open_warehouse(resource: DuckDBResource) -> Generator[Warehouse]:
+def open_warehouse(resource: Resource) -> Generator[Warehouse]:
     """The resource's database as a warehouse, for reading and writing.
 
-    The resource by itself leaves its connection open when the body raises, and with it the lock on the file. Ibis gets
-    the resource's connection, as one process can't open a file twice with different settings. What is known before
-    the body begins is left to those who read meanwhile.
+    It is closed at the end, whatever the body raises. What is known before the body begins is left to those who read
+    meanwhile.
 
     Raises:
-        duckdb.IOException: where another process keeps the file open longer than the resource waits (about 100 s).
+        DatabaseHeldError: RS402, where another process holds the file for longer than the resource waits.
+        WarehouseError: RS402, for an engine that tables can't be written with.
     """
-    Path(resource.database).parent.mkdir(parents=True, exist_ok=True)
-    with resource.get_connection() as connection, closing(connection):
-        warehouse = Warehouse(ibis.duckdb.from_connection(connection))
+    if isinstance(resource, RelspecResource):
+        with resource.get_backend() as backend:
+            yield Warehouse(backend)
+        return
+    with _closed(open_file(resource)) as warehouse:
         leave_snapshot(warehouse)
         yield warehouse
+
+
+@contextmanager
+def read_warehouse(resource: Resource, *, say: Callable[[str], None]) -> Generator[Warehouse]:
+    """The same for reading only, which waits for nobody: beside a run there is what that has recorded.
+
+    Args:
+        resource: of the database.
+        say: is told where it is not the database itself.
+
+    Raises:
+        WarehouseError: RS402, as ``connect_for_reading`` does, and for an engine that is not DuckDB.
+    """
+    if isinstance(resource, RelspecResource):
+        with resource.get_backend() as backend:
+            yield Warehouse(backend)
+        return
+    with _closed(connect_for_reading(Path(resource.database), say=say)) as warehouse:
+        yield warehouse
+
+
+@contextmanager
+def no_warehouse() -> Generator[Warehouse]:
+    """A database in memory, for whoever looks at files and at no table."""
+    with _closed(DuckDBEngine.open()) as warehouse:
+        yield warehouse
+
+
+@contextmanager
+def _closed(engine: DuckDBEngine) -> Generator[Warehouse]:
+    try:
+        yield Warehouse(engine)
+    finally:
+        engine.disconnect()

@@ -6,70 +6,123 @@ import re
 from pathlib import Path
 
 import dagster as dg
-from dagster_duckdb import DuckDBResource
 
 from relspec_core.errors import ProjectionError
 from relspec_core.graph_inference import task_graph_from_catalog
+from relspec_core.plan_catalog import PlanCatalog
 from relspec_core.task_catalog import ExecutionContext, TaskCatalog
 from relspec_dagster.assets import multi_asset_of
+from relspec_dagster.automation import automate
+from relspec_dagster.automation_sensors import automation_sensors
+from relspec_dagster.carry_forward_sensor import carry_forward_sensor
+from relspec_dagster.loaded_catalog import LoadedCatalog, catalog_key
+from relspec_dagster.outlook import Outlook
 from relspec_dagster.plans import load_plans
-from relspec_dagster.projection import project
-from relspec_dagster.schedules import cron_schedules
+from relspec_dagster.projection import Projection, project
+from relspec_dagster.readers import Readers
+from relspec_dagster.resources import LONGEST_WAIT, RelspecDuckDBResource, RelspecResource
+from relspec_dagster.schedules import RESOURCE_KEY, cron_schedules
+from relspec_dagster.source_checks import checks_of_sources
+from relspec_dagster.storage import Storage
 from relspec_dagster.translator import RelspecTranslator
-
-RESOURCE_KEY = "duckdb"
 
 
 def build_definitions(
     task_catalog: TaskCatalog,
     *,
-    database: str | Path,
+    database: str | Path | RelspecResource,
     ctx: ExecutionContext | None = None,
     translator: RelspecTranslator | None = None,
     resource_key: str = RESOURCE_KEY,
     schedule_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
     schedule_timezone: str = "UTC",
+    automation: dg.AutomationCondition | None = None,
+    automation_seconds: int | None = None,
+    wait: float = LONGEST_WAIT,
 ) -> dg.Definitions:
     """Everything that Dagster needs to show, schedule and run a catalog; nothing of it is declared by hand.
 
     Each task is a multi-asset, whose outputs depend on exactly the evidence that their plans read; each source is an
     external asset. On every output there is one check for each inferred edge, ``requires_<evidence>``. A run evaluates
     it against what there is at that moment: where a column is missing, the check fails with a message that names it,
-    the output and what is downstream of it are skipped, and the rest is materialized.
+    the output and what is downstream of it are skipped, and the rest is materialized. On every source there is one
+    check, ``has_what_readers_need``.
 
     While the code location is loaded the database is looked at for a moment, read-only, and is not made; where another
     process writes to it, what was recorded of it last is looked at instead. Runs use the plans that were compiled then.
     The steps of a run share one process, as DuckDB lets one process at a time write. Two runs keep apart through a
-    pool, where ``dagster.yaml`` has ``concurrency: {pools: {granularity: op, default_limit: 1}}``.
+    pool, where ``dagster.yaml`` has ``concurrency: {pools: {granularity: op, default_limit: 1}}``; where it has not,
+    and beside other programs, a step waits for whoever holds the file.
 
     Args:
         task_catalog: what users declared.
-        database: path of the DuckDB file that tables are written to; the first run makes it, and its folder.
+        database: path of the DuckDB file that tables are written to; the first run makes it, and its folder. Or another
+            engine; then steps run as Dagster's own executor has it, each in a process.
         ctx: more sources, and parameters for the builders.
         translator: what assets look like.
-        resource_key: under which the ``DuckDBResource`` stands in the definitions.
+        resource_key: under which the database stands in the resources: of a file as a ``DuckDBResource``.
         schedule_status: of the cron schedules while nobody has switched them in Dagster. They are off, as Dagster's own
             are, so that a copy of a project on a laptop starts nothing by itself.
         schedule_timezone: that the tasks' crons are in.
+        automation: when assets are materialized by themselves, such as ``edges_ready()``; an asset to which the
+            translator gives a condition has that one. Where ``edges_ready`` is part of it, the sensors that evaluate it
+            are among the definitions, and are on.
+        automation_seconds: between two evaluations, at least; Dagster's own interval where left out.
+        wait: the most seconds that a step waits for another process that holds the file.
 
     Raises:
         RelspecError: RS1xx and RS2xx, where the catalog does not compile; RS402, where the database can't be looked at
             and it alone knows a source; RS501, where Dagster can't take a name, owner, tag or cron.
     """
-    path = _database_file(database)
-    plan_catalog = load_plans(task_catalog, database=path, ctx=ctx)
+    place = _place(database)
+    plan_catalog = load_plans(task_catalog, database=place, ctx=ctx)
     task_graph = task_graph_from_catalog(plan_catalog)
-    projection = project(plan_catalog, task_graph, translator=translator or RelspecTranslator(), database=path)
+    storage = Storage.of_file(place) if isinstance(place, Path) else place.storage
+    resource = RelspecDuckDBResource(database=str(place), wait=wait) if isinstance(place, Path) else place
+    projection = project(plan_catalog, task_graph, translator=translator or RelspecTranslator(), storage=storage)
+    readers = Readers.of(projection, plan_catalog)
+    projection = automate(projection, automation=automation, outlook=Outlook(readers, task_graph, resource))
+    pool = _pool(place) if isinstance(place, Path) else None
     multi_assets = [
-        multi_asset_of(task, plan_catalog=plan_catalog, resource_key=resource_key, pool=_pool(path))
-        for task in projection.tasks
+        multi_asset_of(task, readers=readers, resource_key=resource_key, pool=pool) for task in projection.tasks
     ]
     return dg.Definitions(
         assets=[*projection.sources, *multi_assets],
-        schedules=cron_schedules(projection.tasks, status=schedule_status, timezone=schedule_timezone),
-        resources={resource_key: DuckDBResource(database=str(path))},
-        executor=dg.in_process_executor,
+        asset_checks=_source_checks(projection, plan_catalog, resource_key),
+        schedules=cron_schedules(
+            projection.tasks, resource_key=resource_key, status=schedule_status, timezone=schedule_timezone
+        ),
+        sensors=[
+            carry_forward_sensor(readers, name=f"{resource_key}_carry_forward", resource=resource),
+            *automation_sensors(projection, prefix=resource_key, seconds=automation_seconds),
+        ],
+        resources={
+            resource_key: resource,
+            catalog_key(resource_key): LoadedCatalog(plan_catalog=plan_catalog, keys=projection.keys),
+        },
+        executor=dg.in_process_executor if isinstance(place, Path) else None,
     )
+
+
+def _source_checks(
+    projection: Projection, plan_catalog: PlanCatalog, resource_key: str
+) -> list[dg.AssetChecksDefinition]:
+    """The op that checks sources; none where there is nothing for it to check."""
+    checks = projection.source_checks
+    if not checks:
+        return []
+    taken = {task.op_name for task in projection.tasks}
+    name = f"{resource_key}_sources"
+    while name in taken:
+        name += "_"
+    return [checks_of_sources(checks, name=name, plan_catalog=plan_catalog, resource_key=resource_key)]
+
+
+def _place(database: str | Path | RelspecResource) -> Path | RelspecResource:
+    """A file by its absolute path; another engine with its settings from the environment looked up."""
+    if isinstance(database, RelspecResource):
+        return database.process_config_and_initialize()
+    return _database_file(database)
 
 
 def _database_file(database: str | Path) -> Path:

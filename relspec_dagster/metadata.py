@@ -11,7 +11,8 @@ import ibis
 from relspec_core.graph_edge_validation import Reason
 from relspec_core.graph_inference import EdgeRequirement
 from relspec_core.inferred_deps import InferredDeps
-from relspec_core.task_catalog import SourceLocation
+from relspec_core.source_location import SourceLocation
+from relspec_dagster.storage import Storage
 
 ALL_COLUMNS = "*"
 NO_COLUMN = "(its rows)"
@@ -29,6 +30,16 @@ def table_schema(schema: ibis.Schema) -> dg.TableSchema:
             for name, kind in schema.items()
         ]
     )
+
+
+def table_metadata(schema: ibis.Schema, name: str, storage: Storage | None) -> Mapping[str, dg.TableSchema | str]:
+    """What Dagster itself shows of a table: its columns, and, unless it is made of files, its full name and engine."""
+    place = (
+        {}
+        if storage is None
+        else {"dagster/table_name": storage.table_name(name), "dagster/storage_kind": storage.kind}
+    )
+    return {"dagster/column_schema": table_schema(schema), **place}
 
 
 def column_lineage(deps: InferredDeps, keys: Mapping[str, dg.AssetKey]) -> dg.TableColumnLineage:

@@ -6,7 +6,7 @@ import hashlib
 import keyword
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg
 
@@ -33,6 +33,15 @@ def default_asset_key(evidence: str) -> dg.AssetKey:
     """
     parts = [re.sub(r"[^A-Za-z0-9_-]", "_", part) for part in evidence.split(".")]
     return dg.AssetKey(parts if len(parts) > 1 else [_unreserved(parts[0])])
+
+
+def prefixed(key: dg.AssetKey, prefix: Sequence[str]) -> dg.AssetKey:
+    """The key with these parts before its own.
+
+    >>> prefixed(dg.AssetKey("orders"), ["shop", "raw"])
+    AssetKey(['shop', 'raw', 'orders'])
+    """
+    return dg.AssetKey([*prefix, *key.path])
 
 
 def op_names(tasks: Iterable[str]) -> Mapping[str, str]:

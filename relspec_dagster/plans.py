@@ -30,18 +30,21 @@ from relspec_core.task_catalog import ExecutionContext, SourceSpec, TaskCatalog
 from relspec_core.warehouse import Warehouse, connect
 from relspec_core.warehouse_reading import notice_of
 from relspec_core.warehouse_snapshot import find_snapshot
+from relspec_dagster.resources import RelspecResource
 
 # An op holds the file while it builds its tables; most take less than this.
 LOOK_SECONDS = 3.0
 LOG = logging.getLogger(__name__)
 
 
-def load_plans(task_catalog: TaskCatalog, *, database: Path, ctx: ExecutionContext | None) -> PlanCatalog:
+def load_plans(
+    task_catalog: TaskCatalog, *, database: Path | RelspecResource, ctx: ExecutionContext | None
+) -> PlanCatalog:
     """The plans of a catalog, for the code location that is being loaded.
 
     Args:
         task_catalog: what users declared.
-        database: the DuckDB file; it is looked at for a moment, read-only, and need not exist.
+        database: the DuckDB file; it is looked at for a moment, read-only, and need not exist. Or another engine.
         ctx: more sources, and parameters.
 
     Raises:
@@ -49,6 +52,9 @@ def load_plans(task_catalog: TaskCatalog, *, database: Path, ctx: ExecutionConte
         WarehouseError: RS402, where the file can't be read, or is being written to and it alone knows a source.
     """
     context = ctx or ExecutionContext()
+    if isinstance(database, RelspecResource):
+        with database.get_backend() as backend:
+            return compile_task_catalog(task_catalog, backend=backend, ctx=context)
     key = _state_key(task_catalog, database)
     loaded = _schemas_at_load(key)
     plans = None if loaded is None else _compile_as(task_catalog, context, loaded)
@@ -63,16 +69,7 @@ def restricted(plan_catalog: PlanCatalog, outputs: Iterable[str]) -> PlanCatalog
 
     With it a run looks at a task's own inputs only, and builds just the outputs of a task that were asked for.
     """
-    wanted = [plan_catalog[name] for name in outputs]
-    read = {name for plan in wanted for name in plan.deps.inputs}
-    sources = {name: source for name, source in plan_catalog.sources.items() if name in read}
-    return PlanCatalog(
-        (*wanted, *(plan_catalog[name] for name in sorted(read) if name in plan_catalog)),
-        sources=sources,
-        schemas={name: plan_catalog.schemas[name] for name in sources},
-        dialect=plan_catalog.dialect,
-        cache=plan_catalog.cache,
-    )
+    return plan_catalog.around(outputs)
 
 
 def _compile_live(task_catalog: TaskCatalog, database: Path, context: ExecutionContext) -> PlanCatalog:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import dagster as dg
 from dagster import DagsterError
@@ -13,9 +12,12 @@ from relspec_core.errors import ProjectionError, raise_all
 from relspec_core.graph_inference import TaskGraph, requirements
 from relspec_core.plan_catalog import PlanArtifact, PlanCatalog
 from relspec_core.task_catalog import TaskSpec
+from relspec_dagster.attachment import attached_sources
 from relspec_dagster.checks import EdgeCheck, edge_checks
 from relspec_dagster.metadata import column_lineage
 from relspec_dagster.names import op_names
+from relspec_dagster.source_checks import SourceCheck, source_check
+from relspec_dagster.storage import Storage
 from relspec_dagster.translator import RelspecTranslator, Source, TaskOutput
 
 
@@ -59,16 +61,25 @@ class Projection:
     """A whole catalog in Dagster's terms.
 
     Attributes:
-        sources: external assets, by evidence name.
+        sources: external assets, by evidence name; less those that are others' assets.
         tasks: by task name.
+        keys: the asset of each evidence.
+        source_checks: one for each source, by name, unless the settings want none.
     """
 
     sources: tuple[dg.AssetSpec, ...]
     tasks: tuple[TaskAssets, ...]
+    keys: Mapping[str, dg.AssetKey]
+    source_checks: tuple[SourceCheck, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[OutputAsset, ...]:
+        """The tables of all tasks, by task name."""
+        return tuple(output for task in self.tasks for output in task.outputs)
 
 
 def project(
-    plan_catalog: PlanCatalog, task_graph: TaskGraph, *, translator: RelspecTranslator, database: Path
+    plan_catalog: PlanCatalog, task_graph: TaskGraph, *, translator: RelspecTranslator, storage: Storage
 ) -> Projection:
     """The assets of a catalog.
 
@@ -78,28 +89,28 @@ def project(
         plan_catalog: the plans.
         task_graph: their graph.
         translator: gives keys, and all that is for customizing.
-        database: the DuckDB file that tables are written to.
+        storage: where tables are written to.
 
     Raises:
-        ProjectionError: RS501, where two tables get one asset key, or Dagster does not take what a task declares.
+        ProjectionError: RS501, where two tables get one asset key, Dagster does not take what a task declares, or the
+            settings name a source that there isn't.
     """
     sources = {
-        name: Source(
-            spec=spec, schema=plan_catalog.schemas[name], readers=task_graph.edges_from(name), database=database
-        )
+        name: Source(spec=spec, schema=plan_catalog.schemas[name], readers=task_graph.edges_from(name), storage=storage)
         for name, spec in plan_catalog.sources.items()
     }
     outputs = {
-        plan.name: TaskOutput(artifact=plan, edges=requirements(plan.task.name, plan.deps), database=database)
+        plan.name: TaskOutput(artifact=plan, edges=requirements(plan.task.name, plan.deps), storage=storage)
         for plan in plan_catalog
     }
     specs = {name: _translate(evidence, translator) for name, evidence in {**sources, **outputs}.items()}
-    keys = {name: spec.key for name, spec in specs.items()}
+    attached = attached_sources(translator.settings, {name: specs[name] for name in sources})
+    keys = {name: attached.get(name, spec.key) for name, spec in specs.items()}
     raise_all([*_shared_keys(keys)])
     ops = op_names(task.name for task in plan_catalog.tasks)
     assets = {name: _output_asset(output, specs[name], keys) for name, output in outputs.items()}
     return Projection(
-        sources=tuple(specs[name] for name in sources),
+        sources=tuple(specs[name] for name in sources if name not in attached),
         tasks=tuple(
             TaskAssets(
                 task=task,
@@ -108,6 +119,10 @@ def project(
             )
             for task in plan_catalog.tasks
         ),
+        keys=keys,
+        source_checks=tuple(source_check(name, keys[name], found.readers) for name, found in sources.items())
+        if translator.settings.source_checks
+        else (),
     )
 
 

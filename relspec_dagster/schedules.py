@@ -1,29 +1,100 @@
-"""Cron schedules: tasks that name the same cron are materialized by one run."""
+"""Cron schedules: at each tick what is stale of a selection is materialized, by one run."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 import dagster as dg
 from dagster import DagsterError
 
-from relspec_core.errors import ProjectionError
+from relspec_core.database_lock import DatabaseHeldError
+from relspec_core.errors import ProjectionError, listed
+from relspec_core.run_plan import RunPlan
+from relspec_dagster.carry_forward import KEEP_UNCHANGED
+from relspec_dagster.database import read_warehouse
+from relspec_dagster.loaded_catalog import LoadedCatalog, catalog_key
 from relspec_dagster.projection import TaskAssets
 
 CRON_WORDS = {"*": "any", "/": "_every_", "-": "_to_", ",": "_and_", "@": "", " ": "_", "#": "_nth_", "L": "last"}
+RESOURCE_KEY = "duckdb"
+GOING_ON = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+)
+
+Selection: TypeAlias = dg.AssetSelection | str | Sequence[str]
+
+
+def build_schedule_from_selection(
+    selection: Selection,
+    *,
+    name: str,
+    cron_schedule: str,
+    resource_key: str = RESOURCE_KEY,
+    default_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
+    execution_timezone: str = "UTC",
+    description: str | None = None,
+) -> dg.ScheduleDefinition:
+    """A schedule that at each tick materializes what is stale of a selection, and nothing where all of it is fresh.
+
+    Put it into the same ``Definitions`` as the catalog:
+
+        weekly = build_schedule_from_selection("group:marts", name="weekly_marts", cron_schedule="0 6 * * 1")
+        defs = dg.Definitions.merge(build_definitions(catalog, database=...), dg.Definitions(schedules=[weekly]))
+
+    A tick only reads the database. Beside a run it judges by what that has recorded. What runs of this schedule that
+    still go on are to build is not asked for again. A table outside of the selection counts as it is, stale or not.
+
+    Args:
+        selection: an ``AssetSelection``, its text, or the keys of assets. Assets of others in it are left alone.
+        name: of the job; the schedule has ``_schedule`` behind it.
+        cron_schedule: five fields, or a word such as ``@daily``.
+        resource_key: that ``build_definitions`` was given.
+        default_status: whether it runs before anybody has switched it on in Dagster.
+        execution_timezone: that the fields are in.
+        description: shown with it; left out, it says what is selected.
+
+    Raises:
+        ProjectionError: RS501, for a cron or time zone that does not exist.
+    """
+    chosen = _asset_selection(selection)
+    return _schedule(
+        name,
+        cron_schedule,
+        selection=chosen,
+        resource_key=resource_key,
+        status=default_status,
+        timezone=execution_timezone,
+        description=description or f"Materializes what is stale of {chosen}.",
+        at=f"build_schedule_from_selection(name='{name}')",
+    )
+
+
+def _asset_selection(selection: Selection) -> dg.AssetSelection:
+    match selection:
+        case dg.AssetSelection():
+            return selection
+        case str():
+            return dg.AssetSelection.from_string(selection)
+        case _:
+            return dg.AssetSelection.assets(*selection)
 
 
 def cron_schedules(
-    tasks: Iterable[TaskAssets], *, status: dg.DefaultScheduleStatus, timezone: str
+    tasks: Iterable[TaskAssets], *, resource_key: str, status: dg.DefaultScheduleStatus, timezone: str
 ) -> tuple[dg.ScheduleDefinition, ...]:
     """One schedule, with its job, for each cron that tasks name; crons that differ in spaces only are one.
 
-    A job materializes the assets of its tasks, not what they depend on. In the run an asset is built after those of its
-    dependencies that are part of it, whatever the cron.
+    A run materializes what is stale of the assets of its tasks, not what they depend on. In the run an asset is built
+    after those of its dependencies that are part of it, whatever the cron.
 
     Args:
         tasks: with or without a cron.
+        resource_key: of the database.
         status: whether a schedule runs before anybody has switched it on in Dagster.
         timezone: that the fields are in, such as ``Europe/Berlin``.
 
@@ -38,29 +109,102 @@ def cron_schedules(
     for task in tasks:
         if task.task.cron is not None:
             by_cron.setdefault(" ".join(task.task.cron.split()), []).append(task)
-    return tuple(_schedule(cron, due, status, timezone) for cron, due in sorted(by_cron.items()))
+    return tuple(
+        _schedule(
+            cron_name(cron),
+            cron,
+            selection=dg.AssetSelection.assets(*(output.spec.key for task in due for output in task.outputs)),
+            resource_key=resource_key,
+            status=status,
+            timezone=timezone,
+            description=f"Materializes what is stale of what names the cron '{cron}': "
+            f"{', '.join(task.task.name for task in due)}.",
+            at="; ".join(task.task.where for task in due),
+        )
+        for cron, due in sorted(by_cron.items())
+    )
 
 
 def _schedule(
-    cron: str, due: list[TaskAssets], status: dg.DefaultScheduleStatus, timezone: str
+    name: str,
+    cron: str,
+    *,
+    selection: dg.AssetSelection,
+    resource_key: str,
+    status: dg.DefaultScheduleStatus,
+    timezone: str,
+    description: str,
+    at: str,
 ) -> dg.ScheduleDefinition:
-    keys = [output.spec.key for task in due for output in task.outputs]
-    names = ", ".join(task.task.name for task in due)
     try:
         return dg.ScheduleDefinition(
-            name=f"{cron_name(cron)}_schedule",
+            name=f"{name}_schedule",
             cron_schedule=cron,
-            job=dg.define_asset_job(cron_name(cron), selection=dg.AssetSelection.assets(*keys)),
-            description=f"Materializes what names the cron '{cron}': {names}.",
+            job=dg.define_asset_job(name, selection=selection),
+            execution_fn=_at_tick(name, selection, resource_key),
+            required_resource_keys={resource_key, catalog_key(resource_key)},
+            description=description,
             default_status=status,
             execution_timezone=timezone,
         )
     except DagsterError as error:
         raise ProjectionError(
             f"Dagster does not take the cron '{cron}' in time zone '{timezone}': {error}",
-            at="; ".join(task.task.where for task in due),
+            at=at,
             hint="write minute, hour, day, month and weekday: '0 6 * * *'; time zones are named like 'Europe/Berlin'.",
         ) from error
+
+
+Tick: TypeAlias = Callable[[dg.ScheduleEvaluationContext], dg.RunRequest | dg.SkipReason]
+
+
+def _at_tick(job: str, selection: dg.AssetSelection, resource_key: str) -> Tick:
+    """What a schedule asks for at a tick."""
+
+    def request(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        catalog: LoadedCatalog = getattr(context.resources, catalog_key(resource_key))
+        keys = selection.resolve(context.repository_def.asset_graph) if context.repository_def else frozenset()
+        outputs = catalog.outputs(keys)
+        if not outputs:
+            return dg.SkipReason(f"no table of relspec's is selected by {selection}")
+        try:
+            with read_warehouse(getattr(context.resources, resource_key), say=context.log.info) as warehouse:
+                planned = catalog.plan(outputs, warehouse)
+        except DatabaseHeldError as error:  # nothing is known of the tables: each op finds out when its turn comes
+            context.log.warning("all that is selected is asked for, for %s", error.what)
+            wanted, reason = tuple(catalog.keys[name] for name in outputs), ""
+        else:
+            wanted, reason = catalog.keys_of(planned), _why_nothing(planned)
+            for task in planned.schedule.order:
+                context.log.info("%s: %s", task, planned.reason(task))
+        being_built = _being_built(context.instance, job, keys)
+        asked = [key for key in wanted if key not in being_built]
+        if asked:
+            return dg.RunRequest(asset_selection=asked, tags=dict(KEEP_UNCHANGED))
+        if wanted:
+            runs = listed(dict.fromkeys(being_built[key] for key in wanted))
+            return dg.SkipReason(f"run {runs} goes on, and is to build what is stale: {_names(wanted)}")
+        return dg.SkipReason(reason)
+
+    return request
+
+
+def _being_built(instance: dg.DagsterInstance, job: str, selected: Iterable[dg.AssetKey]) -> Mapping[dg.AssetKey, str]:
+    """The assets that runs of a job which have not ended are to build, each with the run."""
+    runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=list(GOING_ON)))
+    return {key: run.run_id for run in runs for key in run.asset_selection or selected}
+
+
+def _why_nothing(planned: RunPlan) -> str:
+    """Why a tick asks for nothing, of plans that are all fresh or wait for something."""
+    fresh = [task for task in planned.freshness if planned.action(task) == "skip"]
+    same = f"unchanged: {listed(fresh)}, each with its plan and all that it reads as they were when it was built"
+    parts = [same] if fresh else []
+    return "; ".join([*parts, *(planned.blocked(task) for task in planned.schedule.blocked)])
+
+
+def _names(keys: Iterable[dg.AssetKey]) -> str:
+    return listed(key.to_user_string() for key in keys)
 
 
 def cron_name(cron: str) -> str:

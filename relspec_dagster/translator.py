@@ -19,12 +19,11 @@ from relspec_dagster.metadata import (
     columns_required_by,
     columns_required_of,
     sql_markdown,
-    table_schema,
+    table_metadata,
 )
-from relspec_dagster.names import default_asset_key
-
-STORAGE_KIND = "duckdb"
-DEFAULT_SCHEMA = "main"
+from relspec_dagster.names import default_asset_key, prefixed
+from relspec_dagster.settings import RelspecSettings
+from relspec_dagster.storage import Storage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +33,12 @@ class TaskOutput:
     Attributes:
         artifact: its plan, with the task, the inferred dependencies and the fingerprint.
         edges: what its plan requires of each evidence it reads, in name order.
-        database: the DuckDB file that it is written to.
+        storage: where it is written to.
     """
 
     artifact: PlanArtifact
     edges: tuple[EdgeRequirement, ...]
-    database: Path
+    storage: Storage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,36 +49,42 @@ class Source:
         spec: its declaration; only a name where it was not declared.
         schema: its columns when the code location was loaded.
         readers: what each task that reads it requires of it, in task-name order.
-        database: the DuckDB file that it is in, unless its data are files.
+        storage: where it is, unless its data are files.
     """
 
     spec: SourceSpec
     schema: ibis.Schema
     readers: tuple[EdgeRequirement, ...]
-    database: Path
+    storage: Storage
 
 
 class RelspecTranslator:
     """Gives each evidence table its Dagster asset.
 
-    To change what assets look like, derive from it and change what it returns:
+    Much of what assets look like is a setting. To change the rest, derive from this class and change what it returns:
 
-        class Prefixed(RelspecTranslator):
+        class Owned(RelspecTranslator):
             def get_asset_spec(self, evidence: TaskOutput | Source) -> dg.AssetSpec:
                 spec = super().get_asset_spec(evidence)
-                return spec.replace_attributes(key=spec.key.with_prefix("warehouse"))
+                return spec.replace_attributes(owners=["team:warehouse"])
 
     To outputs ``build_definitions`` then adds what is inferred and not for customizing: the dependencies, the column
     lineage, which names the keys that this class chose, and that they may be skipped.
+
+    Args:
+        settings: prefixes, groups, and the like.
     """
+
+    def __init__(self, settings: RelspecSettings | None = None) -> None:
+        self.settings = settings or RelspecSettings()
 
     def get_asset_spec(self, evidence: TaskOutput | Source) -> dg.AssetSpec:
         """The asset of a table, without its dependencies.
 
         Returns:
-            For an output: its task's description, owners, tags and group, the plan fingerprint as code version, and as
-            metadata its column schema, table name, required columns, SQL and the builder's file and line. For a source:
-            what is declared, its column schema, and who reads which of its columns.
+            For an output: its task's description, owners, tags, group and kinds, the plan fingerprint as code version,
+            and as metadata its column schema, table name, required columns, SQL and the builder's file and line. For a
+            source: what is declared, its column schema, and who reads which of its columns.
 
         Raises:
             DagsterInvalidDefinitionError: where Dagster does not take an owner, a tag or a group. ``build_definitions``
@@ -87,53 +92,47 @@ class RelspecTranslator:
         """
         match evidence:
             case TaskOutput():
-                return _output_spec(evidence)
+                return _output_spec(evidence, self.settings)
             case Source():
-                return _source_spec(evidence)
+                return _source_spec(evidence, self.settings)
             case _:
                 assert_never(evidence)
 
 
-def _output_spec(output: TaskOutput) -> dg.AssetSpec:
-    artifact, task = output.artifact, output.artifact.task
+def _output_spec(output: TaskOutput, settings: RelspecSettings) -> dg.AssetSpec:
+    artifact, task, storage = output.artifact, output.artifact.task, output.storage
     return dg.AssetSpec(
-        default_asset_key(artifact.name),
+        prefixed(default_asset_key(artifact.name), settings.key_prefix),
         description=task.description or None,
         owners=task.owners,
         tags=task.tags,
-        group_name=task.group,
-        kinds={STORAGE_KIND, language(artifact.expr), *({"view"} if task.kind == "view" else ())},
+        group_name=task.group or settings.group,
+        kinds={storage.kind, language(artifact.expr), *({"view"} if task.kind == "view" else ()), *task.kinds},
         code_version=artifact.fingerprint,
         metadata={
-            "dagster/column_schema": table_schema(artifact.schema),
-            "dagster/table_name": table_name(artifact.name, output.database),
-            "dagster/storage_kind": STORAGE_KIND,
+            **table_metadata(artifact.schema, artifact.name, storage),
             **({"dagster/code_references": code_reference(task.location)} if task.location else {}),
             "relspec/task": task.name,
             "relspec/fingerprint": artifact.fingerprint,
             "relspec/required_columns": columns_required_by(output.edges),
-            "relspec/sql": sql_markdown(artifact.sql),
+            **({"relspec/sql": sql_markdown(artifact.sql)} if settings.show_sql else {}),
         },
     )
 
 
-def _source_spec(source: Source) -> dg.AssetSpec:
+def _source_spec(source: Source, settings: RelspecSettings) -> dg.AssetSpec:
     spec = source.spec
-    place = (
-        {"relspec/path": "\n".join(spec.paths)}
-        if spec.paths
-        else {"dagster/table_name": table_name(spec.name, source.database), "dagster/storage_kind": STORAGE_KIND}
-    )
+    place = {"relspec/path": "\n".join(spec.paths)} if spec.paths else {}
     return dg.AssetSpec(
-        default_asset_key(spec.name),
+        prefixed(default_asset_key(spec.name), settings.source_key_prefix),
         description=spec.description or None,
         owners=spec.owners,
         tags=spec.tags,
-        group_name=spec.group,
-        kinds=_source_kinds(spec),
+        group_name=spec.group or settings.source_group,
+        kinds=_source_kinds(source),
         metadata={
+            **table_metadata(source.schema, spec.name, None if spec.paths else source.storage),
             **place,
-            "dagster/column_schema": table_schema(source.schema),
             "relspec/required_columns": columns_required_of(source.readers),
         },
     )
@@ -144,22 +143,8 @@ def language(expr: ibis.Table) -> str:
     return "sql" if expr.op().find(ops.SQLQueryResult) else "ibis"
 
 
-def _source_kinds(spec: SourceSpec) -> set[str]:
-    """The formats of its files (``csv`` also for ``.tsv.gz``), or DuckDB for a table."""
-    readers = {READERS[suffix] for path in spec.paths for suffix in Path(path).suffixes if suffix in READERS}
-    return {reader.removeprefix("read_") for reader in readers} if spec.paths else {STORAGE_KIND}
-
-
-def table_name(evidence: str, database: Path) -> str:
-    """The full name of a table in a DuckDB file, by which other Dagster integrations find the same asset.
-
-    >>> table_name("orders", Path("data/shop.duckdb")), table_name("staging.orders", Path("data/shop.duckdb"))
-    ('shop.main.orders', 'shop.staging.orders')
-    """
-    match evidence.split("."):
-        case [_]:
-            return f"{database.stem}.{DEFAULT_SCHEMA}.{evidence}"
-        case [_, _]:
-            return f"{database.stem}.{evidence}"
-        case _:
-            return evidence
+def _source_kinds(source: Source) -> set[str]:
+    """The formats of its files (``csv`` also for ``.tsv.gz``), or the engine of a table."""
+    paths = source.spec.paths
+    readers = {READERS[suffix] for path in paths for suffix in Path(path).suffixes if suffix in READERS}
+    return {reader.removeprefix("read_") for reader in readers} if paths else {source.storage.kind}

@@ -16,8 +16,9 @@ from dagster_duckdb import DuckDBResource
 
 from relspec_core import RelspecError, SourceSpec, TaskBuildContext, TaskCatalog, TaskSpec, run, task
 from relspec_core.warehouse import connect
-from relspec_dagster import RelspecTranslator, Source, TaskOutput, build_definitions
+from relspec_dagster import RelspecSettings, RelspecTranslator, Source, TaskOutput, build_definitions
 from relspec_dagster.names import RESERVED, op_names
+from relspec_dagster.source_checks import HAS_WHAT_READERS_NEED
 from tests.dagster_shop import EDGES, SOURCES, shop_database, shop_definitions, write_raw_data
 
 WRITER = "import duckdb, sys; connection = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
@@ -50,9 +51,11 @@ def records(value: object) -> list[Mapping[str, object]]:
     return [record.data for record in value.records]
 
 
-def copy_of(source: str, *, name: str = "copy", owners: tuple[str, ...] = (), cron: str | None = None) -> TaskSpec:
+def copy_of(
+    source: str, *, name: str = "copy", owners: tuple[str, ...] = (), cron: str | None = None, group: str | None = None
+) -> TaskSpec:
     """A task that selects a column of a source."""
-    return TaskSpec(name, lambda ctx: ctx.table(source).select("id"), owners=owners, cron=cron)
+    return TaskSpec(name, lambda ctx: ctx.table(source).select("id"), owners=owners, cron=cron, group=group)
 
 
 def declared(*names: str) -> list[SourceSpec]:
@@ -63,9 +66,12 @@ def test_each_output_depends_on_exactly_what_its_plan_reads(definitions: dg.Defi
     assert edges(definitions) == EDGES
 
 
-def test_each_edge_is_one_check_on_the_asset_that_reads(definitions: dg.Definitions) -> None:
+def test_each_edge_is_one_check_on_the_asset_that_reads_and_each_source_has_one(definitions: dg.Definitions) -> None:
     found = {(key.asset_key.to_user_string(), key.name) for key in definitions.resolve_asset_graph().asset_check_keys}
-    assert found == {(asset, f"requires_{read}") for asset, sources in EDGES.items() for read in sources}
+    assert found == {
+        *((asset, f"requires_{read}") for asset, sources in EDGES.items() for read in sources),
+        *((source, HAS_WHAT_READERS_NEED) for source in SOURCES),
+    }
 
 
 def test_sources_are_external_assets_that_tell_their_columns_and_who_reads_which(definitions: dg.Definitions) -> None:
@@ -161,8 +167,40 @@ def test_a_translator_changes_keys_and_the_edges_lineage_and_checks_follow(tmp_p
     assert copy.skippable
     (column,) = copy.metadata["dagster/column_lineage"].deps_by_column["id"]
     assert column.asset_key == dg.AssetKey(["shop", "raw"])
-    (check,) = definitions.resolve_asset_graph().asset_check_keys
-    assert check == dg.AssetCheckKey(dg.AssetKey(["shop", "copy"]), "requires_raw")
+    assert definitions.resolve_asset_graph().asset_check_keys == {
+        dg.AssetCheckKey(dg.AssetKey(["shop", "copy"]), "requires_raw"),
+        dg.AssetCheckKey(dg.AssetKey(["shop", "raw"]), HAS_WHAT_READERS_NEED),
+    }
+
+
+def test_settings_give_prefixes_and_groups_and_leave_out_checks_and_sql(tmp_path: Path) -> None:
+    settings = RelspecSettings(
+        key_prefix=["shop", "marts"],
+        source_key_prefix="landing",
+        group="marts",
+        source_group="raw_data",
+        source_checks=False,
+        show_sql=False,
+    )
+    catalog = TaskCatalog([copy_of("raw.data"), copy_of("copy", name="own", group="mine")], declared("raw.data"))
+    definitions = build_definitions(
+        catalog, database=tmp_path / "new.duckdb", translator=RelspecTranslator(settings=settings)
+    )
+    assert edges(definitions) == {"shop/marts/copy": {"landing/raw/data"}, "shop/marts/own": {"shop/marts/copy"}}
+    graph = definitions.resolve_asset_graph()
+    groups = {key.path[-1]: graph.get(key).group_name for key in graph.get_all_asset_keys()}
+    assert groups == {"copy": "marts", "own": "mine", "data": "raw_data"}
+    assert {key.name for key in graph.asset_check_keys} == {"requires_raw_data", "requires_copy"}
+    assert "relspec/sql" not in spec(definitions, "shop/marts/copy").metadata
+
+
+def test_a_task_s_pool_retries_and_kinds_go_to_dagster(tmp_path: Path) -> None:
+    task = TaskSpec("slow", copy_of("raw").build, pool="slow_ones", retries=3, kinds=("report",))
+    definitions = build_definitions(TaskCatalog([task], declared("raw")), database=tmp_path / "new.duckdb")
+    op = definitions.resolve_assets_def("slow").op
+    assert op.pool == "slow_ones"
+    assert op.retry_policy == dg.RetryPolicy(max_retries=3, delay=0.5, backoff=dg.Backoff.EXPONENTIAL)
+    assert spec(definitions, "slow").kinds == {"duckdb", "ibis", "report"}
 
 
 def test_names_that_dagster_refuses_are_mapped(tmp_path: Path) -> None:
@@ -184,7 +222,8 @@ def test_checks_on_evidence_with_names_that_become_alike_stay_apart(tmp_path: Pa
 
     catalog = TaskCatalog([TaskSpec("both", both)], declared("raw.a", "raw_a"))
     definitions = build_definitions(catalog, database=tmp_path / "new.duckdb")
-    assert len({key.name for key in definitions.resolve_asset_graph().asset_check_keys}) == 2
+    names = {key.name for key in definitions.resolve_asset_graph().asset_check_keys}
+    assert len(names - {HAS_WHAT_READERS_NEED}) == 2
 
 
 def test_two_tables_that_would_be_one_asset_are_refused(tmp_path: Path) -> None:

@@ -262,6 +262,14 @@ def test_a_fault_that_does_not_pass_fails_the_task(held: Project) -> None:
     assert held.sql("SELECT sum(x) FROM reader") == [(10,)]
 
 
+def test_what_a_task_says_of_retries_goes_before_what_the_run_says(held: Project) -> None:
+    held.tasks["held"] = replace(held.tasks["held"], retries=0)
+    other = hold(held)
+    report = run_with(held, retries=5)
+    other.execute("ROLLBACK")
+    assert "onflict" in report.failed["held"]
+
+
 def test_a_plan_that_is_wrong_is_tried_once(numbers: DuckDBBackend) -> None:
     calls: list[int] = []
     project = Project(numbers, calling(lambda: calls.append(1) or 1 / 0, "wrong"))

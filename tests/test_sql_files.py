@@ -102,6 +102,11 @@ def test_any_other_comment_is_a_comment(tmp_path: Path, comment: str) -> None:
     assert (spec.kind, spec.tags, spec.description) == ("table", {}, "")
 
 
+def test_a_header_says_how_dagster_is_to_run_and_show_the_task(tmp_path: Path) -> None:
+    spec = header_of(tmp_path, "/* ---\nretries: 3\npool: warehouse\nkinds: [finance, report]\n--- */")
+    assert (spec.retries, spec.pool, spec.kinds) == (3, "warehouse", ("finance", "report"))
+
+
 def test_values_left_empty_are_left_out(tmp_path: Path) -> None:
     spec = header_of(tmp_path, "/* ---\nkind: view\ncron:\ngroup:\nowners: ada@example.com\n--- */")
     assert (spec.cron, spec.group, spec.owners) == (None, None, ("ada@example.com",))
@@ -122,6 +127,7 @@ def test_values_left_empty_are_left_out(tmp_path: Path) -> None:
         ("/* ---\nowners: {a: b}\n--- */", 2, "'owners' of the header is not a name, or a list of names"),
         ("/* ---\ntags: gold\n--- */", 2, "'tags' of the header is not a mapping"),
         ("/* ---\ndialect: [a]\n--- */", 2, "'dialect' of the header is not a name"),
+        ("/* ---\nretries: often\n--- */", 2, "'retries' of the header is not a whole number from 0"),
         ("/* ---\n\nkind: vew\n--- */", 1, "kind 'vew' is unknown"),
         ("/* ---\ncron: daily\n--- */", 1, "cron 'daily' does not have five fields"),
     ],

@@ -5,8 +5,10 @@ import pytest
 from ibis import _
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
-from relspec_core import RunReport, SourceSpec, TaskBuildContext
+from relspec_core import ExecutionContext, RunReport, SourceSpec, TaskBuildContext, compile_task_catalog
+from relspec_core.run_plan import RunPlan, plan_outputs
 from relspec_core.staleness import UNCHANGED
+from relspec_core.warehouse import Warehouse
 from tests.catalogs import Project, sql_task, task_of
 
 ORDERS = "CREATE TABLE orders AS SELECT range AS id, range % 3 AS customer, range * 10 AS amount, 'n' || range AS note FROM range(6)"
@@ -45,6 +47,26 @@ def test_an_edited_filter_is_built_again_with_what_depends_on_it(project: Projec
     assert tuple(report.skipped) == ("how_many", "notes")
     assert project.sql("SELECT sum(total) FROM mart") == [(120,)]
     assert tuple(project.run().ran) == ()
+
+
+def test_tables_asked_for_alone_are_judged_by_what_others_are_now(project: Project) -> None:
+    project.edit("paid", "SELECT id, customer, amount FROM orders WHERE amount > 20")
+    assert stale(project, "spent", "notes") == ()
+    assert stale(project, "spent", "paid") == ("paid", "spent")
+    project.run("paid")
+    assert stale(project, "spent", "mart") == ("spent", "mart")
+    project.con.con.execute("ALTER TABLE paid DROP COLUMN amount")
+    blocked = planned(project, "spent", "notes")
+    assert (blocked.schedule.order, tuple(blocked.schedule.blocked)) == ((), ("spent",))
+
+
+def planned(project: Project, *outputs: str) -> RunPlan:
+    plans = compile_task_catalog(project.catalog, backend=project.con, ctx=ExecutionContext(cache=project.cache))
+    return plan_outputs(plans, warehouse=Warehouse(project.con), outputs=outputs)
+
+
+def stale(project: Project, *outputs: str) -> tuple[str, ...]:
+    return planned(project, *outputs).schedule.order
 
 
 def test_an_edit_that_changes_no_result_builds_nothing(project: Project) -> None:

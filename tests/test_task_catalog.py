@@ -82,6 +82,7 @@ def test_a_task_knows_the_file_and_line_of_its_builder() -> None:
         ({"outputs": ("a", "a")}, "outputs are empty or named twice"),
         ({"kind": "veiw"}, "did you mean 'view'"),
         ({"cron": "every day"}, "cron 'every day' does not have five fields"),
+        ({"retries": -1}, "it can't be tried again -1 times"),
         ({"build": None}, "its builder can't be called"),
     ],
 )

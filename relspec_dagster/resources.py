@@ -1,0 +1,86 @@
+"""Where a run finds the tables: a DuckDB file, or another engine by way of Ibis."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import ibis
+from dagster_duckdb import DuckDBResource
+from ibis.backends import BaseBackend
+from pydantic import Field
+
+from relspec_core.database_lock import DatabaseHeldError
+from relspec_core.duckdb_engine import DuckDBEngine
+from relspec_core.warehouse import connect
+from relspec_dagster.storage import Storage
+
+LONGEST_WAIT = 100.0  # about as long as DuckDBResource itself tries
+USER_AGENT = "dagster"  # of DuckDBResource: a process can open a file twice only with the same settings
+
+
+class RelspecDuckDBResource(DuckDBResource):
+    """dagster-duckdb's resource, used safely.
+
+    Its connection is closed when the body raises, too. Where another process holds the file, it is waited for, for as
+    long as is said here, and the error names that process.
+    """
+
+    wait: float = Field(
+        default=LONGEST_WAIT, description="The most seconds to wait for another process that holds the file."
+    )
+
+    @contextmanager
+    def get_connection(self) -> Generator[duckdb.DuckDBPyConnection]:
+        """The file, open for reading and writing.
+
+        Raises:
+            DatabaseHeldError: RS402, where another process holds the file for longer than ``wait``.
+        """
+        engine = open_file(self)
+        try:
+            yield engine.con
+        finally:
+            engine.disconnect()
+
+
+def open_file(resource: DuckDBResource) -> DuckDBEngine:
+    """The file of a resource, open for reading and writing; made if need be, with its folder.
+
+    Raises:
+        DatabaseHeldError: RS402, where another process holds it for longer than the resource waits.
+    """
+    wait = resource.wait if isinstance(resource, RelspecDuckDBResource) else LONGEST_WAIT
+    config = {"custom_user_agent": USER_AGENT, **resource.connection_config}
+    try:
+        return connect(resource.database, wait=wait, config=config)
+    except DatabaseHeldError as error:
+        longer = f"RelspecDuckDBResource(wait={2 * wait:g})"
+        raise DatabaseHeldError(Path(resource.database), error.holder, waited=wait, longer=longer) from error
+
+
+class RelspecResource(dg.ConfigurableResource):
+    """Another engine than a DuckDB file: whatever ``ibis.connect`` takes.
+
+    Plans compile for any engine that has SQL, and Dagster shows them. Tables are written to DuckDB alone as yet: on
+    another engine a run fails with RS402, which says so.
+    """
+
+    url: str = Field(description="What ibis.connect takes, such as 'postgres://user:password@host/shop'.")
+
+    @property
+    def storage(self) -> Storage:
+        """The engine, by the first part of the URL."""
+        return Storage(kind=self.url.partition(":")[0])
+
+    @contextmanager
+    def get_backend(self) -> Generator[BaseBackend]:
+        """A connection, closed at the end."""
+        backend = ibis.connect(self.url)
+        try:
+            yield backend
+        finally:
+            backend.disconnect()
