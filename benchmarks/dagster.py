@@ -31,7 +31,6 @@ from relspec_dagster import build_definitions
 BY_HAND, RELSPEC = "Dagster, by hand", "Dagster, relspec"
 TASKS = 100
 GOAL = Goal(of=RELSPEC, to=BY_HAND, bound=1.15, at_most=True)
-COLUMNS = "SELECT column_name FROM duckdb_columns() WHERE schema_name = 'main' AND table_name = ?"
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 
@@ -119,7 +118,7 @@ def _multi_asset(plan: PlanArtifact) -> dg.AssetsDefinition:
         with duckdb.get_connection() as connection:
             missing: dict[str, set[str]] = {}
             for name, columns in required.items():
-                there = {column for (column,) in connection.execute(COLUMNS, [name]).fetchall()}
+                there = {column for column, *_ in connection.execute(f"DESCRIBE {name}").fetchall()}
                 missing[name] = set(columns) - there
                 yield dg.AssetCheckResult(
                     check_name=f"requires_{name}", passed=not missing[name], metadata={"missing": sorted(missing[name])}

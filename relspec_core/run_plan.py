@@ -132,9 +132,9 @@ def observe(
     Raises:
         SourceError: RS106, where a source's files can't be read.
     """
-    if records is None:
-        records = EvidenceStore(warehouse).load()
     outputs = [plan.name for plan in plan_catalog]
+    if records is None:
+        records = EvidenceStore(warehouse).load(outputs)
     live = warehouse.schemas([*outputs, *plan_catalog.sources])
     found: list[Evidence] = []
     for name, source in plan_catalog.sources.items():
