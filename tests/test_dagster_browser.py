@@ -12,6 +12,7 @@ from tests.browser import DagsterPages, dagster_pages
 from tests.dagster_dev import dagster_dev
 from tests.dagster_shop import (
     EDGES,
+    RAW,
     SOURCES,
     drop_column,
     shop_definitions,
@@ -33,7 +34,8 @@ def pages(folder: Path) -> Generator[DagsterPages]:
     with dg.DagsterInstance.local_temp(str(home)) as instance:
         run_in(instance, folder, dg.AssetSelection.all())
         drop_column(folder / "raw_orders.csv", "note")
-        run_in(instance, folder, dg.AssetSelection.assets("order_notes"))
+        (folder / "raw_items.csv").write_text(RAW["raw_items"].replace("toast,2", "toast,4"))
+        run_in(instance, folder, dg.AssetSelection.assets("order_notes", "order_lines"))
     with (
         dagster_dev(folder, "-f", dagster_shop.__file__, env={"DAGSTER_SHOP": str(folder)}) as server,
         dagster_pages(server.url.removesuffix("/graphql")) as found,
@@ -51,7 +53,7 @@ def run_in(instance: dg.DagsterInstance, folder: Path, selection: dg.AssetSelect
 def test_the_asset_graph_draws_an_arrow_for_each_inferred_edge_and_no_other(pages: DagsterPages) -> None:
     assert pages.edges_drawn([*EDGES, *SOURCES]) == {**EDGES, **{name: set() for name in SOURCES}}
     expect(pages.drawn_in("red", "order_notes")).to_be_visible()
-    expect(pages.drawn_in("green", "order_totals")).to_be_visible()
+    expect(pages.drawn_in("green", "line_counts")).to_be_visible()
     pages.save("lineage")
 
 
@@ -95,3 +97,17 @@ def test_a_blocked_asset_names_the_column_that_is_missing(pages: DagsterPages) -
     expect(pages.page.get_by_text(said)).to_be_visible()
     expect(pages.page.get_by_text("Failed", exact=True).last).to_be_visible()
     pages.save("blocked")
+
+
+def test_an_asset_that_reads_nothing_of_what_changed_is_fresh_and_says_why(pages: DagsterPages) -> None:
+    pages.open_asset("order_lines", "lineage")
+    expect(pages.node("line_values").get_by_text("Unsynced")).to_be_visible()
+    expect(pages.node("line_counts").get_by_text("Materialized")).to_be_visible()
+    expect(pages.node("line_counts").get_by_text("Unsynced")).to_have_count(0)
+    pages.save("fresh")
+    pages.open_asset("line_counts")
+    expect(pages.metadata("relspec/carried_forward")).to_have_text(
+        "carried forward: reads nothing of 'order_lines' that changed; it reads its rows, no column"
+    )
+    pages.metadata("relspec/carried_forward").scroll_into_view_if_needed()
+    pages.save("carried_forward")
