@@ -106,7 +106,7 @@ def by_hand(work: Work, database: Path) -> dg.Definitions:
 
 def _multi_asset(plan: PlanArtifact) -> dg.AssetsDefinition:
     """A task by hand."""
-    statement = f"CREATE OR REPLACE TABLE {quoted_name(plan.name, dialect='duckdb')} AS {plan.sql}"
+    statement = f"CREATE OR REPLACE TABLE {quoted_name(plan.name)} AS {plan.sql}"
     required = plan.deps.required_columns
 
     @dg.multi_asset(
