@@ -20,13 +20,18 @@ UNFINISHED := $(VENV)/.unfinished
 OLDEST_SQLGLOT := 30.8.0
 OLDEST := $(VENV)/sqlglot-$(OLDEST_SQLGLOT)
 SQLGLOT_TESTS := tests/test_lineage_cases.py tests/test_inferred_deps.py tests/test_fingerprint.py
+# The browser that tests look at Dagster's pages with. Where there is no Debian: make CHROMIUM=/path/to/chromium test.
+# `make NO_BROWSER=1 test` does without, and leaves those tests out.
+CHROMIUM ?= /usr/bin/chromium
+NO_BROWSER ?=
+export CHROMIUM NO_BROWSER
 DATABASE := build/jaffle_shop.duckdb
 DAGSTER_HOME_DIR := $(CURDIR)/build/dagster_home
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup data demo test fuzz chaos mutants dev bench-inference bench-rebuild bench-run clean
+.PHONY: help setup data demo test fuzz chaos mutants dev bench-inference bench-rebuild bench-run bench-dagster clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +62,13 @@ $(OLDEST)/.ready: $(READY)
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --target $(OLDEST) sqlglot==$(OLDEST_SQLGLOT)
 	@touch $@
 
+/usr/bin/chromium:
+	@command -v apt-get >/dev/null 2>&1 || { \
+	  echo "The tests look at Dagster in a browser, and there is no Chromium here. Name one: make CHROMIUM=/path/to/chromium test, or leave those tests out: make NO_BROWSER=1 test" >&2; exit 1; }
+	@echo "==> Installing Debian's Chromium for the tests in a browser"
+	@sudo=$$(test "$$(id -u)" = 0 || echo sudo); export DEBIAN_FRONTEND=noninteractive; \
+	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends chromium
+
 data: $(READY) ## Generate the example's raw data (once, into examples/jaffle_shop/data)
 	@$(PY) -m examples.jaffle_shop.generate
 
@@ -69,7 +81,7 @@ demo: data ## Build the example twice: the second run has nothing to do, and say
 	@echo; echo "The tables are in $(CURDIR)/$(DATABASE)"
 	@echo "Next: '$(BIN)/relspec plan' shows what each task reads; 'make dev' opens the same graph in Dagster."
 
-test: data $(OLDEST)/.ready ## Lint, formatting, types, import layers, tests and doctests
+test: data $(OLDEST)/.ready $(if $(NO_BROWSER),,$(CHROMIUM)) ## Lint, formatting, types, import layers, tests and doctests
 	@mkdir -p build
 	@echo "==> ruff check"; $(PY) -m ruff check
 	@echo "==> ruff format"; $(PY) -m ruff format --check
@@ -102,6 +114,9 @@ bench-run: $(READY) ## Time runs beside plain DuckDB, and a graph of 100,000 tas
 	@$(PY) -m benchmarks.running $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RIVALS),--rivals)
 	@$(PY) -m benchmarks.peak_memory
 	@$(PY) -m benchmarks.large_graph $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-dagster: $(READY) ## Time what relspec's assets cost in Dagster beside the same written by hand, and beside plain DuckDB
+	@$(PY) -m benchmarks.dagster $(if $(ROUNDS),--rounds $(ROUNDS))
 
 clean: ## Remove .venv, the databases, the generated data and all caches
 	rm -rf $(VENV) build dist examples/jaffle_shop/data hamilton_dag.py

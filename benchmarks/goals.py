@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 # Seconds by contender; not every contender takes part in every round.
 Rounds: TypeAlias = Sequence[Mapping[str, float]]
+Found = TypeVar("Found")
+
+
+def interleaved(turns: Mapping[str, Callable[[], Found]], rounds: int) -> list[dict[str, Found]]:
+    """What each turn gives, round by round; each round begins with another turn."""
+    names = list(turns)
+    orders = [[*names[at % len(names) :], *names[: at % len(names)]] for at in range(rounds)]
+    found = [{name: turns[name]() for name in order} for order in orders]
+    return [{name: spent[name] for name in names} for spent in found]
 
 
 def ratio(rounds: Rounds, of: str, to: str) -> float:

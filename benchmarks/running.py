@@ -12,15 +12,15 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import duckdb
 
 from benchmarks.building_tools import DATABASE, BuildingTool, Dbt, SqlMesh
-from benchmarks.goals import Goal, Rounds, ratio
+from benchmarks.goals import Goal, Rounds, interleaved, ratio
 from benchmarks.rivals import ROOT, RivalFailed
 from benchmarks.shop import Model
 from benchmarks.small_tasks import Work, independent, large, layered
@@ -34,7 +34,6 @@ from relspec_core.warehouse import Warehouse
 
 PLACE = ROOT / "build" / "running"
 DUCKDB, ONE, TWO, DBT, SQLMESH = "DuckDB", "relspec, 1 worker", "relspec, 2 workers", "dbt run", "sqlmesh plan"
-Found = TypeVar("Found")
 SMALL_GOALS = (
     Goal(of=ONE, to=DUCKDB, bound=1.3, at_most=True),
     Goal(of=TWO, to=DUCKDB, bound=0.8, at_most=True),
@@ -80,7 +79,7 @@ def _compare(work: Work, *, rounds: int, goals: Sequence[Goal]) -> None:
         TWO: lambda: with_relspec(work, workers=2),
     }
     with_duckdb(work)  # compiles the plans
-    both = _interleaved(turns, rounds)
+    both = interleaved(turns, rounds)
     spent = [{name: found.run for name, found in each.items()} for each in both]
     closed = [{name: found.closed for name, found in each.items()} for each in both]
     print(f"\n{work.name}; medians of {rounds} interleaved rounds\n")
@@ -88,14 +87,6 @@ def _compare(work: Work, *, rounds: int, goals: Sequence[Goal]) -> None:
     _table(closed, len(work.tasks), title="until the database is closed")
     for goal in goals:
         print(f"  goal: {goal.verdict(spent)}", flush=True)
-
-
-def _interleaved(turns: Mapping[str, Callable[[], Found]], rounds: int) -> list[dict[str, Found]]:
-    """What each turn gives, round by round; each round begins with another turn."""
-    names = list(turns)
-    orders = [[*names[at % len(names) :], *names[: at % len(names)]] for at in range(rounds)]
-    found = [{name: turns[name]() for name in order} for order in orders]
-    return [{name: spent[name] for name in names} for spent in found]
 
 
 def with_duckdb(work: Work) -> Spent:
@@ -152,7 +143,7 @@ def _rivals(work: Work, *, rounds: int) -> None:
             turns[name] = rival(work)
         except RivalFailed as error:
             print(f"  {error}")
-    spent = _interleaved(turns, rounds)
+    spent = interleaved(turns, rounds)
     print(f"\nThe same {len(work.tasks)} models; planning, parsing and start apart; medians of {rounds} rounds\n")
     _table(spent, len(work.tasks))
     beyond = [{name: max(each[name] - each[DUCKDB], 1e-6) for name in each if name != DUCKDB} for each in spent]

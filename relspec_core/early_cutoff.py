@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from relspec_core.evidence import Versions
-from relspec_core.staleness import output_versions, table_version
+from relspec_core.unchanged_reads import as_left, reads_the_same
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,26 +43,17 @@ class EarlyCutoff:
             return None
         found: dict[str, Evidence] = {}
         for plan in plans:
-            recorded = now[plan.name]
-            self._carried[plan.name] = recorded.versions or Versions(rows="")
-            read = {name: inputs[name] for name in plan.deps.inputs}
-            own = output_versions(plan, read, build=uuid4().hex)
-            found[plan.name] = replace(recorded, versions=own, version=table_version(plan, own), inputs=read)
+            self._carried[plan.name] = now[plan.name].versions or Versions(rows="")
+            found[plan.name] = as_left(plan, now[plan.name], inputs)
         return found
 
     def _is_same(
         self, edge: EdgeRequirement, recorded: Evidence, inputs: Mapping[str, Versions], publication: Publication
     ) -> bool:
         """Whether a table reads of one evidence what it read when it was built."""
-        before = recorded.inputs.get(edge.evidence)
-        if before is None:  # another output's input
-            return edge.evidence not in recorded.reads
-        before = before.only(edge.columns)  # an internal table that was wider has read more
-        now = inputs.get(edge.evidence)
-        if now is not None and before == now.only(edge.columns):
-            return True
-        earlier = self._carried.get(edge.evidence)
-        if earlier is not None and earlier.only(edge.columns) == before:
-            return True
-        read_before = recorded.input_digests.get(edge.evidence)
-        return read_before is not None and read_before == publication.contents.of(edge, publication.now)
+        return reads_the_same(
+            edge,
+            recorded,
+            versions=(inputs.get(edge.evidence), self._carried.get(edge.evidence)),
+            contents=lambda found: publication.contents.of(found, publication.now),
+        )

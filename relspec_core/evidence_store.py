@@ -57,11 +57,13 @@ class EvidenceStore:
         self._schema = f"{quoted_column(database)}.{SCHEMA}"
         self._table = f"{self._schema}.{TABLE}"
 
-    def load(self) -> EvidenceCatalog:
-        """Every record; empty where nothing was ever recorded, or by another release in another form."""
+    def load(self, names: Iterable[str] | None = None) -> EvidenceCatalog:
+        """Every record, or those of some evidence; none where another release has recorded, in another form."""
         if self._columns() != NAMES:
             return EvidenceCatalog()
-        rows = self._warehouse.rows(f"SELECT {', '.join(NAMES)} FROM {self._table} ORDER BY name")  # noqa: S608
+        which = "true" if names is None else f"name IN ({', '.join(['NULL', *map(quoted_text, names)])})"
+        columns = ", ".join(NAMES)
+        rows = self._warehouse.rows(f"SELECT {columns} FROM {self._table} WHERE {which} ORDER BY name")  # noqa: S608 - quoted
         return EvidenceCatalog(_from_row(dict(zip(NAMES, row, strict=True))) for row in rows)
 
     def known_sources(self) -> EvidenceCatalog:

@@ -132,9 +132,9 @@ def observe(
     Raises:
         SourceError: RS106, where a source's files can't be read.
     """
-    if records is None:
-        records = EvidenceStore(warehouse).load()
     outputs = [plan.name for plan in plan_catalog]
+    if records is None:
+        records = EvidenceStore(warehouse).load(outputs)
     live = warehouse.schemas([*outputs, *plan_catalog.sources])
     found: list[Evidence] = []
     for name, source in plan_catalog.sources.items():
@@ -193,7 +193,7 @@ def plan_run(
     graph = task_graph_from_catalog(plans)
     wanted = _wanted(graph, targets)
     evidence = _evidence(plans, warehouse, records)
-    versions = _known_versions(evidence, warehouse, plans, records)
+    versions = known_versions(evidence, warehouse, plans, records)
     fresh = freshness(graph, plans, evidence=evidence, input_versions=versions)
     stale = [task for task in fresh if fresh[task].stale and task in wanted]
     return RunPlan(
@@ -222,7 +222,7 @@ def plan_outputs(plan_catalog: PlanCatalog, *, warehouse: Warehouse, outputs: It
     graph = task_graph_from_catalog(plans)
     records = EvidenceStore(warehouse).load()
     evidence = _evidence(near, warehouse, records)
-    known = _known_versions(evidence, warehouse, near, records)
+    known = known_versions(evidence, warehouse, near, records)
 
     def versions(edge: EdgeRequirement) -> Versions | None:
         written = evidence[edge.evidence].versions
@@ -321,8 +321,8 @@ def _read_by_wider_table(
     return found[0] if alike and set(edge.columns) < set(found[0].columns) <= set(there) else None
 
 
-def _known_versions(
-    evidence: Mapping[str, Evidence], warehouse: Warehouse, plans: PlanCatalog, records: EvidenceCatalog
+def known_versions(
+    evidence: Mapping[str, Evidence], warehouse: Warehouse, plans: PlanCatalog, records: Mapping[str, Evidence]
 ) -> Callable[[EdgeRequirement], Versions | None]:
     """The same; of tables that can't be read now those that were seen last, or None."""
     now, recorded = input_versions(evidence, warehouse, plans, records=evidence), warehouse.recorded

@@ -150,7 +150,7 @@ def _why(
     changed: list[str] = []
     for plan in plans.of_task(task):
         recorded = evidence.get(plan.name)
-        own = _own_reason(plan, recorded)
+        own = own_reason(plan, recorded) or volatile_reason(plan)
         if own is not None or recorded is None:
             return own, False
         if recorded.versions is None or recorded.versions.only(_counted(plan)) != now[plan.name].only(_counted(plan)):
@@ -163,8 +163,8 @@ def _why(
     return next(iter(changed), None), bool(changed)
 
 
-def _own_reason(plan: PlanArtifact, recorded: Evidence | None) -> str | None:  # noqa: PLR0911 - one case for each reason
-    """Why a table has to be built whatever it reads."""
+def own_reason(plan: PlanArtifact, recorded: Evidence | None) -> str | None:  # noqa: PLR0911 - one case for each reason
+    """Why a table has to be built whatever it reads, and however often its plan gives something else."""
     if recorded is None or recorded.fingerprint is None:
         return f"'{plan.name}' does not exist yet"
     if recorded.version is None or recorded.versions is None or recorded.calculations is None:
@@ -181,8 +181,11 @@ def _own_reason(plan: PlanArtifact, recorded: Evidence | None) -> str | None:  #
     other = [name for name, found in now.columns.items() if before.columns[name] != found]
     if other:
         return f"its plan changed: another calculation of {listed(other)}"
-    if _is_reordered(plan, recorded):
-        return "its plan changed: another order of columns"
+    return "its plan changed: another order of columns" if _is_reordered(plan, recorded) else None
+
+
+def volatile_reason(plan: PlanArtifact) -> str | None:
+    """Why a table has to be built each time, though its plan and all that it reads are as they were."""
     doubt = _doubt(plan)
     return f"{doubt}; declare the task deterministic if that does not matter" if doubt else None
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from relspec_core.column_types import from_duckdb, to_duckdb
+from relspec_core.column_types import from_duckdb, schema_from_duckdb, to_duckdb
 from relspec_core.content_digests import ComparedTable, digest_query, digests
 from relspec_core.database_lock import open_database
 from relspec_core.duckdb_engine import DuckDBEngine, connection_of, cursor_of, recorded_of
@@ -36,6 +36,7 @@ RELATION_KINDS = ("table", "view")
 SOURCE_MARK = "relspec source"
 VIEW_MARK = "relspec view"
 MOST_ROLLBACKS = 100
+FEW = 20  # tables that are asked for one by one
 OTHER_KIND = re.compile(
     r"^Catalog Error: Existing object .* is of type (?P<kind>Table|View), trying to replace", re.DOTALL
 )
@@ -187,8 +188,35 @@ class Warehouse:
 
     def schemas(self, names: Iterable[str]) -> dict[str, ibis.Schema]:
         """The live schema of each of these tables and views that exists."""
+        names = tuple(names)
+        tables = self._described(names) if self.recorded is None and len(names) <= FEW else None
+        if tables is not None:
+            return tables
         live = LiveTables(self.connection, recorded=self.recorded)
         return {name: found.schema for name in names if (found := live.find(name)) is not None}
+
+    def _described(self, names: Iterable[str]) -> dict[str, ibis.Schema] | None:
+        """The same one by one, where all are tables; None where one may be a view, which is not as it was created.
+
+        In a file that was just opened DuckDB takes 50 ms to list the columns of all tables, and 1 ms for one.
+        """
+        listed = self.rows("SELECT database_name, schema_name, view_name FROM duckdb_views() WHERE NOT internal")
+        views = {tuple(part.casefold() for part in place) for place in listed}
+        ((*current,),) = self.rows("SELECT current_database(), current_schema()")
+        found: dict[str, ibis.Schema] = {}
+        for name in names:
+            parts = table_parts(name)
+            place = (*current[: 3 - len(parts)], *parts)
+            if tuple(part.casefold() for part in place) in views:
+                return None
+            try:
+                columns = self.rows(f"DESCRIBE {'.'.join(quoted_column(part) for part in place)}")
+            except duckdb.CatalogException:
+                continue  # there is no such table
+            except duckdb.BinderException:
+                return None
+            found[name] = schema_from_duckdb({column: kind for column, kind, *_ in columns})
+        return found
 
     def _full_name(self, name: str) -> tuple[str, str, str]:
         """Database, schema and table of an evidence name, folded as DuckDB compares them."""

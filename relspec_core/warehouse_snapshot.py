@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
+import time
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Timer
 from typing import TYPE_CHECKING, Any
+
+import duckdb
 
 from relspec_core.duckdb_engine import DuckDBEngine
 from relspec_core.evidence_store import SCHEMA, TABLE
@@ -20,15 +24,16 @@ from relspec_core.ignored_folder import CACHE_FOLDER, write_ignored
 from relspec_core.live_tables import COLUMNS
 from relspec_core.names import quoted_column, quoted_text
 from relspec_core.recorded_database import RecordedDatabase, Sighting
+from relspec_core.warehouse import Warehouse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
     from relspec_core.run_plan import RunPlan
-    from relspec_core.warehouse import Warehouse
 
 FORM = 1  # of the file; what has another one was left by another release
 RUNS = 20
+MOMENT = 1.0  # seconds
 COPIED: Mapping[str, str] = {  # of relspec's own tables, each with what chooses the rows
     TABLE: "",
     "runs": f"QUALIFY dense_rank() OVER (ORDER BY number DESC) <= {RUNS}",
@@ -60,6 +65,45 @@ def leave_snapshot(warehouse: Warehouse, *, planned: RunPlan | None = None) -> N
             return
         seen = _sighting(planned) if planned is not None else _last_sighting(file)
         write_ignored(file, "\n".join(json.dumps(part, default=str) for part in _parts(warehouse, seen)).encode())
+
+
+@contextmanager
+def snapshot_for_others(warehouse: Warehouse) -> Generator[None]:
+    """Leave a snapshot to those who look while the body has the file open for writing; do without where it is short.
+
+    Many short bodies one after another would spend most of their time on it. Where the last snapshot was taken a moment
+    ago, a new one is taken only if the body still goes on a moment later, by a connection of its own: it has what was
+    written until then. What others find is at most twice ``MOMENT`` behind what there is.
+
+    Args:
+        warehouse: as for ``leave_snapshot``.
+    """
+    path = warehouse.path
+    if path is None or not _is_recent(snapshot_file(path)):
+        leave_snapshot(warehouse)
+        yield
+        return
+    cursor = DuckDBEngine(warehouse.connection.cursor())
+    later = Timer(MOMENT, _leave_meanwhile, [cursor])
+    later.daemon = True
+    later.start()
+    try:
+        yield
+    finally:
+        later.cancel()
+        later.join()
+        cursor.disconnect()
+
+
+def _leave_meanwhile(engine: DuckDBEngine) -> None:
+    with suppress(duckdb.Error):  # then the last one stays
+        leave_snapshot(Warehouse(engine))
+
+
+def _is_recent(file: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return abs(time.time() - file.stat().st_mtime) < MOMENT
+    return False
 
 
 def _is_newer(file: Path, database: Path) -> bool:

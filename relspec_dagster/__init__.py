@@ -3,6 +3,7 @@
 from dagster_shared.libraries import DagsterLibraryRegistry
 
 from relspec_core import __version__
+from relspec_dagster.automation import edges_ready
 from relspec_dagster.definitions import build_definitions
 from relspec_dagster.resources import RelspecDuckDBResource, RelspecResource
 from relspec_dagster.schedules import build_schedule_from_selection
@@ -21,4 +22,5 @@ __all__ = [
     "__version__",
     "build_definitions",
     "build_schedule_from_selection",
+    "edges_ready",
 ]

@@ -12,7 +12,7 @@ from dagster_duckdb import DuckDBResource
 from relspec_core.duckdb_engine import DuckDBEngine
 from relspec_core.warehouse import Warehouse
 from relspec_core.warehouse_reading import connect_for_reading
-from relspec_core.warehouse_snapshot import leave_snapshot
+from relspec_core.warehouse_snapshot import snapshot_for_others
 from relspec_dagster.resources import RelspecResource, open_file
 
 Resource: TypeAlias = DuckDBResource | RelspecResource
@@ -22,8 +22,8 @@ Resource: TypeAlias = DuckDBResource | RelspecResource
 def open_warehouse(resource: Resource) -> Generator[Warehouse]:
     """The resource's database as a warehouse, for reading and writing.
 
-    It is closed at the end, whatever the body raises. What is known before the body begins is left to those who read
-    meanwhile.
+    It is closed at the end, whatever the body raises. What is known is left to those who read meanwhile, as of
+    about when the body began.
 
     Raises:
         DatabaseHeldError: RS402, where another process holds the file for longer than the resource waits.
@@ -33,8 +33,7 @@ def open_warehouse(resource: Resource) -> Generator[Warehouse]:
         with resource.get_backend() as backend:
             yield Warehouse(backend)
         return
-    with _closed(open_file(resource)) as warehouse:
-        leave_snapshot(warehouse)
+    with _closed(open_file(resource)) as warehouse, snapshot_for_others(warehouse):
         yield warehouse
 
 

@@ -12,9 +12,14 @@ from relspec_core.graph_inference import task_graph_from_catalog
 from relspec_core.plan_catalog import PlanCatalog
 from relspec_core.task_catalog import ExecutionContext, TaskCatalog
 from relspec_dagster.assets import multi_asset_of
+from relspec_dagster.automation import automate
+from relspec_dagster.automation_sensors import automation_sensors
+from relspec_dagster.carry_forward_sensor import carry_forward_sensor
 from relspec_dagster.loaded_catalog import LoadedCatalog, catalog_key
+from relspec_dagster.outlook import Outlook
 from relspec_dagster.plans import load_plans
 from relspec_dagster.projection import Projection, project
+from relspec_dagster.readers import Readers
 from relspec_dagster.resources import LONGEST_WAIT, RelspecDuckDBResource, RelspecResource
 from relspec_dagster.schedules import RESOURCE_KEY, cron_schedules
 from relspec_dagster.source_checks import checks_of_sources
@@ -31,6 +36,8 @@ def build_definitions(
     resource_key: str = RESOURCE_KEY,
     schedule_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
     schedule_timezone: str = "UTC",
+    automation: dg.AutomationCondition | None = None,
+    automation_seconds: int | None = None,
     wait: float = LONGEST_WAIT,
 ) -> dg.Definitions:
     """Everything that Dagster needs to show, schedule and run a catalog; nothing of it is declared by hand.
@@ -57,6 +64,10 @@ def build_definitions(
         schedule_status: of the cron schedules while nobody has switched them in Dagster. They are off, as Dagster's own
             are, so that a copy of a project on a laptop starts nothing by itself.
         schedule_timezone: that the tasks' crons are in.
+        automation: when assets are materialized by themselves, such as ``edges_ready()``; an asset to which the
+            translator gives a condition has that one. Where ``edges_ready`` is part of it, the sensors that evaluate it
+            are among the definitions, and are on.
+        automation_seconds: between two evaluations, at least; Dagster's own interval where left out.
         wait: the most seconds that a step waits for another process that holds the file.
 
     Raises:
@@ -67,11 +78,13 @@ def build_definitions(
     plan_catalog = load_plans(task_catalog, database=place, ctx=ctx)
     task_graph = task_graph_from_catalog(plan_catalog)
     storage = Storage.of_file(place) if isinstance(place, Path) else place.storage
+    resource = RelspecDuckDBResource(database=str(place), wait=wait) if isinstance(place, Path) else place
     projection = project(plan_catalog, task_graph, translator=translator or RelspecTranslator(), storage=storage)
+    readers = Readers.of(projection, plan_catalog)
+    projection = automate(projection, automation=automation, outlook=Outlook(readers, task_graph, resource))
     pool = _pool(place) if isinstance(place, Path) else None
     multi_assets = [
-        multi_asset_of(task, plan_catalog=plan_catalog, resource_key=resource_key, pool=pool)
-        for task in projection.tasks
+        multi_asset_of(task, readers=readers, resource_key=resource_key, pool=pool) for task in projection.tasks
     ]
     return dg.Definitions(
         assets=[*projection.sources, *multi_assets],
@@ -79,8 +92,12 @@ def build_definitions(
         schedules=cron_schedules(
             projection.tasks, resource_key=resource_key, status=schedule_status, timezone=schedule_timezone
         ),
+        sensors=[
+            carry_forward_sensor(readers, name=f"{resource_key}_carry_forward", resource=resource),
+            *automation_sensors(projection, prefix=resource_key, seconds=automation_seconds),
+        ],
         resources={
-            resource_key: RelspecDuckDBResource(database=str(place), wait=wait) if isinstance(place, Path) else place,
+            resource_key: resource,
             catalog_key(resource_key): LoadedCatalog(plan_catalog=plan_catalog, keys=projection.keys),
         },
         executor=dg.in_process_executor if isinstance(place, Path) else None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import TypeAlias
 
 import dagster as dg
@@ -14,14 +13,13 @@ from dagster import DagsterError
 from relspec_core.database_lock import DatabaseHeldError
 from relspec_core.errors import ProjectionError, listed
 from relspec_core.run_plan import RunPlan
+from relspec_dagster.carry_forward import KEEP_UNCHANGED
 from relspec_dagster.database import read_warehouse
 from relspec_dagster.loaded_catalog import LoadedCatalog, catalog_key
 from relspec_dagster.projection import TaskAssets
 
 CRON_WORDS = {"*": "any", "/": "_every_", "-": "_to_", ",": "_and_", "@": "", " ": "_", "#": "_nth_", "L": "last"}
 RESOURCE_KEY = "duckdb"
-# What was stale at the tick may be fresh when its turn comes: the run leaves that alone.
-KEEP_UNCHANGED: Mapping[str, str] = MappingProxyType({"relspec/unchanged": "keep"})
 GOING_ON = (
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,

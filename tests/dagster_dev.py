@@ -99,7 +99,7 @@ def dagster_dev(folder: Path, *arguments: str, env: Mapping[str, str]) -> Genera
         env: variables added to this process's own.
     """
     home = folder / "dagster_home"
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     (home / "dagster.yaml").write_text(INSTANCE)
     log, port = folder / "dagster_dev.log", _free_port()
     with log.open("w") as output:

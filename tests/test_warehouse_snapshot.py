@@ -1,6 +1,7 @@
 """A snapshot says what the warehouse itself would, less what is done after it."""
 
 import json
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +16,7 @@ from relspec_core.evidence_store import EvidenceStore
 from relspec_core.run_plan import RunPlan, plan_run
 from relspec_core.warehouse import Warehouse, connect
 from relspec_core.warehouse_reading import read_schemas
-from relspec_core.warehouse_snapshot import find_snapshot, leave_snapshot, snapshot_file
+from relspec_core.warehouse_snapshot import find_snapshot, leave_snapshot, snapshot_file, snapshot_for_others
 from tests.catalogs import sql_task
 
 TASKS = (
@@ -202,3 +203,22 @@ def test_a_database_in_memory_leaves_nothing(tmp_path: Path, monkeypatch: pytest
     one: TaskSpec = sql_task("SELECT 1 AS a", "one")
     assert run(TaskCatalog([one]), backend=DuckDBEngine.open(), quiet=True).ok
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_short_body_after_another_leaves_no_snapshot_and_a_long_one_does_while_it_goes_on(database: Path) -> None:
+    with opened(database) as engine:
+        warehouse = Warehouse(engine)
+        with snapshot_for_others(warehouse):
+            first = snapshot_file(database).stat().st_mtime_ns
+            engine.con.execute("CREATE TABLE one AS SELECT 1 AS x")
+        with snapshot_for_others(warehouse):
+            engine.con.execute("CREATE TABLE two AS SELECT 1 AS x")
+        assert snapshot_file(database).stat().st_mtime_ns == first
+        with snapshot_for_others(warehouse):
+            engine.con.execute("BEGIN; CREATE TABLE three AS SELECT 1 AS x")
+            deadline = time.monotonic() + 10
+            while snapshot_file(database).stat().st_mtime_ns == first and time.monotonic() < deadline:
+                time.sleep(0.01)
+            engine.con.execute("COMMIT")
+        with recorded(database) as snapshot:
+            assert set(Warehouse(snapshot).schemas(["one", "two", "three"])) == {"one", "two"}
