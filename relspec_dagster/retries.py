@@ -14,7 +14,7 @@ from relspec_dagster.projection import TaskAssets
 
 
 def retry_policy(task: TaskSpec) -> dg.RetryPolicy | None:
-    """How often its op is tried again, after pauses of 0.5 s, 1 s, 2 s and so on; None: not at all."""
+    """How often its op is tried again, after pauses of 0.5 s, 1.5 s, 3.5 s and so on; None: not at all."""
     if not task.retries:
         return None
     return dg.RetryPolicy(max_retries=task.retries, delay=FIRST_PAUSE, backoff=dg.Backoff.EXPONENTIAL)

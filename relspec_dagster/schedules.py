@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -59,7 +60,7 @@ def build_schedule_from_selection(
         description: shown with it; left out, it says what is selected.
 
     Raises:
-        ProjectionError: RS501, for a cron or time zone that does not exist.
+        ProjectionError: RS501, for a cron, time zone or selection that Dagster does not take.
     """
     chosen = _asset_selection(selection)
     return _schedule(
@@ -79,7 +80,16 @@ def _asset_selection(selection: Selection) -> dg.AssetSelection:
         case dg.AssetSelection():
             return selection
         case str():
-            return dg.AssetSelection.from_string(selection)
+            try:
+                with warnings.catch_warnings():  # Dagster's parser uses what it calls beta itself
+                    warnings.simplefilter("ignore", dg.BetaWarning)
+                    return dg.AssetSelection.from_string(selection)
+            except DagsterError as error:
+                raise ProjectionError(
+                    f"Dagster does not take the selection '{selection}'",
+                    at="build_schedule_from_selection(...)",
+                    hint="write it as in Dagster's search field: 'group:marts', 'key:orders+', 'tag:tier=gold'.",
+                ) from error
         case _:
             return dg.AssetSelection.assets(*selection)
 
@@ -182,8 +192,8 @@ def _at_tick(job: str, selection: dg.AssetSelection, resource_key: str) -> Tick:
         if asked:
             return dg.RunRequest(asset_selection=asked, tags=dict(KEEP_UNCHANGED))
         if wanted:
-            runs = listed(dict.fromkeys(being_built[key] for key in wanted))
-            return dg.SkipReason(f"run {runs} goes on, and is to build what is stale: {_names(wanted)}")
+            runs = ", ".join(dict.fromkeys(being_built[key] for key in wanted))
+            return dg.SkipReason(f"what is stale is built by runs which go on, {runs}: {_names(wanted)}")
         return dg.SkipReason(reason)
 
     return request
