@@ -104,7 +104,7 @@ def with_duckdb(work: Work) -> Spent:
     def execute(planned: RunPlan, warehouse: Warehouse) -> None:
         for task in planned.schedule.order:
             for plan in planned.plans.of_task(task):
-                name = quoted_name(plan.name, dialect="duckdb")
+                name = quoted_name(plan.name)
                 warehouse.connection.execute(f"CREATE OR REPLACE TABLE {name} AS {plan.sql}")
 
     return _spent(work, execute)

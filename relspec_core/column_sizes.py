@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from relspec_core.names import quoted_name, quoted_text, table_parts
 from relspec_core.source_files import source_files
-from relspec_core.warehouse import DIALECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -156,4 +155,4 @@ def _of_blocks(tables: Sequence[str], warehouse: Warehouse) -> list[tuple[str, s
 
 
 def _literal(name: str) -> str:
-    return quoted_text(quoted_name(name, dialect=DIALECT))
+    return quoted_text(quoted_name(name))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from relspec_core.errors import listed
 from relspec_core.evidence import EvidenceCatalog
 from relspec_core.graph_edge_validation import Reason, check_edge
 from relspec_core.graph_inference import EdgeRequirement
@@ -37,11 +38,10 @@ class SourceCheck:
     @property
     def spec(self) -> dg.AssetCheckSpec:
         """Its declaration."""
-        tasks = ", ".join(edge.task for edge in self.readers)
         return dg.AssetCheckSpec(
             self.key.name,
             asset=self.key.asset_key,
-            description=f"'{self.source}' has the columns that its readers need: {tasks}.",
+            description=f"'{self.source}' has the columns that its readers need: {self._tasks}.",
             metadata={"relspec/required_columns": columns_required_of(self.readers)},
         )
 
@@ -53,17 +53,17 @@ class SourceCheck:
             check_name=self.key.name,
             passed=not reasons,
             severity=dg.AssetCheckSeverity.ERROR,
-            description="\n".join(str(reason) for reason in reasons) or self._praise,
+            description="\n".join(str(reason) for reason in reasons) or f"has what its readers need: {self._tasks}",
             metadata={"relspec/reasons": reasons_markdown(reasons), **_waiting(reasons)} if reasons else {},
         )
 
     @property
-    def _praise(self) -> str:
-        return f"has what is read of it by {', '.join(edge.task for edge in self.readers)}"
+    def _tasks(self) -> str:
+        return listed(edge.task for edge in self.readers)
 
 
 def _waiting(reasons: Sequence[Reason]) -> dict[str, str]:
-    return {"relspec/waiting": ", ".join(dict.fromkeys(reason.task for reason in reasons))}
+    return {"relspec/waiting": listed(dict.fromkeys(reason.task for reason in reasons))}
 
 
 def source_check(source: str, asset_key: dg.AssetKey, readers: tuple[EdgeRequirement, ...]) -> SourceCheck:
