@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 import dagster as dg
+import duckdb
 
+from relspec_core.errors import RelspecError
 from relspec_core.evidence import Evidence, EvidenceCatalog
 from relspec_core.execution import build_task
 from relspec_core.plan_catalog import PlanCatalog
@@ -118,8 +120,10 @@ def _materialize(
         yield _materialization(output, published[output.artifact.name])
     versions = {name: found.version for name, found in evidence.items()}
     changed = [name for name, found in published.items() if found.version != versions.get(name)]
-    if changed:
+    try:
         carry_forward(context.instance, readers, warehouse, changed=changed, writing=True)
+    except (RelspecError, duckdb.Error) as error:  # of what others read: these tables are published
+        context.log.warning("What reads nothing of this that changed is not carried forward now: %s", error)
 
 
 def _build(

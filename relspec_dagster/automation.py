@@ -30,7 +30,7 @@ def edges_ready() -> dg.AutomationCondition[dg.AssetKey]:
     Only ``build_definitions`` knows the edges: give it the condition as ``automation``, or let the translator's
     ``get_asset_spec`` return specs that have it.
     """
-    return EdgesReady() & ~dg.AutomationCondition.in_progress()
+    return ~dg.AutomationCondition.in_progress() & EdgesReady()
 
 
 class EdgesReady(dg.AutomationCondition[dg.AssetKey]):
@@ -66,7 +66,8 @@ class EdgesReady(dg.AutomationCondition[dg.AssetKey]):
         cursor = json.loads(context.cursor or "{}")
         previous = context.get_previous_requested_subset(context.key)
         asked = cursor.get("asked") if previous is None or previous.is_empty else cursor.get("seen")
-        look = outlook.at(context.evaluation_time)
+        # An asset that is being materialized is no candidate: what its run was asked for stays known until it ends.
+        look = None if context.candidate_subset.is_empty else outlook.at(context.evaluation_time)
         if look is None:
             return _result(context, is_true=False, cursor={"asked": asked})
         requested = {

@@ -9,6 +9,7 @@ import dagster as dg
 
 from relspec_dagster.automation import parts_of_ours
 from relspec_dagster.carry_forward import KEEP_UNCHANGED
+from relspec_dagster.names import op_names
 from relspec_dagster.projection import Projection
 
 MOST_ASSETS = 400  # of one sensor; Dagster refuses more than 500 assets and checks
@@ -33,10 +34,11 @@ def automation_sensors(
     for output in projection.outputs:
         if any(parts_of_ours(output.spec.automation_condition)):
             groups.setdefault(output.spec.group_name or "default", []).append(output.spec.key)
+    names = op_names(groups)  # a group's name may have slashes
     return tuple(
         _automation_sensor(f"{prefix}_automation_of_{name}", group, keys, seconds)
         for group, all_keys in sorted(groups.items())
-        for name, keys in _shards(group, sorted(all_keys), most)
+        for name, keys in _shards(names[group], sorted(all_keys), most)
     )
 
 
@@ -56,8 +58,8 @@ def _automation_sensor(
         )
 
 
-def _shards(group: str, keys: list[dg.AssetKey], most: int) -> Iterator[tuple[str, list[dg.AssetKey]]]:
-    """The parts of a group with their names; the group's own where it is one part."""
+def _shards(name: str, keys: list[dg.AssetKey], most: int) -> Iterator[tuple[str, list[dg.AssetKey]]]:
+    """The parts of a group with their names; its own where it is one part."""
     parts = [keys[start : start + most] for start in range(0, len(keys), most)]
     for number, part in enumerate(parts, start=1):
-        yield (group if len(parts) == 1 else f"{group}_{number}"), part
+        yield (name if len(parts) == 1 else f"{name}_{number}"), part

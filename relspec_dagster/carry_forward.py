@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import dagster as dg
 
@@ -28,7 +27,7 @@ from relspec_dagster.stale_assets import StaleAsset, stale_assets
 CARRIED_FORWARD = "relspec/carried_forward"
 BUILT_AT = "relspec/built_at"
 # The tag of runs that build only what is stale when its turn comes, as `relspec run` does.
-KEEP_UNCHANGED: Mapping[str, str] = MappingProxyType({"relspec/unchanged": "keep"})
+KEEP_UNCHANGED = {"relspec/unchanged": "keep"}
 
 
 def carry_forward(

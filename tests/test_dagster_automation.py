@@ -10,7 +10,22 @@ import ibis
 import pytest
 
 from relspec_core import RelspecError, SourceSpec, TaskBuildContext, TaskCatalog, TaskSpec, task
-from relspec_dagster import RelspecTranslator, Source, TaskOutput, build_definitions, edges_ready
+from relspec_core.graph_inference import task_graph_from_catalog
+from relspec_dagster import (
+    RelspecDuckDBResource,
+    RelspecTranslator,
+    Source,
+    TaskOutput,
+    build_definitions,
+    edges_ready,
+)
+from relspec_dagster.automation import automate
+from relspec_dagster.automation_sensors import automation_sensors
+from relspec_dagster.outlook import Outlook
+from relspec_dagster.plans import load_plans
+from relspec_dagster.projection import project
+from relspec_dagster.readers import Readers
+from relspec_dagster.storage import Storage
 
 AC = dg.AutomationCondition
 ORDERS = "id,amount,note\n1,5,hot\n2,7,cold\n"
@@ -152,21 +167,27 @@ def test_it_composes_with_dagsters_own_conditions(tmp_path: Path) -> None:
     assert found.requested() == {"notes"}
 
 
-def test_sensors_for_all_conditions_are_there_and_on_each_below_dagsters_limit(tmp_path: Path) -> None:
-    copies = [TaskSpec(f"copy_{at:03}", lambda ctx: ctx.table("raw").select("id"), group="copies") for at in range(401)]
+def test_sensors_for_all_conditions_are_there_and_on_each_below_a_limit(tmp_path: Path) -> None:
+    copies = [TaskSpec(f"copy_{at}", lambda ctx: ctx.table("raw").select("id"), group="all/copies") for at in range(3)]
     definitions = ticks(tmp_path, orders, *copies).definitions
-    sensors = {
-        found.name: found
-        for found in definitions.sensors or ()
-        if isinstance(found, dg.AutomationConditionSensorDefinition)
+    found = [one for one in definitions.sensors or () if isinstance(one, dg.AutomationConditionSensorDefinition)]
+    assert {one.name for one in found} == {"duckdb_automation_of_all_copies", "duckdb_automation_of_default"}
+    assert all(one.default_status == dg.DefaultSensorStatus.RUNNING for one in found)
+
+    plans = load_plans(
+        TaskCatalog(copies, [SourceSpec("raw", schema={"id": "int64"})]), database=tmp_path / "x", ctx=None
+    )
+    graph, storage = task_graph_from_catalog(plans), Storage.of_file(tmp_path / "x")
+    projection = project(plans, graph, translator=RelspecTranslator(), storage=storage)
+    readers = Readers.of(projection, plans)
+    outlook = Outlook(readers, graph, RelspecDuckDBResource(database=str(tmp_path / "x")))
+    automated = automate(projection, automation=edges_ready(), outlook=outlook)
+    sensors = automation_sensors(automated, prefix="duckdb", seconds=None, most=2)
+    parts = {one.name: one.asset_selection.resolve(definitions.resolve_asset_graph()) for one in sensors}
+    assert parts == {
+        "duckdb_automation_of_all_copies_1": {dg.AssetKey("copy_0"), dg.AssetKey("copy_1")},
+        "duckdb_automation_of_all_copies_2": {dg.AssetKey("copy_2")},
     }
-    graph = definitions.resolve_asset_graph()
-    assert {name: len(found.asset_selection.resolve(graph)) for name, found in sensors.items()} == {
-        "duckdb_automation_of_copies_1": 400,
-        "duckdb_automation_of_copies_2": 1,
-        "duckdb_automation_of_default": 1,
-    }
-    assert all(found.default_status == dg.DefaultSensorStatus.RUNNING for found in sensors.values())
 
 
 def test_a_condition_that_nobody_can_tell_the_edges_is_refused(tmp_path: Path) -> None:
