@@ -4,8 +4,18 @@ from dagster_shared.libraries import DagsterLibraryRegistry
 
 from relspec_core import __version__
 from relspec_dagster.definitions import build_definitions
+from relspec_dagster.evidence_sensor import build_evidence_sensor
+from relspec_dagster.evidence_ticks import EvidenceSensor
 from relspec_dagster.translator import RelspecTranslator, Source, TaskOutput
 
 DagsterLibraryRegistry.register("relspec", __version__, is_dagster_package=False)
 
-__all__ = ["RelspecTranslator", "Source", "TaskOutput", "__version__", "build_definitions"]
+__all__ = [
+    "EvidenceSensor",
+    "RelspecTranslator",
+    "Source",
+    "TaskOutput",
+    "__version__",
+    "build_definitions",
+    "build_evidence_sensor",
+]

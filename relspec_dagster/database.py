@@ -9,6 +9,7 @@ from pathlib import Path
 import ibis
 from dagster_duckdb import DuckDBResource
 
+from relspec_core.errors import ProjectionError
 from relspec_core.warehouse import Warehouse
 from relspec_core.warehouse_snapshot import leave_snapshot
 
@@ -29,3 +30,14 @@ def open_warehouse(resource: DuckDBResource) -> Generator[Warehouse]:
         warehouse = Warehouse(ibis.duckdb.from_connection(connection))
         leave_snapshot(warehouse)
         yield warehouse
+
+
+def database_file(database: str | Path) -> Path:
+    """The absolute path, as the processes of runs may have another working folder."""
+    if str(database).startswith(":memory:") or not str(database):
+        raise ProjectionError(
+            f"database '{database}' is gone when a step ends",
+            at="build_definitions(database=...)",
+            hint="give the path of a DuckDB file; it need not exist yet.",
+        )
+    return Path(database).expanduser().absolute()

@@ -8,10 +8,12 @@ from pathlib import Path
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
-from relspec_core.errors import ProjectionError
 from relspec_core.graph_inference import task_graph_from_catalog
 from relspec_core.task_catalog import ExecutionContext, TaskCatalog
 from relspec_dagster.assets import multi_asset_of
+from relspec_dagster.database import database_file
+from relspec_dagster.evidence_sensor import sensor_of
+from relspec_dagster.evidence_ticks import EvidenceSensor
 from relspec_dagster.plans import load_plans
 from relspec_dagster.projection import project
 from relspec_dagster.schedules import cron_schedules
@@ -29,6 +31,7 @@ def build_definitions(
     resource_key: str = RESOURCE_KEY,
     schedule_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
     schedule_timezone: str = "UTC",
+    evidence_sensor: EvidenceSensor | None = None,
 ) -> dg.Definitions:
     """Everything that Dagster needs to show, schedule and run a catalog; nothing of it is declared by hand.
 
@@ -51,12 +54,14 @@ def build_definitions(
         schedule_status: of the cron schedules while nobody has switched them in Dagster. They are off, as Dagster's own
             are, so that a copy of a project on a laptop starts nothing by itself.
         schedule_timezone: that the tasks' crons are in.
+        evidence_sensor: of the sensor that asks for what is stale and ready when evidence arrives, as
+            ``build_evidence_sensor`` says; there is none where left out.
 
     Raises:
         RelspecError: RS1xx and RS2xx, where the catalog does not compile; RS402, where the database can't be looked at
             and it alone knows a source; RS501, where Dagster can't take a name, owner, tag or cron.
     """
-    path = _database_file(database)
+    path = database_file(database)
     plan_catalog = load_plans(task_catalog, database=path, ctx=ctx)
     task_graph = task_graph_from_catalog(plan_catalog)
     projection = project(plan_catalog, task_graph, translator=translator or RelspecTranslator(), database=path)
@@ -64,23 +69,18 @@ def build_definitions(
         multi_asset_of(task, plan_catalog=plan_catalog, resource_key=resource_key, pool=_pool(path))
         for task in projection.tasks
     ]
+    sensors = [
+        sensor_of(settings, plans=plan_catalog, graph=task_graph, projection=projection, database=path)
+        for settings in (evidence_sensor,)
+        if settings is not None
+    ]
     return dg.Definitions(
         assets=[*projection.sources, *multi_assets],
         schedules=cron_schedules(projection.tasks, status=schedule_status, timezone=schedule_timezone),
+        sensors=sensors,
         resources={resource_key: DuckDBResource(database=str(path))},
         executor=dg.in_process_executor,
     )
-
-
-def _database_file(database: str | Path) -> Path:
-    """The absolute path, as the processes of runs may have another working folder."""
-    if str(database).startswith(":memory:") or not str(database):
-        raise ProjectionError(
-            f"database '{database}' is gone when a step ends",
-            at="build_definitions(database=...)",
-            hint="give the path of a DuckDB file; it need not exist yet.",
-        )
-    return Path(database).expanduser().absolute()
 
 
 def _pool(database: Path) -> str:
