@@ -40,25 +40,43 @@ def reported(instance: dg.DagsterInstance, sources: Mapping[dg.AssetKey, str]) -
     return found
 
 
-def building(instance: dg.DagsterInstance, tasks: Mapping[dg.AssetKey, str]) -> dict[str, str]:
-    """The tasks that a run in progress is to build, or has built, each with the run's id.
+class RunsInProgress:
+    """Tells which tasks are being built.
 
     Args:
-        instance: to ask.
         tasks: the task that writes it, by asset key.
     """
-    found: dict[str, str] = {}
-    whole: set[str] = set()  # runs of all assets of a job
-    for record in instance.get_run_records(dg.RunsFilter(statuses=[*IN_PROGRESS])):
-        run = record.dagster_run
-        if run.asset_selection is None:
-            whole.add(run.run_id)
-        found.update((tasks[key], run.run_id) for key in run.asset_selection or () if key in tasks)
-    for record in instance.get_asset_records([*tasks]) if whole else ():
-        run_id = record.asset_entry.last_planned_materialization_run_id
-        if run_id in whole:
-            found[tasks[record.asset_entry.asset_key]] = str(run_id)
-    return found
+
+    __slots__ = ("_of_whole_jobs", "_tasks")
+
+    def __init__(self, tasks: Mapping[dg.AssetKey, str]) -> None:
+        self._tasks = tasks
+        self._of_whole_jobs: dict[str, frozenset[str]] = {}  # what runs build that do not say so themselves
+
+    def building(self, instance: dg.DagsterInstance) -> dict[str, str]:
+        """The tasks that a run in progress is to build, or has built, each with the run's id.
+
+        One query, and another one when a run of all assets of a job, such as a schedule starts, is seen for the first
+        time: of each asset Dagster knows the run that was planned last.
+        """
+        runs = [record.dagster_run for record in instance.get_run_records(dg.RunsFilter(statuses=[*IN_PROGRESS]))]
+        whole = {run.run_id for run in runs if run.asset_selection is None}
+        if whole - self._of_whole_jobs.keys():
+            planned = self._planned_last(instance)
+            self._of_whole_jobs = {run: self._of_whole_jobs.get(run) or planned.get(run, frozenset()) for run in whole}
+        found = {task: run for run in sorted(whole) for task in self._of_whole_jobs[run]}
+        for run in runs:
+            found.update((self._tasks[key], run.run_id) for key in run.asset_selection or () if key in self._tasks)
+        return found
+
+    def _planned_last(self, instance: dg.DagsterInstance) -> dict[str, frozenset[str]]:
+        """The tasks that each run was planned to build, where no later run was."""
+        found: dict[str, set[str]] = {}
+        for record in instance.get_asset_records([*self._tasks]):
+            entry = record.asset_entry
+            if entry.last_run_id is not None:
+                found.setdefault(entry.last_run_id, set()).add(self._tasks[entry.asset_key])
+        return {run: frozenset(tasks) for run, tasks in found.items()}
 
 
 def asked_before(instance: dg.DagsterInstance, sensor: str, tasks: Mapping[dg.AssetKey, str]) -> EvidenceCursor:

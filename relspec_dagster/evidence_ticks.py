@@ -11,7 +11,7 @@ import dagster as dg
 
 from relspec_core.graph_inference import TaskGraph
 from relspec_core.plan_catalog import PlanCatalog
-from relspec_dagster.arrivals import EVIDENCE_TAG, asked_before, building, join_keys, reported
+from relspec_dagster.arrivals import EVIDENCE_TAG, RunsInProgress, asked_before, join_keys, reported
 from relspec_dagster.evidence_cursor import EvidenceCursor
 from relspec_dagster.evidence_watch import EvidenceWatch, Glance
 from relspec_dagster.projection import Projection
@@ -91,6 +91,7 @@ class EvidenceTicks:
         "_lock",
         "_plans",
         "_reason",
+        "_runs",
         "_settings",
         "_watch",
         "sources",
@@ -115,6 +116,7 @@ class EvidenceTicks:
         self._reason = ""  # why that moment led to no request
         self._lock = Lock()  # a tick that a user tries out may come beside one of the daemon's
         self.tasks = {output.spec.key: task.task.name for task in projection.tasks for output in task.outputs}
+        self._runs = RunsInProgress(self.tasks)
         self.sources = {spec.key: name for name, spec in zip(plans.sources, projection.sources, strict=True)}
 
     def tick(self, context: dg.SensorEvaluationContext) -> dg.SensorResult:
@@ -124,7 +126,7 @@ class EvidenceTicks:
                 self._watch = EvidenceWatch(self._plans, self._graph, database=self._database)
             now = _Moment(
                 cursor=context.cursor,
-                building=building(context.instance, self.tasks),  # before all else: what they have built is seen
+                building=self._runs.building(context.instance),  # before all else: what they have built is seen
                 reported=reported(context.instance, self.sources),
                 glance=self._watch.glance(),
             )
@@ -149,7 +151,8 @@ class EvidenceTicks:
             if waiting:
                 context.log.info(waiting)
             return dg.SensorResult(run_requests=[self._request(decision)], cursor=cursor)
-        self._before = replace(now, cursor=cursor)
+        is_settled = bool(now.building) or not watch.not_read  # what could not be read is tried again each time
+        self._before = replace(now, cursor=cursor) if is_settled else None
         self._reason = _reason(waiting, watch, paused=decision.asked if is_paused else {})
         return dg.SensorResult(skip_reason=self._reason, cursor=cursor)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -35,13 +36,14 @@ class WatchedWarehouse:
         notice: why the file itself could not be looked at last, and what was looked at instead; None where it was.
     """
 
-    __slots__ = ("_columns", "_database", "_known", "_made_from", "_sources", "_state", "notice")
+    __slots__ = ("_at", "_columns", "_database", "_known", "_made_from", "_sources", "_state", "notice")
 
     def __init__(self, known: KnownEvidence, *, database: Path) -> None:
         self._known = known
         self._database = database
         self._sources = tuple(name for name, source in known.plans.sources.items() if not source.paths)
         self._state: str | None = None  # of the file when it was read; None where it has to be read again
+        self._at = datetime.min.replace(tzinfo=UTC)  # when that was, or when what was read instead was recorded
         self._columns: dict[str, Columns] = {}  # of the sources
         self._made_from: dict[str, tuple[object, ...]] = {}  # what the evidence of a task's table was made from
         self.notice: str | None = None
@@ -63,10 +65,13 @@ class WatchedWarehouse:
         """
         if glance is not None and glance == self._state:
             return set()
-        self._state = None
+        self._state, begun = None, datetime.now(UTC)
         with self._opened() as warehouse:
             if warehouse is None:
                 return {name for name in self._sources if self._tell_held(name)}
+            if warehouse.recorded is not None and warehouse.recorded.at <= self._at:
+                return set()  # more is known already
+            self._at = begun if warehouse.recorded is None else warehouse.recorded.at
             self._known.records = EvidenceStore(warehouse).load_changed(self._known.records)
             outputs = [plan.name for plan in self._known.plans]
             live = {
