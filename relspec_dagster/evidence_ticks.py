@@ -143,7 +143,7 @@ class EvidenceTicks:
         decision = decide(
             watch.known, watch.standing, marks=watch.marks(read), asked=before.asked, building=now.building
         )
-        is_paused = watch.notice is not None and not now.building
+        is_paused = watch.notice is not None and (watch.is_unknown or not now.building)
         asked = {} if is_paused else decision.asked
         cursor = str(EvidenceCursor(reported=read, asked={**decision.still_asked, **asked}))
         waiting = waiting_text(decision.blocked, decision.held, watch.known.unread)

@@ -53,6 +53,11 @@ class EvidenceWatch:
         return self._warehouse.notice
 
     @property
+    def is_unknown(self) -> bool:
+        """Whether nothing is known of the warehouse."""
+        return self._warehouse.is_unknown
+
+    @property
     def not_read(self) -> frozenset[str]:
         """The sources whose present state could not be read at the last look."""
         held = self._warehouse.sources if self.notice is not None else ()

@@ -23,6 +23,7 @@ from relspec_dagster.known_evidence import Contents, KnownEvidence
 Columns = tuple[tuple[str, str], ...]  # names, with DuckDB's names of their types
 NOT_READ = "the warehouse can't read it"
 HELD = "the warehouse is being written to"
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class WatchedWarehouse:
@@ -43,7 +44,7 @@ class WatchedWarehouse:
         self._database = database
         self._sources = tuple(name for name, source in known.plans.sources.items() if not source.paths)
         self._state: str | None = None  # of the file when it was read; None where it has to be read again
-        self._at = datetime.min.replace(tzinfo=UTC)  # when that was, or when what was read instead was recorded
+        self._at = NEVER  # when that was, or when what was read instead was recorded
         self._columns: dict[str, Columns] = {}  # of the sources
         self._made_from: dict[str, tuple[object, ...]] = {}  # what the evidence of a task's table was made from
         self.notice: str | None = None
@@ -52,6 +53,11 @@ class WatchedWarehouse:
     def sources(self) -> tuple[str, ...]:
         """The sources that are tables, by name."""
         return self._sources
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether neither the file was ever looked at, nor what was recorded of it."""
+        return self._at == NEVER
 
     def glance(self) -> str | None:
         """The state of the file; None where its looks do not tell, as while another process writes to it."""

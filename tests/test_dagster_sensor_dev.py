@@ -1,9 +1,10 @@
 """The evidence sensor under a real daemon: what arrives over REST starts what it completes, once."""
 
-import threading
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -40,11 +41,12 @@ def test_what_arrives_over_rest_starts_what_it_completes_and_nothing_is_lost_or_
 
         # The missing column comes with a burst of reports, in the midst of which the code location is loaded anew.
         (tmp_path / "raw_orders.csv").write_text(RAW["raw_orders"])
-        burst = threading.Thread(target=lambda: [report(server, "raw_orders") for _ in range(BURST)])
-        burst.start()
-        server.graphql(RELOAD, {"name": server.location})
-        arrive(server, tmp_path, "raw_items", RAW["raw_items"])
-        burst.join()
+        with ThreadPoolExecutor() as threads:
+            burst = threads.submit(lambda: [report(server, "raw_orders") for _ in range(BURST)])
+            reloading = threads.submit(post, server.url, {"query": RELOAD, "variables": {"name": server.location}})
+            arrive(server, tmp_path, "raw_items", RAW["raw_items"])
+            burst.result()
+            assert b"WorkspaceLocationEntry" in reloading.result()
         wait_for(server, lambda: last_words(server) == "line_values waits for prices, which is not there")
 
         expected = {"stg_customers": 1, "stg_orders": 1, "order_notes": 2, "note_lengths": 2}
@@ -69,9 +71,14 @@ def arrive(server: DagsterDev, folder: Path, source: str, text: str) -> None:
 
 
 def report(server: DagsterDev, source: str) -> None:
-    url = server.url.replace("/graphql", f"/report_asset_materialization/{source}")
-    with urlopen(Request(url, data=b"", method="POST"), timeout=30) as response:  # noqa: S310 - a local http address
-        assert response.status == 200
+    post(server.url.replace("/graphql", f"/report_asset_materialization/{source}"), {})
+
+
+def post(url: str, body: Mapping[str, Any]) -> bytes:
+    headers = {"Content-Type": "application/json"}
+    request = Request(url, data=json.dumps(body).encode(), headers=headers)  # noqa: S310 - a local http address
+    with urlopen(request, timeout=SECONDS) as response:  # noqa: S310 - as above
+        return response.read()
 
 
 def runs(server: DagsterDev) -> list[Mapping[str, Any]]:

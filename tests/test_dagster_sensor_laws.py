@@ -57,8 +57,8 @@ def worth(ctx: TaskBuildContext) -> ibis.Table:
     return found.agg(worth=(found.amount * found.rate).sum())
 
 
-@given(rounds=st.lists(st.lists(ARRIVALS, min_size=1, max_size=3), min_size=1, max_size=4))
-@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(rounds=st.lists(st.lists(ARRIVALS, min_size=1, max_size=3), min_size=1, max_size=3))
+@settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 def test_exactly_what_is_stale_and_ready_is_asked_for_once(rounds: list[list[tuple[str, str]]]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
