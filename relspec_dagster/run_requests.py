@@ -64,7 +64,7 @@ def decide(
         waits = next((before for before in graph.upstream_tasks(task) if before in held), None)
         unknown = next(_unknown(task, known), None)
         if task in building:
-            held[task] = f"run {building[task][:8]} builds it"
+            held[task] = f"in run {building[task][:8]}, which is in progress"
         elif asked.get(task) == keys[task]:
             held[task] = TRIED
         elif waits is not None:

@@ -199,7 +199,7 @@ def test_what_a_run_in_progress_builds_is_held_until_it_has_ended(shop: Ticks, t
     )
     write(tmp_path, "raw_orders", RAW["raw_orders"].replace("hot", "mild").replace("5", "6"))
     assert shop.ask() == ("customer_totals", "order_lines", "order_totals", "stg_orders")
-    assert f"order_notes: run {running.run_id[:8]} builds it" in shop.skipped()
+    assert f"order_notes: in run {running.run_id[:8]}, which is in progress" in shop.skipped()
     shop.instance.report_run_canceled(running)
     assert shop.work() == ("note_lengths", "order_notes")
 
@@ -209,7 +209,7 @@ def test_a_run_of_a_whole_job_is_seen_to_build_its_assets(shop: Ticks, tmp_path:
     definitions = dg.Definitions.merge(shop.definitions, dg.Definitions(jobs=[job]))
     running = shop.instance.create_run_for_job(definitions.resolve_job_def("notes"), status=dg.DagsterRunStatus.STARTED)
     write(tmp_path, "raw_orders", RAW["raw_orders"].replace("hot", "mild"))
-    assert f"run {running.run_id[:8]} builds it" in shop.skipped()
+    assert f"in run {running.run_id[:8]}, which is in progress" in shop.skipped()
 
 
 def test_what_may_come_out_differently_each_time_is_asked_for_when_something_arrives(tmp_path: Path) -> None:
