@@ -15,7 +15,7 @@ from relspec_core.plan_catalog import compile_what_compiles
 from relspec_core.source_schemas import SourceSchemas
 from relspec_core.sql_binding import create_empty_table, duckdb_types
 from relspec_core.task_catalog import ExecutionContext
-from relspec_core.warehouse import DIALECT, Warehouse
+from relspec_core.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -154,7 +154,7 @@ def _run(plan: PlanArtifact, scratch: Warehouse) -> None:
     scratch.execute("BEGIN TRANSACTION")
     try:
         scratch.create(plan.name, plan.sql, schema=plan.schema, kind=plan.task.kind)
-        scratch.rows(f"FROM {quoted_name(plan.name, dialect=DIALECT)}")
+        scratch.rows(f"FROM {quoted_name(plan.name)}")
     finally:
         scratch.connection.rollback()
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from relspec_core.names import quoted_name, quoted_text, table_parts
 from relspec_core.source_files import source_files
-from relspec_core.warehouse import DIALECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from relspec_core.task_catalog import SourceSpec
     from relspec_core.warehouse import Warehouse
 
+LOOKED_AT = "column_name, persistent, block_id, block_offset, additional_block_ids, segment_type AS kind, count, stats"
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 UNIT = 1024
 # What a value takes up uncompressed, by the name of its type; of texts and the like it is the longest one that counts.
@@ -131,16 +131,18 @@ def _of_files(files: SourceFiles, columns: tuple[str, ...], warehouse: Warehouse
 def _of_blocks(tables: Sequence[str], warehouse: Warehouse) -> list[tuple[str, str, int]]:
     """Table, column and bytes, for each column that takes up any."""
     infos = " UNION ALL ".join(
-        f"SELECT {quoted_text(name)} AS name, * FROM pragma_storage_info({_literal(name)})"  # noqa: S608 - quoted
+        f"SELECT {quoted_text(name)} AS name, {LOOKED_AT} FROM pragma_storage_info({_literal(name)})"  # noqa: S608 - quoted
         for name in tables
     )
     return warehouse.rows(f"""
-        WITH block AS (
+        WITH infos AS MATERIALIZED (
+            {infos}
+        ), block AS (
             SELECT any_value(block_size) AS size FROM pragma_database_size()
         ), segment AS (
             SELECT name, column_name, persistent, block_id, block_offset, len(additional_block_ids) AS more,
-                segment_type AS kind, count * {WIDTH} AS most
-            FROM ({infos}) WHERE NOT persistent OR block_id >= 0
+                count * {WIDTH} AS most
+            FROM infos WHERE NOT persistent OR block_id >= 0
         ), sized AS (
             SELECT name, column_name, persistent, more * size AS more, most,
                 lead(block_offset, 1, size) OVER (PARTITION BY block_id ORDER BY block_offset) - block_offset AS own
@@ -153,4 +155,4 @@ def _of_blocks(tables: Sequence[str], warehouse: Warehouse) -> list[tuple[str, s
 
 
 def _literal(name: str) -> str:
-    return quoted_text(quoted_name(name, dialect=DIALECT))
+    return quoted_text(quoted_name(name))

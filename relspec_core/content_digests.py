@@ -11,7 +11,6 @@ from relspec_core.names import quoted_column
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-DIALECT = "duckdb"
 HASHED_AS_THEY_ARE = frozenset(
     {
         "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER",
@@ -74,7 +73,7 @@ def _hashed(column: str, kind: str) -> str:
 
     DuckDB's hash takes months for days, 0.0 for -0.0, an enumeration for its numbers, and NULL, [] and [NULL] for one.
     """
-    name = quoted_column(column, dialect=DIALECT)
+    name = quoted_column(column)
     if kind in HASHED_AS_THEY_ARE or kind.startswith("DECIMAL("):
         return name
     return f"{name}, signbit({name})" if kind in ("FLOAT", "DOUBLE") else f"to_json({name})::VARCHAR"

@@ -107,5 +107,5 @@ def cursor_of(con: duckdb.DuckDBPyConnection) -> DuckDBEngine:
         if before.get(name) != value and name not in PLACE:
             own.execute(f"SET {name} = {quoted_text(value)}")
     (place,) = con.execute("SELECT current_database(), current_schema()").fetchall()
-    own.execute(f"USE {'.'.join(quoted_column(part, dialect=NAME) for part in place)}")
+    own.execute(f"USE {'.'.join(quoted_column(part) for part in place)}")
     return found

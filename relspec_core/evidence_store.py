@@ -61,7 +61,7 @@ class EvidenceStore:
         self._warehouse = warehouse
         # In full, for the database may be named like the schema.
         ((database,),) = warehouse.rows("SELECT current_database()")
-        self._schema = f"{quoted_column(database, dialect='duckdb')}.{SCHEMA}"
+        self._schema = f"{quoted_column(database)}.{SCHEMA}"
         self._table = f"{self._schema}.{TABLE}"
 
     def load(self) -> EvidenceCatalog:

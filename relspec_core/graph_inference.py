@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 import rustworkx as rx
 
 from relspec_core.errors import CycleError, SecondWriterError
+from relspec_core.garbage import left_alone
 from relspec_core.plan_catalog import deps_of
 
 if TYPE_CHECKING:
@@ -238,6 +239,7 @@ class TaskGraph:
         return "\n".join([*lines, "}"]) + "\n"
 
 
+@left_alone()
 def task_graph_from_catalog(plan_catalog: PlanCatalog) -> TaskGraph:
     """The graph of a catalog's plans.
 
@@ -246,20 +248,20 @@ def task_graph_from_catalog(plan_catalog: PlanCatalog) -> TaskGraph:
     """
     graph: RuleGraph = rx.PyDiGraph()
     writers = _writers(plan_catalog)
-    schemas = {**plan_catalog.schemas, **{plan.name: plan.schema for plan in plan_catalog}}
-    whole = {plan.name: plan.whole for plan in plan_catalog}
-    evidence = {
-        name: graph.add_node(EvidenceNode(name, schemas[name], writers.get(name), whole.get(name)))
-        for name in sorted(schemas)
-    }
+    nodes = {name: EvidenceNode(name, schema, None) for name, schema in plan_catalog.schemas.items()}
+    nodes.update(
+        (plan.name, EvidenceNode(plan.name, plan.schema, writers[plan.name], plan.whole)) for plan in plan_catalog
+    )
+    names = sorted(nodes)
+    evidence = dict(zip(names, graph.add_nodes_from([nodes[name] for name in names]), strict=True))
+    tasks = sorted(plan_catalog.by_task.items(), key=itemgetter(0))
+    written = [TaskNode(task, tuple([plan.name for plan in plans])) for task, plans in tasks]
     produces = Produces()
-    for task, plans in sorted(plan_catalog.by_task.items(), key=itemgetter(0)):
-        outputs = tuple([plan.name for plan in plans])
-        index = graph.add_node(TaskNode(task, outputs))
-        for edge in requirements(task, deps_of(plans)):
-            graph.add_edge(evidence[edge.evidence], index, edge)
-        for output in outputs:
-            graph.add_edge(index, evidence[output], produces)
+    edges: list[tuple[int, int, EdgeRequirement | Produces]] = []
+    for (task, plans), node, index in zip(tasks, written, graph.add_nodes_from(written), strict=True):
+        edges += [(evidence[edge.evidence], index, edge) for edge in requirements(task, deps_of(plans))]
+        edges += [(index, evidence[output], produces) for output in node.outputs]
+    graph.add_edges_from(edges)
     _refuse_cycle(graph)
     return TaskGraph(graph)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -11,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MOST_PARTS = 3
-MOST_QUOTED = 10_000  # a run writes each name several times, and each takes a generator of SQL
 MEMORY_PREFIX = "relspec_memory_"
 
 
@@ -44,24 +42,22 @@ def from_table(table: exp.Table) -> str:
     return ".".join(part.name for part in table.parts)
 
 
-@lru_cache(MOST_QUOTED)
-def quoted_name(name: str, *, dialect: str) -> str:
-    """The evidence name as it is written in a statement of a dialect.
+def quoted_name(name: str) -> str:
+    """The evidence name as it is written in a statement of DuckDB's.
 
-    >>> quoted_name("staging.orders", dialect="duckdb")
+    >>> quoted_name("staging.orders")
     '"staging"."orders"'
     """
-    return to_table(name).sql(dialect=dialect)
+    return ".".join(map(quoted_column, table_parts(name)))
 
 
-@lru_cache(MOST_QUOTED)
-def quoted_column(name: str, *, dialect: str) -> str:
-    """A column name, which may hold any character, as it is written in a statement of a dialect.
+def quoted_column(name: str) -> str:
+    """A column name, which may hold any character, as it is written in a statement of DuckDB's.
 
-    >>> quoted_column("Weird Col", dialect="duckdb")
+    >>> quoted_column("Weird Col")
     '"Weird Col"'
     """
-    return exp.to_identifier(name, quoted=True).sql(dialect=dialect)
+    return '"' + name.replace('"', '""') + '"'
 
 
 def quoted_text(text: str) -> str:

@@ -28,7 +28,8 @@ from relspec_core.fingerprint import (
 from relspec_core.ibis_token import RANDOM_NAME, ibis_token
 from relspec_core.inferred_deps import InferredDeps, infer_deps
 from relspec_core.names import MEMORY_PREFIX, from_table
-from relspec_core.plan_tree import UnqualifiableQuery, UnresolvedColumns, plan_tree, read_tables
+from relspec_core.plan_tree import UnqualifiableQuery, UnresolvedColumns, plan_tree
+from relspec_core.query_spelling import read_tables
 from relspec_core.source_schemas import dialect_of
 from relspec_core.sql_parsing import parse_query
 from relspec_core.sql_text import SqlText, column_error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from relspec_core.garbage import left_alone
 from relspec_core.graph_edge_validation import check_schema
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Readiness:
 
     __slots__ = ("_open", "_schemas", "_unmet", "graph", "ready")
 
+    @left_alone()
     def __init__(
         self, graph: TaskGraph, *, evidence: Mapping[str, Evidence], tasks: Iterable[str] | None = None
     ) -> None:
@@ -42,9 +44,8 @@ class Readiness:
         self._unmet = {index: edges_of(index) for task, index in graph.task_indices.items() if task in wanted}
         self._open: dict[str, Iterable[ReaderEdge]] = {}
         self._schemas: dict[str, ibis.Schema] = {}
-        for found in evidence.values():
-            self._meet(found.name, found.schema)
-        self.ready = self._names(index for index, unmet in self._unmet.items() if not unmet)
+        self._meet([(found.name, found.schema) for found in evidence.values()])
+        self.ready = self._names([index for index, unmet in self._unmet.items() if not unmet])
 
     @property
     def waiting(self) -> tuple[str, ...]:
@@ -60,13 +61,13 @@ class Readiness:
         Args:
             evidence: what exists from now on, such as all outputs of a task together.
         """
-        return self._names(index for found in evidence for index in self._meet(found.name, found.schema))
+        return self._names(self._meet([(found.name, found.schema) for found in evidence]))
 
     def finish(self, *tasks: str) -> tuple[str, ...]:
         """The same, where these tasks write all of their outputs, with the schemas that their plans yield."""
         graph = self.graph
         outputs = [output for task in tasks for output in graph.outputs_of(task)]
-        return self._names(index for output in outputs for index in self._meet(output, graph.planned_schema(output)))
+        return self._names(self._meet([(output, graph.planned_schema(output)) for output in outputs]))
 
     def reasons(self, task: str) -> tuple[Reason, ...]:
         """What keeps a task from running, by evidence; nothing where it is ready."""
@@ -79,24 +80,27 @@ class Readiness:
         nodes = self.graph.graph
         return tuple(sorted([nodes[index].name for index in indices]))
 
-    def _meet(self, name: str, schema: ibis.Schema) -> list[int]:
-        """The tasks whose last unmet edge a table meets that has this schema from now on."""
-        self._schemas[name] = schema
-        if name not in self.graph.evidence_indices:
-            return []
-        unmet, columns = self._unmet, schema.fields.items()
+    def _meet(self, tables: Iterable[tuple[str, ibis.Schema]]) -> list[int]:
+        """The tasks whose last unmet edges these tables meet, which have these schemas from now on."""
+        unmet, opened, schemas = self._unmet, self._open, self._schemas
+        indices, edges_from = self.graph.evidence_indices, self.graph.reader_edges
         ready: list[int] = []
-        still_open: list[ReaderEdge] = []
-        for found in self._open[name] if name in self._open else self.graph.reader_edges(name):
-            _, task, edge = found
-            if task not in unmet:
+        for name, schema in tables:
+            schemas[name] = schema
+            if name not in indices:
                 continue
-            # That the table is just as it was planned is nearly always so, and told in a fifth of the time.
-            if edge.types.items() <= columns or not check_schema(edge, schema):
-                unmet[task] -= 1
-                if not unmet[task]:
-                    ready.append(task)
-            else:
-                still_open.append(found)
-        self._open[name] = still_open
+            columns = schema.fields.items()
+            still_open: list[ReaderEdge] = []
+            for found in opened[name] if name in opened else edges_from(name):
+                _, task, edge = found
+                if task not in unmet:
+                    continue
+                # That the table is just as it was planned is nearly always so, and told in a fifth of the time.
+                if edge.types.items() <= columns or not check_schema(edge, schema):
+                    unmet[task] -= 1
+                    if not unmet[task]:
+                        ready.append(task)
+                else:
+                    still_open.append(found)
+            opened[name] = still_open
         return ready

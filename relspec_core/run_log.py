@@ -54,7 +54,7 @@ class RunLog:
         self._warehouse = warehouse
         # In full, for the database may be named like the schema.
         ((database,),) = warehouse.rows("SELECT current_database()")
-        self._schema = f"{quoted_column(database, dialect='duckdb')}.{SCHEMA}"
+        self._schema = f"{quoted_column(database)}.{SCHEMA}"
         self._runs, self._tasks = f"{self._schema}.runs", f"{self._schema}.run_tasks"
 
     def begin(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from relspec_core.errors import did_you_mean
+from relspec_core.garbage import left_alone
 from relspec_core.graph_edge_validation import MissingEvidence, Reason, WaitsForTask
 from relspec_core.graph_inference import EdgeRequirement, TaskGraph
 from relspec_core.readiness import Readiness
@@ -62,6 +63,7 @@ class Schedule:
         return "\n".join(lines) or "nothing to run"
 
 
+@left_alone()
 def schedule_rules(
     graph: RuleGraph | TaskGraph, *, evidence: EvidenceCatalog, tasks: Iterable[str] | None = None
 ) -> Schedule:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
 
 import ibis
 import ibis.expr.datatypes as dt
 
 from relspec_core.errors import CatalogError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+MOST = 10_000  # pairs of types
 
 
 def schema_of(value: object, *, name: str) -> ibis.Schema:
@@ -69,8 +75,11 @@ def fits(required: dt.DataType, actual: dt.DataType) -> bool:
     >>> fits(dt.int32, dt.int64), fits(dt.int64, dt.int32), fits(dt.int64, dt.string)
     (True, False, False)
     """
-    if required is actual or required == actual:
-        return True
+    return required is actual or _fits(cast("Hashable", required), cast("Hashable", actual))
+
+
+@lru_cache(MOST)
+def _fits(required: dt.DataType, actual: dt.DataType) -> bool:
     wanted, found = required.copy(nullable=True), actual.copy(nullable=True)
     if wanted == found or wanted.is_null():
         return True

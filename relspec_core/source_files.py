@@ -56,7 +56,7 @@ class SourceFiles:
     def select(self, schema: ibis.Schema) -> str:
         """A query that reads the files with exactly these columns and types."""
         types = schema_to_duckdb(schema)
-        columns = ", ".join(quoted_column(name, dialect="duckdb") for name in types)
+        columns = ", ".join(quoted_column(name) for name in types)
         return f"SELECT {columns} FROM {self._call(types)}"  # noqa: S608 - names and paths are quoted
 
     def schema(self, connection: duckdb.DuckDBPyConnection, *, cache: CompileCache) -> ibis.Schema:

@@ -129,8 +129,8 @@ def empty_table(name: str, columns: Mapping[str, str]) -> list[str]:
     *outer, _ = table_parts(name)
     found: list[str] = []
     if len(outer) > 1:
-        found.append(f"ATTACH IF NOT EXISTS ':memory:' AS {quoted_name(outer[0], dialect='duckdb')}")
+        found.append(f"ATTACH IF NOT EXISTS ':memory:' AS {quoted_name(outer[0])}")
     if outer:
-        found.append(f"CREATE SCHEMA IF NOT EXISTS {quoted_name('.'.join(outer), dialect='duckdb')}")
-    listing = ", ".join(f"{quoted_column(column, dialect='duckdb')} {kind}" for column, kind in columns.items())
-    return [*found, f"CREATE TABLE {quoted_name(name, dialect='duckdb')} ({listing})"]
+        found.append(f"CREATE SCHEMA IF NOT EXISTS {quoted_name('.'.join(outer))}")
+    listing = ", ".join(f"{quoted_column(column)} {kind}" for column, kind in columns.items())
+    return [*found, f"CREATE TABLE {quoted_name(name)} ({listing})"]

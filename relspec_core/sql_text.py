@@ -23,7 +23,8 @@ from relspec_core.errors import (
 from relspec_core.fingerprint import digest, schema_token
 from relspec_core.names import from_table
 from relspec_core.pivots import has_columns_by_data
-from relspec_core.plan_tree import UnqualifiableQuery, UnresolvedColumns, plan_tree, read_tables, rename_tables
+from relspec_core.plan_tree import UnqualifiableQuery, UnresolvedColumns, plan_tree
+from relspec_core.query_spelling import read_tables, rename_tables
 from relspec_core.sql_binding import bind, duckdb_types
 from relspec_core.sql_parsing import parse_query, parse_sql
 from relspec_core.sql_places import TextPlaces

@@ -25,7 +25,7 @@ from relspec_core.errors import (
     listed,
 )
 from relspec_core.names import NameIndex, table_parts
-from relspec_core.plan_tree import ignores_case
+from relspec_core.query_spelling import ignores_case
 from relspec_core.source_location import SourceLocation
 from relspec_core.source_schemas import dialect_of
 from relspec_core.sql_binding import scratch_database

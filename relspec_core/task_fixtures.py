@@ -18,7 +18,7 @@ from relspec_core.plan_catalog import compile_what_compiles
 from relspec_core.schema_files import name_of_type
 from relspec_core.sql_binding import empty_table
 from relspec_core.task_catalog import SourceSpec, TaskCatalog
-from relspec_core.warehouse import DIALECT, Warehouse
+from relspec_core.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -81,8 +81,8 @@ class FixtureTable:
         """What creates and fills the table."""
         types = schema_to_duckdb(self.columns)
         rows = ",\n".join(f"    ({', '.join(row)})" for row in self.rows)
-        listing = ", ".join(quoted_column(column, dialect=DIALECT) for column in types)
-        insert = f"INSERT INTO {quoted_name(self.name, dialect=DIALECT)} ({listing}) VALUES\n{rows}"
+        listing = ", ".join(quoted_column(column) for column in types)
+        insert = f"INSERT INTO {quoted_name(self.name)} ({listing}) VALUES\n{rows}"
         return (*empty_table(self.name, types), insert)
 
 
@@ -246,7 +246,7 @@ def _type_names(schema: ibis.Schema) -> dict[str, str]:
 
 
 def _check(output: str, columns: tuple[str, ...]) -> str:
-    statement = f"FROM {quoted_name(output, dialect=DIALECT)} ORDER BY ALL"
+    statement = f"FROM {quoted_name(output)} ORDER BY ALL"
     return (
         f"    found = backend.con.execute({statement!r})\n"
         f"    assert [column[0] for column in found.description] == {list(columns)!r}\n"

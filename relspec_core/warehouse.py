@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from relspec_core.plan_catalog import PlanArtifact
     from relspec_core.recorded_database import RecordedDatabase
 
-DIALECT = "duckdb"
 RELATION_KINDS = ("table", "view")
 SOURCE_MARK = "relspec source"
 VIEW_MARK = "relspec view"
@@ -237,17 +236,17 @@ class Warehouse:
                 hint=f"drop the {kind}, rename the source, or leave its path out to read the {kind}.",
             )
         self._create_or_replace("view", name, query)
-        self.execute(f"COMMENT ON VIEW {quoted_name(name, dialect=DIALECT)} IS '{mark}'")
+        self.execute(f"COMMENT ON VIEW {quoted_name(name)} IS '{mark}'")
 
     def make_schemas(self, names: Iterable[str]) -> None:
         """Create the schemas that tables of these names are to be in, where they are missing."""
         outer = {".".join(table_parts(name)[:-1]) for name in names}
         for schema in sorted(filter(None, outer)):
-            self.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted_name(schema, dialect=DIALECT)}")
+            self.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted_name(schema)}")
 
     def _create_or_replace(self, kind: str, name: str, query: str) -> list[tuple[Any, ...]]:
         """Also in place of a view where there is to be a table, or the other way round."""
-        target = quoted_name(name, dialect=DIALECT)
+        target = quoted_name(name)
         self.make_schemas([name])
         statement = f"CREATE OR REPLACE {kind.upper()} {target} AS {query}"
         try:
@@ -272,13 +271,12 @@ class Warehouse:
         if actual == wanted:
             return sql, dict(zip(schema, spelled, strict=True))
         columns = [
-            quoted_column(column, dialect=DIALECT)
+            quoted_column(column)
             if found == kind
-            else f"CAST({quoted_column(column, dialect=DIALECT)} AS {to_duckdb(kind)}) "
-            f"AS {quoted_column(column, dialect=DIALECT)}"
+            else f"CAST({quoted_column(column)} AS {to_duckdb(kind)}) AS {quoted_column(column)}"
             for (column, kind), (_, found) in zip(wanted, actual, strict=True)
         ]
-        listing = ", ".join(quoted_column(column, dialect=DIALECT) for column, _ in wanted)
+        listing = ", ".join(quoted_column(column) for column, _ in wanted)
         types = {
             column: kind if found == want else _spelled(to_duckdb(want))
             for (column, want), (_, found), kind in zip(wanted, actual, spelled, strict=True)
@@ -287,7 +285,7 @@ class Warehouse:
 
     def sign(self, name: str, mark: str) -> None:
         """Put a mark on a view that is gone when somebody else defines it anew; in the running transaction."""
-        self.execute(f"COMMENT ON VIEW {quoted_name(name, dialect=DIALECT)} IS {quoted_text(f'{VIEW_MARK} {mark}')}")
+        self.execute(f"COMMENT ON VIEW {quoted_name(name)} IS {quoted_text(f'{VIEW_MARK} {mark}')}")
 
     def signature(self, name: str) -> str | None:
         """The mark on a view; None where there is no such view, or no mark."""
@@ -315,7 +313,7 @@ class Warehouse:
         found = list(names)
         if not found:
             return {}
-        tables = " UNION ALL ".join(f"SELECT count(*) FROM {quoted_name(name, dialect=DIALECT)}" for name in found)  # noqa: S608 - quoted
+        tables = " UNION ALL ".join(f"SELECT count(*) FROM {quoted_name(name)}" for name in found)  # noqa: S608 - quoted
         return dict(zip(found, (rows for (rows,) in self.rows(tables)), strict=True))
 
     def contents(self, name: str, groups: Sequence[Sequence[str]], *, query: str | None = None) -> list[str]:
@@ -326,7 +324,7 @@ class Warehouse:
             groups: of its columns.
             query: what gives the rows, where there is no table.
         """
-        source = quoted_name(name, dialect=DIALECT) if query is None else f"({query})"
+        source = quoted_name(name) if query is None else f"({query})"
         types = {row[0]: row[1] for row in self.rows(f"DESCRIBE FROM {source}")}
         compared = [ComparedTable(source=source, types=types, groups=groups)]
         return digests(compared, self.rows(digest_query(compared)))[0]
@@ -338,7 +336,7 @@ class Warehouse:
             tables: each with DuckDB's names of its columns' types, and the groups.
         """
         compared = [
-            ComparedTable(source=quoted_name(name, dialect=DIALECT), types=types, groups=groups)
+            ComparedTable(source=quoted_name(name), types=types, groups=groups)
             for name, (types, groups) in tables.items()
         ]
         return digests(compared, self.rows(digest_query(compared))) if compared else []

@@ -20,7 +20,6 @@ from relspec_core.ignored_folder import CACHE_FOLDER, write_ignored
 from relspec_core.live_tables import COLUMNS
 from relspec_core.names import quoted_column, quoted_text
 from relspec_core.recorded_database import RecordedDatabase, Sighting
-from relspec_core.warehouse import DIALECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -103,7 +102,7 @@ def _parts(
     for schema, table, column, kind in columns:
         if schema == SCHEMA and table in COPIED:
             own.setdefault(table, {})[column] = kind
-    place = f"{quoted_column(database, dialect=DIALECT)}.{SCHEMA}"
+    place = f"{quoted_column(database)}.{SCHEMA}"
     head = {
         "form": FORM,
         "database": database,
@@ -160,7 +159,7 @@ def _recorded(head: Mapping[str, Any], columns: Iterable[Sequence[str]]) -> Reco
 def _engine(recorded: RecordedDatabase, own: Mapping[str, Any]) -> DuckDBEngine:
     """A database in memory, of the same name, with relspec's own tables and no others."""
     engine = DuckDBEngine.open(recorded=recorded)
-    place = quoted_column(recorded.database, dialect=DIALECT)
+    place = quoted_column(recorded.database)
     engine.con.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {place}; USE {place}; CREATE SCHEMA {place}.{SCHEMA}")
     for table, found in own.items():
         _restore(engine, f"{place}.{SCHEMA}.{table}", found["columns"], found["rows"])
@@ -185,7 +184,7 @@ def _from_head(head: Mapping[str, Any]) -> Sighting | None:
 
 def _restore(engine: DuckDBEngine, table: str, columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> None:
     """Make one of relspec's own tables as it was."""
-    listing = ", ".join(f"{quoted_column(column, dialect=DIALECT)} {kind}" for column, kind in columns.items())
+    listing = ", ".join(f"{quoted_column(column)} {kind}" for column, kind in columns.items())
     engine.con.execute(f"CREATE TABLE {table} ({listing})")
     if rows:
         texts = (", ".join("NULL" if value is None else quoted_text(str(value)) for value in row) for row in rows)

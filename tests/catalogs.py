@@ -27,7 +27,8 @@ from relspec_core import (
 )
 from relspec_core.compile_cache import CompileCache
 from relspec_core.inferred_deps import InferredDeps, infer_deps
-from relspec_core.plan_tree import plan_tree, read_tables
+from relspec_core.plan_tree import plan_tree
+from relspec_core.query_spelling import read_tables
 from relspec_core.task_catalog import Builder
 
 ORDERS = SourceSpec(

@@ -62,8 +62,8 @@ class Recipe:
 
     def _read(self, ctx: TaskBuildContext, tables: list[ir.Table], at: int) -> ir.Table:
         text = self.texts[at]
-        if text is None:
-            return tables[at]
+        if text is None or not all(map(ints, tables)):  # texts and steps calculate with whole numbers
+            return with_int(tables[at])
         write, picks = text
         other = 1 - at
         return with_int(ctx.sql(write(self.base[at], tables[at], self.base[other], tables[other], picks)))
