@@ -30,9 +30,11 @@ class KnownEvidence:
         records: what relspec recorded of the tables of tasks, whether these are there or not.
         unread: of each source that can't be read now, why.
         taken: digests of what tasks read of sources.
+        reads: the evidence that each task reads.
+        writers: the task that writes an evidence; sources are not in it.
     """
 
-    __slots__ = ("_versions", "evidence", "graph", "plans", "records", "taken", "unread")
+    __slots__ = ("_versions", "evidence", "graph", "plans", "reads", "records", "taken", "unread", "writers")
 
     def __init__(self, plans: PlanCatalog, graph: TaskGraph) -> None:
         self.plans = plans
@@ -41,6 +43,8 @@ class KnownEvidence:
         self.records: dict[str, Record] = {}
         self.unread: dict[str, str] = {}
         self.taken: Contents = {}
+        self.reads = {task: tuple(edge.evidence for edge in graph.edges_of(task)) for task in graph.tasks}
+        self.writers = {output: task for task in graph.tasks for output in graph.outputs_of(task)}
         self._versions: dict[tuple[str, str], Versions] = {}  # by source and the task that reads it
 
     def versions(self, edge: EdgeRequirement) -> Versions | None:

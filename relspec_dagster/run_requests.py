@@ -61,7 +61,8 @@ def decide(
     keys = evidence_keys(stale, known, standing, marks)
     held: dict[str, str] = {}
     for task in stale:
-        waits = next((before for before in graph.upstream_tasks(task) if before in held), None)
+        before = (known.writers.get(name) for name in known.reads[task])
+        waits = next((writer for writer in before if writer in held), None)
         unknown = next(_unknown(task, known), None)
         if task in building:
             held[task] = f"in run {building[task][:8]}, which is in progress"
@@ -73,7 +74,7 @@ def decide(
             held[task] = f"reads {unknown}, of which nothing is known while the warehouse is written to"
     candidates = [task for task in stale if task not in held]
     rewritten = {output for task in stale for output in graph.outputs_of(task)}
-    read = {edge.evidence for task in candidates for edge in graph.edges_of(task)} - rewritten
+    read = {name for task in candidates for name in known.reads[task]} - rewritten
     there = EvidenceCatalog(known.evidence[name] for name in read if name in known.evidence)
     schedule = schedule_rules(graph, evidence=there, tasks=candidates)
     wanted = {task: keys[task] for task in sorted(schedule.order)}
@@ -90,7 +91,7 @@ def decide(
 def _unknown(task: str, known: KnownEvidence) -> Iterator[str]:
     """The sources that have what a task reads, in contents of which nothing is known."""
     for edge in known.graph.edges_of(task):
-        is_there = known.graph.producer(edge.evidence) is None and not check_edge(edge, known.evidence)
+        is_there = edge.evidence not in known.writers and not check_edge(edge, known.evidence)
         if is_there and known.versions(edge) is None:
             yield edge.evidence
 
@@ -104,17 +105,19 @@ def evidence_keys(
     what has changed in them or not: a task that failed is tried again when something arrives. Where somebody has
     dropped or changed its table, the record of its last build is a part as well.
     """
-    graph = known.graph
-    upstream = {task: tuple(edge.evidence for edge in graph.edges_of(task)) for task in graph.ancestors(tasks)}
+    needed = set(tasks)
+    for task in reversed(standing.order):
+        if task in needed:
+            needed.update(known.writers[name] for name in known.reads[task] if name in known.writers)
     arrivals = dict(marks)
-    keys: dict[str, str] = {}
     for task in standing.order:
-        if task not in upstream:
-            continue
-        arrived = digest(tuple(arrivals.get(name, "") for name in upstream[task]))
-        arrivals.update((output, arrived) for output in graph.outputs_of(task))
-        keys[task] = arrived
-    return {task: _key(task, keys[task], known, standing.freshness[task].inputs) for task in tasks}
+        if task in needed:
+            arrived = digest(tuple(arrivals.get(name, "") for name in known.reads[task]))
+            arrivals.update((output, arrived) for output in known.graph.outputs_of(task))
+    return {
+        task: _key(task, arrivals[known.graph.outputs_of(task)[0]], known, standing.freshness[task].inputs)
+        for task in tasks
+    }
 
 
 def _key(task: str, arrived: str, known: KnownEvidence, inputs: Mapping[str, Versions]) -> str:
@@ -146,5 +149,5 @@ def _arrived(task: str, known: KnownEvidence, standing: Standing) -> set[str]:
     return {
         name
         for name, versions in standing.freshness[task].inputs.items()
-        if known.graph.producer(name) is None and not any(inputs.get(name) == versions for inputs in built_from)
+        if name not in known.writers and not any(inputs.get(name) == versions for inputs in built_from)
     }
