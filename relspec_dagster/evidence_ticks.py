@@ -122,17 +122,22 @@ class EvidenceTicks:
     def tick(self, context: dg.SensorEvaluationContext) -> dg.SensorResult:
         """What is to be asked for now, or why nothing is."""
         with self._lock:
-            if self._watch is None:
-                self._watch = EvidenceWatch(self._plans, self._graph, database=self._database)
+            # Where a tick fails midway, all that was known is doubtful, and the next one looks at everything.
+            watch, self._watch = self._watch, None
+            if watch is None:
+                watch, self._before = EvidenceWatch(self._plans, self._graph, database=self._database), None
             now = _Moment(
                 cursor=context.cursor,
                 building=self._runs.building(context.instance),  # before all else: what they have built is seen
                 reported=reported(context.instance, self.sources),
-                glance=self._watch.glance(),
+                glance=watch.glance(),
             )
             if self._before is not None and now.tells_nothing_new(self._before):
-                return dg.SensorResult(skip_reason=self._reason, cursor=now.cursor)
-            return self._look(context, now, self._watch)
+                result = dg.SensorResult(skip_reason=self._reason, cursor=now.cursor)
+            else:
+                result = self._look(context, now, watch)
+            self._watch = watch
+            return result
 
     def _look(self, context: dg.SensorEvaluationContext, now: _Moment, watch: EvidenceWatch) -> dg.SensorResult:
         before = EvidenceCursor.parse(now.cursor)
@@ -147,12 +152,13 @@ class EvidenceTicks:
         asked = {} if is_paused else decision.asked
         cursor = str(EvidenceCursor(reported=read, asked={**decision.still_asked, **asked}))
         waiting = waiting_text(decision.blocked, decision.held, watch.known.unread)
+        self._before = None
         if asked:
             if waiting:
                 context.log.info(waiting)
             return dg.SensorResult(run_requests=[self._request(decision)], cursor=cursor)
-        is_settled = bool(now.building) or not watch.not_read  # what could not be read is tried again each time
-        self._before = replace(now, cursor=cursor) if is_settled else None
+        if now.building or not watch.not_read:  # what could not be read is tried again each time
+            self._before = replace(now, cursor=cursor)
         self._reason = _reason(waiting, watch, paused=decision.asked if is_paused else {})
         return dg.SensorResult(skip_reason=self._reason, cursor=cursor)
 
@@ -170,10 +176,7 @@ class EvidenceTicks:
 
 def _as_far_as_read(reported: Mapping[str, int], before: Mapping[str, int], not_read: frozenset[str]) -> dict[str, int]:
     """The last materialization of each source; of one that could not be read, the last that was."""
-    return {
-        name: before.get(name, 0) if name in not_read else number
-        for name, number in reported.items()
-    }  # fmt: skip
+    return {name: before.get(name, 0) if name in not_read else number for name, number in reported.items()}
 
 
 def _reason(waiting: str, watch: EvidenceWatch, *, paused: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ import ibis
 import pytest
 
 from relspec_core import ExecutionContext, SourceSpec, TaskBuildContext, TaskCatalog, run, task
+from relspec_core.errors import WarehouseError
 from relspec_core.warehouse import connect
 from relspec_dagster import RelspecTranslator, Source, TaskOutput, build_evidence_sensor
 from tests.dagster_arrivals import declared_shop
@@ -315,6 +316,17 @@ def test_a_file_that_can_not_be_read_is_tried_again(shop: Ticks, tmp_path: Path)
     (orders / "part.unknown").unlink()
     orders.rmdir()
     write(tmp_path, "raw_orders", RAW["raw_orders"].replace("hot", "mild"))
+    assert shop.work() == ("note_lengths", "order_notes")
+
+
+def test_what_a_tick_has_read_before_it_failed_is_read_again(shop: Ticks, tmp_path: Path) -> None:
+    write(tmp_path, "raw_orders", RAW["raw_orders"].replace("hot", "mild"))
+    database = shop_database(tmp_path)
+    whole = database.read_bytes()
+    database.write_bytes(b"no database")
+    with pytest.raises(WarehouseError, match="is a DuckDB database"):
+        shop.tick()
+    database.write_bytes(whole)
     assert shop.work() == ("note_lengths", "order_notes")
 
 
