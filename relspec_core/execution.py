@@ -109,7 +109,8 @@ def run_planned(
             events.say(f"removed {size_text(removed)} of files that a process had left which died")
         log = RunLog(warehouse)
         number = log.begin(targets=targets or (), workers=options.workers)
-        return _logged(planned, warehouse, options, events, log, number)
+        with warehouse.few_checkpoints():
+            return _logged(planned, warehouse, options, events, log, number)
 
 
 def _logged(

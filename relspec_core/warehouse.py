@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from relspec_core.plan_catalog import PlanArtifact
     from relspec_core.recorded_database import RecordedDatabase
 
+# So much may be in DuckDB's log before it puts it into its file: by default, and in a run.
+CHECKPOINTS, OFTEN, SELDOM = "checkpoint_threshold", "16.0 MiB", "256 MiB"
 RELATION_KINDS = ("table", "view")
 SOURCE_MARK = "relspec source"
 VIEW_MARK = "relspec view"
@@ -160,6 +162,24 @@ class Warehouse:
     def set(self, name: str, value: str) -> None:
         """Change one of DuckDB's settings."""
         self.execute(f"SET {name} = {quoted_text(value)}")
+
+    @contextmanager
+    def few_checkpoints(self) -> Generator[None]:
+        """Let DuckDB put what is written inside into its file less often than it does by itself.
+
+        Every checkpoint goes over all tables, and everybody waits for it; the last one comes when the database is
+        closed anyway. Where somebody has set how often it is to be, that stays.
+        """
+        ((threshold,),) = self.rows(f"SELECT current_setting('{CHECKPOINTS}')")
+        if threshold != OFTEN:
+            yield
+            return
+        self.set(CHECKPOINTS, SELDOM)
+        try:
+            yield
+        finally:
+            with suppress(duckdb.Error):  # a database that has failed
+                self.set(CHECKPOINTS, threshold)
 
     def interrupt(self) -> None:
         """Stop the statement that another thread runs on this connection."""

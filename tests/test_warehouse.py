@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import ibis
@@ -98,6 +99,22 @@ def test_a_digest_of_no_column_counts_rows(warehouse: Warehouse) -> None:
 def test_a_digest_of_an_empty_table_is_a_digest(warehouse: Warehouse) -> None:
     warehouse.execute("CREATE TABLE nothing (a INTEGER)")
     assert warehouse.contents("nothing", [["a"]]) == warehouse.contents("nothing", [["a"]])
+
+
+def test_duckdb_puts_less_often_into_its_file_what_is_written_inside(warehouse: Warehouse) -> None:
+    def threshold() -> str:
+        ((found,),) = warehouse.rows("SELECT current_setting('checkpoint_threshold')")
+        return found
+
+    before = threshold()
+    with suppress(WarehouseError), warehouse.few_checkpoints():
+        assert threshold() == "256.0 MiB"
+        raise WarehouseError("something else")
+    assert threshold() == before
+    warehouse.set("checkpoint_threshold", "1 MiB")
+    with warehouse.few_checkpoints():
+        assert threshold() == "1.0 MiB"
+    assert threshold() == "1.0 MiB"
 
 
 def test_a_file_is_created_with_its_folder(tmp_path: Path) -> None:
