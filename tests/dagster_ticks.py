@@ -86,3 +86,10 @@ def asked_for(requests: Sequence[dg.RunRequest]) -> tuple[str, ...]:
     """The assets of the one request that there may be, by name."""
     assert len(requests) <= 1
     return tuple(sorted(key.to_user_string() for request in requests for key in request.asset_selection or ()))
+
+
+def only_request(found: dg.SensorExecutionData | dg.SensorResult) -> dg.RunRequest:
+    """The one request of a tick."""
+    requests = list(found.run_requests or ())
+    assert len(requests) == 1
+    return requests[0]

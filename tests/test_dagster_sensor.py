@@ -18,7 +18,7 @@ from relspec_core.warehouse import connect
 from relspec_dagster import RelspecTranslator, Source, TaskOutput, build_evidence_sensor
 from tests.dagster_arrivals import declared_shop
 from tests.dagster_shop import EDGES, RAW, drop_column, shop_catalog, shop_database, write_raw_data
-from tests.dagster_ticks import Ticks
+from tests.dagster_ticks import Ticks, only_request
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_a_column_that_goes_is_waited_for_and_comes_back(shop: Ticks, tmp_path: 
 
 def test_what_is_asked_for_says_what_set_it_off(shop: Ticks, tmp_path: Path) -> None:
     write(tmp_path, "raw_orders", RAW["raw_orders"].replace("5", "6"))
-    (request,) = shop.tick().run_requests or ()
+    request = only_request(shop.tick())
     assert request.tags["relspec/arrived"] == "raw_orders"
     assert request.tags["dagster/sensor_name"] == "arrivals"
 
@@ -113,10 +113,10 @@ def test_the_same_evidence_is_asked_for_once_also_by_a_new_process_and_without_a
     empty: Ticks, tmp_path: Path
 ) -> None:
     write(tmp_path, "raw_customers", RAW["raw_customers"])
-    (first,) = empty.tick().run_requests or ()
+    first = only_request(empty.tick())
     empty.cursor = None
     empty.reload()
-    (again,) = empty.tick().run_requests or ()
+    again = only_request(empty.tick())
     assert first.run_key == again.run_key
 
 
@@ -356,7 +356,7 @@ def test_a_sensor_of_its_own_asks_by_the_keys_that_a_translator_gave(tmp_path: P
     instance = dg.DagsterInstance.ephemeral(tempdir=str(tmp_path))
     result = sensor(dg.build_sensor_context(instance=instance))
     assert isinstance(result, dg.SensorResult)
-    (request,) = result.run_requests or ()
+    request = only_request(result)
     assert set(request.asset_selection or ()) == {dg.AssetKey(["warehouse", name]) for name in EDGES}
     assert request.tags["team"] == "shop"
     assert (sensor.name, sensor.minimum_interval_seconds) == ("relspec_evidence", 1)
