@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from relspec_core import TaskCatalog
 from relspec_dagster import EvidenceSensor, build_definitions
@@ -40,7 +41,7 @@ class Ticks:
             self.catalog, database=self.database, evidence_sensor=EvidenceSensor(name="arrivals")
         )
 
-    def tick(self) -> dg.SensorExecutionData:
+    def tick(self) -> SensorExecutionData:
         """One tick; its cursor is kept."""
         context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor, definitions=self.definitions)
         found = self.definitions.resolve_sensor_def("arrivals").evaluate_tick(context)
@@ -88,7 +89,7 @@ def asked_for(requests: Sequence[dg.RunRequest]) -> tuple[str, ...]:
     return tuple(sorted(key.to_user_string() for request in requests for key in request.asset_selection or ()))
 
 
-def only_request(found: dg.SensorExecutionData | dg.SensorResult) -> dg.RunRequest:
+def only_request(found: SensorExecutionData | dg.SensorResult) -> dg.RunRequest:
     """The one request of a tick."""
     requests = list(found.run_requests or ())
     assert len(requests) == 1
