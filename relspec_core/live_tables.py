@@ -11,7 +11,7 @@ from relspec_core.column_types import schema_from_duckdb
 from relspec_core.names import table_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import duckdb
 
@@ -61,10 +61,18 @@ class LiveTables:
     def _key(place: Iterable[str]) -> tuple[str, ...]:
         return tuple(part.casefold() for part in place)
 
+    def types(self, name: str) -> Mapping[str, str] | None:
+        """The columns of the table of that name with DuckDB's names of their types; None where there is none."""
+        found = self._at(name)
+        return None if found is None else found[1]
+
+    def _at(self, name: str) -> tuple[str, dict[str, str]] | None:
+        parts = table_parts(name)
+        return self._tables.get(self._key((*self._current[: 3 - len(parts)], *parts)))
+
     def find(self, name: str) -> LiveTable | None:
         """The table of that name, or None."""
-        parts = table_parts(name)
-        found = self._tables.get(self._key((*self._current[: 3 - len(parts)], *parts)))
+        found = self._at(name)
         if found is None:
             return None
         own, columns = found

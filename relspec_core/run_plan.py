@@ -274,6 +274,8 @@ def input_versions(
     plans: PlanCatalog,
     *,
     records: Mapping[str, Evidence] | None = None,
+    taken: dict[tuple[str, tuple[str, ...]], str] | None = None,
+    cache: CompileCache | None = None,
 ) -> Callable[[EdgeRequirement], Versions]:
     """How what a reader reads gets its versions: those recorded, else a digest of the columns that it reads.
 
@@ -283,8 +285,11 @@ def input_versions(
         plans: of the readers.
         records: of what the readers wrote. An internal table that was wider has read more columns of a source than it
             needs now: where their digest is as it was, these versions stay. None: it is to be built, and reads no more.
+        taken: digests that were taken already, by evidence and columns; those that are taken now are added.
+        cache: remembers the digests of files; that of the plans where left out.
     """
-    taken: dict[tuple[str, tuple[str, ...]], str] = {}
+    taken = {} if taken is None else taken
+    cache = plans.cache if cache is None else cache
 
     def versions(edge: EdgeRequirement) -> Versions:
         found = evidence[edge.evidence]
@@ -304,7 +309,7 @@ def input_versions(
             if files is None:
                 (read,) = warehouse.contents(name, [columns])
             else:
-                read = _contents_of_files(files, columns, found.schema, warehouse, plans.cache)
+                read = _contents_of_files(files, columns, found.schema, warehouse, cache)
             taken[name, columns] = digest(("content", read))
         return taken[name, columns]
 

@@ -99,25 +99,59 @@ def freshness(
     """
     versions: dict[str, Versions] = {}
     found: dict[str, Freshness] = {}
-    for task in _upstream_first(graph):
-        inputs: dict[str, Versions] = {}
-        for edge in graph.edges_of(task):
-            if graph.producer(edge.evidence) is not None:
-                inputs[edge.evidence] = versions[edge.evidence].only(edge.columns)
-            elif not check_edge(edge, evidence) and (read := input_versions(edge)) is not None:
-                inputs[edge.evidence] = read
-        now = {}
-        for plan in plans.of_task(task):
-            complete = all(name in inputs for name in plan.deps.inputs)
-            unknown = f"unknown until {task} is built"
-            now[plan.name] = output_versions(plan, inputs, build=unknown) if complete else Versions(rows=unknown)
+    for task in upstream_first(graph):
+        found[task], now = task_freshness(
+            graph, plans, task, versions=versions, evidence=evidence, input_versions=input_versions
+        )
         versions.update(now)
-        stale, by_inputs = _why(graph, plans, task, inputs=inputs, now=now, evidence=evidence)
-        found[task] = Freshness(task=task, stale=stale, inputs=inputs, by_inputs=by_inputs)
     return found
 
 
-def _upstream_first(graph: TaskGraph) -> list[str]:
+def task_freshness(
+    graph: TaskGraph,
+    plans: PlanCatalog,
+    task: str,
+    *,
+    versions: Mapping[str, Versions],
+    evidence: Mapping[str, Evidence],
+    input_versions: Callable[[EdgeRequirement], Versions | None],
+    by_chance: bool = True,
+) -> tuple[Freshness, Mapping[str, Versions]]:
+    """Whether one task is stale, and the versions that its outputs have for those who read them.
+
+    Args:
+        graph: of the plans.
+        plans: what the tasks compute now.
+        task: its name.
+        versions: of the outputs of all tasks before it.
+        evidence: what there is now.
+        input_versions: as of ``freshness``.
+        by_chance: whether a table is stale only because it may come out differently each time. Where it is not, the
+            table counts with the versions that it was built with.
+    """
+    inputs: dict[str, Versions] = {}
+    for edge in graph.edges_of(task):
+        if graph.producer(edge.evidence) is not None:
+            inputs[edge.evidence] = versions[edge.evidence].only(edge.columns)
+        elif not check_edge(edge, evidence) and (read := input_versions(edge)) is not None:
+            inputs[edge.evidence] = read
+    now = {}
+    for plan in plans.of_task(task):
+        complete = all(name in inputs for name in plan.deps.inputs)
+        unknown = f"unknown until {task} is built"
+        now[plan.name] = output_versions(plan, inputs, build=unknown) if complete else Versions(rows=unknown)
+    stale, by_inputs = _why(graph, plans, task, inputs=inputs, now=now, evidence=evidence, by_chance=by_chance)
+    if stale is None and not by_chance:
+        now.update(
+            (plan.name, recorded.versions)
+            for plan in plans.of_task(task)
+            if _doubt(plan) and (recorded := evidence.get(plan.name)) is not None and recorded.versions is not None
+        )
+    return Freshness(task=task, stale=stale, inputs=inputs, by_inputs=by_inputs), now
+
+
+def upstream_first(graph: TaskGraph) -> list[str]:
+    """The tasks, each after those that write what it reads."""
     waiting = {task: set(graph.upstream_tasks(task)) for task in graph.tasks}
     readers: dict[str, list[str]] = {}
     for task, upstream in waiting.items():
@@ -144,22 +178,29 @@ def _why(
     *,
     inputs: Mapping[str, Versions],
     now: Mapping[str, Versions],
-    evidence: EvidenceCatalog,
+    evidence: Mapping[str, Evidence],
+    by_chance: bool,
 ) -> tuple[str | None, bool]:
     """The plainest reason to run a task, and whether it is only that it reads something that has another version."""
     changed: list[str] = []
     for plan in plans.of_task(task):
         recorded = evidence.get(plan.name)
-        own = own_reason(plan, recorded) or volatile_reason(plan)
+        own, doubt = own_reason(plan, recorded), volatile_reason(plan)
+        if own is None and by_chance:
+            own = doubt
         if own is not None or recorded is None:
             return own, False
-        if recorded.versions is None or recorded.versions.only(_counted(plan)) != now[plan.name].only(_counted(plan)):
-            changed += [
+        counted = _counted(plan)
+        if doubt or recorded.versions is None or recorded.versions.only(counted) != now[plan.name].only(counted):
+            reasons = [
                 reason
                 for edge in graph.edges_of(task)
                 if edge.evidence in plan.deps.inputs
                 and (reason := _changed(graph, plans, edge, recorded, inputs.get(edge.evidence), evidence)) is not None
-            ] or [f"the versions of what '{plan.name}' was built from are not known"]
+            ]
+            if not reasons and not doubt:
+                reasons = [f"the versions of what '{plan.name}' was built from are not known"]
+            changed += reasons
     return next(iter(changed), None), bool(changed)
 
 
@@ -230,7 +271,7 @@ def _changed(
     edge: EdgeRequirement,
     recorded: Evidence,
     now: Versions | None,
-    evidence: EvidenceCatalog,
+    evidence: Mapping[str, Evidence],
 ) -> str | None:
     """What has another version than it had, of one evidence that a task reads."""
     before = recorded.inputs.get(edge.evidence)
@@ -243,7 +284,7 @@ def _changed(
     return f"reads {what}, {_how(graph, plans, edge.evidence, columns, evidence)}"
 
 
-def _how(graph: TaskGraph, plans: PlanCatalog, name: str, columns: list[str], evidence: EvidenceCatalog) -> str:
+def _how(graph: TaskGraph, plans: PlanCatalog, name: str, columns: list[str], evidence: Mapping[str, Evidence]) -> str:
     """How columns of an evidence came to have other versions."""
     producer = graph.producer(name)
     if producer is None:

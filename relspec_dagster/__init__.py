@@ -5,6 +5,8 @@ from dagster_shared.libraries import DagsterLibraryRegistry
 from relspec_core import __version__
 from relspec_dagster.automation import edges_ready
 from relspec_dagster.definitions import build_definitions
+from relspec_dagster.evidence_sensor import build_evidence_sensor
+from relspec_dagster.evidence_ticks import EvidenceSensor
 from relspec_dagster.resources import RelspecDuckDBResource, RelspecResource
 from relspec_dagster.schedules import build_schedule_from_selection
 from relspec_dagster.settings import RelspecSettings
@@ -13,6 +15,7 @@ from relspec_dagster.translator import RelspecTranslator, Source, TaskOutput
 DagsterLibraryRegistry.register("relspec", __version__, is_dagster_package=False)
 
 __all__ = [
+    "EvidenceSensor",
     "RelspecDuckDBResource",
     "RelspecResource",
     "RelspecSettings",
@@ -21,6 +24,7 @@ __all__ = [
     "TaskOutput",
     "__version__",
     "build_definitions",
+    "build_evidence_sensor",
     "build_schedule_from_selection",
     "edges_ready",
 ]

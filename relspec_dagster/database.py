@@ -10,6 +10,7 @@ from typing import TypeAlias
 from dagster_duckdb import DuckDBResource
 
 from relspec_core.duckdb_engine import DuckDBEngine
+from relspec_core.errors import ProjectionError
 from relspec_core.warehouse import Warehouse
 from relspec_core.warehouse_reading import connect_for_reading
 from relspec_core.warehouse_snapshot import snapshot_for_others
@@ -69,3 +70,14 @@ def _closed(engine: DuckDBEngine) -> Generator[Warehouse]:
         yield Warehouse(engine)
     finally:
         engine.disconnect()
+
+
+def database_file(database: str | Path) -> Path:
+    """The absolute path, as the processes of runs may have another working folder."""
+    if str(database).startswith(":memory:") or not str(database):
+        raise ProjectionError(
+            f"database '{database}' is gone when a step ends",
+            at="build_definitions(database=...)",
+            hint="give the path of a DuckDB file; it need not exist yet.",
+        )
+    return Path(database).expanduser().absolute()

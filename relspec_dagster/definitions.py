@@ -15,6 +15,9 @@ from relspec_dagster.assets import multi_asset_of
 from relspec_dagster.automation import automate
 from relspec_dagster.automation_sensors import automation_sensors
 from relspec_dagster.carry_forward_sensor import carry_forward_sensor
+from relspec_dagster.database import database_file
+from relspec_dagster.evidence_sensor import sensor_of
+from relspec_dagster.evidence_ticks import EvidenceSensor
 from relspec_dagster.loaded_catalog import LoadedCatalog, catalog_key
 from relspec_dagster.outlook import Outlook
 from relspec_dagster.plans import load_plans
@@ -27,7 +30,7 @@ from relspec_dagster.storage import Storage
 from relspec_dagster.translator import RelspecTranslator
 
 
-def build_definitions(
+def build_definitions(  # noqa: PLR0913 - all that there is to set, in one place
     task_catalog: TaskCatalog,
     *,
     database: str | Path | RelspecResource,
@@ -39,6 +42,7 @@ def build_definitions(
     automation: dg.AutomationCondition | None = None,
     automation_seconds: int | None = None,
     wait: float = LONGEST_WAIT,
+    evidence_sensor: EvidenceSensor | None = None,
 ) -> dg.Definitions:
     """Everything that Dagster needs to show, schedule and run a catalog; nothing of it is declared by hand.
 
@@ -69,6 +73,8 @@ def build_definitions(
             are among the definitions, and are on.
         automation_seconds: between two evaluations, at least; Dagster's own interval where left out.
         wait: the most seconds that a step waits for another process that holds the file.
+        evidence_sensor: of the sensor that asks for what is stale and ready when evidence arrives, as
+            ``build_evidence_sensor`` says; there is none where left out.
 
     Raises:
         RelspecError: RS1xx and RS2xx, where the catalog does not compile; RS402, where the database can't be looked at
@@ -86,16 +92,22 @@ def build_definitions(
     multi_assets = [
         multi_asset_of(task, readers=readers, resource_key=resource_key, pool=pool) for task in projection.tasks
     ]
+    sensors: list[dg.SensorDefinition] = [
+        carry_forward_sensor(readers, name=f"{resource_key}_carry_forward", resource=resource),
+        *automation_sensors(projection, prefix=resource_key, seconds=automation_seconds),
+    ]
+    if evidence_sensor is not None:
+        file = _file_of(place)
+        sensors.append(
+            sensor_of(evidence_sensor, plans=plan_catalog, graph=task_graph, projection=projection, database=file)
+        )
     return dg.Definitions(
         assets=[*projection.sources, *multi_assets],
         asset_checks=_source_checks(projection, plan_catalog, resource_key),
         schedules=cron_schedules(
             projection.tasks, resource_key=resource_key, status=schedule_status, timezone=schedule_timezone
         ),
-        sensors=[
-            carry_forward_sensor(readers, name=f"{resource_key}_carry_forward", resource=resource),
-            *automation_sensors(projection, prefix=resource_key, seconds=automation_seconds),
-        ],
+        sensors=sensors,
         resources={
             resource_key: resource,
             catalog_key(resource_key): LoadedCatalog(plan_catalog=plan_catalog, keys=projection.keys),
@@ -122,18 +134,18 @@ def _place(database: str | Path | RelspecResource) -> Path | RelspecResource:
     """A file by its absolute path; another engine with its settings from the environment looked up."""
     if isinstance(database, RelspecResource):
         return database.process_config_and_initialize()
-    return _database_file(database)
+    return database_file(database)
 
 
-def _database_file(database: str | Path) -> Path:
-    """The absolute path, as the processes of runs may have another working folder."""
-    if str(database).startswith(":memory:") or not str(database):
-        raise ProjectionError(
-            f"database '{database}' is gone when a step ends",
-            at="build_definitions(database=...)",
-            hint="give the path of a DuckDB file; it need not exist yet.",
-        )
-    return Path(database).expanduser().absolute()
+def _file_of(place: Path | RelspecResource) -> Path:
+    """The DuckDB file that an evidence sensor looks at."""
+    if isinstance(place, Path):
+        return place
+    raise ProjectionError(
+        "an evidence sensor looks at a DuckDB file, and the database is another engine",
+        at="build_definitions(evidence_sensor=...)",
+        hint="leave it out, or give the path of a DuckDB file as the database.",
+    )
 
 
 def _pool(database: Path) -> str:

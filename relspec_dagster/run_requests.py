@@ -1,0 +1,153 @@
+"""From stale tasks to the one run that can be asked for now, with a key that no other evidence gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from relspec_core.evidence import EvidenceCatalog, Versions
+from relspec_core.fingerprint import digest
+from relspec_core.graph_edge_validation import Reason, check_edge
+from relspec_core.rustworkx_schedule import schedule_rules
+from relspec_core.standing import Standing
+from relspec_dagster.arrivals import KEY_LENGTH
+from relspec_dagster.known_evidence import KnownEvidence
+
+TRIED = "was asked for with what there is now, and not built: it waits for new evidence"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What can be asked for now, and what can't.
+
+    Attributes:
+        asked: the tasks to ask for, by name, each with the key of its evidence; none: there is nothing to ask for.
+        run_key: of the request.
+        arrived: the sources that these tasks have not been built with.
+        still_asked: what was asked for earlier, and is stale still, with its keys.
+        held: the tasks that are stale and could be built, but not now, each with the reason.
+        blocked: the tasks that are stale and lack something, each with the reasons.
+    """
+
+    asked: Mapping[str, str]
+    run_key: str
+    arrived: tuple[str, ...]
+    still_asked: Mapping[str, str]
+    held: Mapping[str, str]
+    blocked: Mapping[str, tuple[Reason, ...]]
+
+
+def decide(
+    known: KnownEvidence,
+    standing: Standing,
+    *,
+    marks: Mapping[str, str],
+    asked: Mapping[str, str],
+    building: Mapping[str, str],
+) -> Decision:
+    """The stale tasks that are ready, with those that become so in the same run, less those that have to wait.
+
+    A task that a run in progress builds is looked at again when that has ended. One that was asked for with the very
+    same evidence and is still stale has failed with it. What is downstream of either waits for it.
+
+    Args:
+        known: what there is.
+        standing: of the tasks, on that.
+        marks: of each source something that changes whenever it arrives anew.
+        asked: what was asked for earlier, by task.
+        building: the run that builds a task.
+    """
+    graph, stale = known.graph, standing.stale
+    keys = evidence_keys(stale, known, standing, marks)
+    held: dict[str, str] = {}
+    for task in stale:
+        before = (known.writers.get(name) for name in known.reads[task])
+        waits = next((writer for writer in before if writer in held), None)
+        unknown = next(_unknown(task, known), None)
+        if task in building:
+            held[task] = f"in run {building[task][:8]}, which is in progress"
+        elif asked.get(task) == keys[task]:
+            held[task] = TRIED
+        elif waits is not None:
+            held[task] = f"waits for {waits}"
+        elif unknown is not None:
+            held[task] = f"reads {unknown}, of which nothing is known while the warehouse is written to"
+    candidates = [task for task in stale if task not in held]
+    rewritten = {output for task in stale for output in graph.outputs_of(task)}
+    read = {name for task in candidates for name in known.reads[task]} - rewritten
+    there = EvidenceCatalog(known.evidence[name] for name in read if name in known.evidence)
+    schedule = schedule_rules(graph, evidence=there, tasks=candidates)
+    wanted = {task: keys[task] for task in sorted(schedule.order)}
+    return Decision(
+        asked=wanted,
+        run_key=digest(tuple((task, key, *_built(task, known)) for task, key in wanted.items())),
+        arrived=tuple(sorted({source for task in wanted for source in _arrived(task, known, standing)})),
+        still_asked={task: asked[task] for task in stale if task in asked},
+        held=held,
+        blocked=schedule.blocked,
+    )
+
+
+def _unknown(task: str, known: KnownEvidence) -> Iterator[str]:
+    """The sources that have what a task reads, in contents of which nothing is known."""
+    for edge in known.graph.edges_of(task):
+        is_there = edge.evidence not in known.writers and not check_edge(edge, known.evidence)
+        if is_there and known.versions(edge) is None:
+            yield edge.evidence
+
+
+def evidence_keys(
+    tasks: list[str], known: KnownEvidence, standing: Standing, marks: Mapping[str, str]
+) -> dict[str, str]:
+    """Of each of these tasks a digest of all that it would be built from.
+
+    That is its plan, the versions of what it reads, and the marks of all sources that it comes from, whether it reads
+    what has changed in them or not: a task that failed is tried again when something arrives. Where somebody has
+    dropped or changed its table, the record of its last build is a part as well.
+    """
+    needed = set(tasks)
+    for task in reversed(standing.order):
+        if task in needed:
+            needed.update(known.writers[name] for name in known.reads[task] if name in known.writers)
+    arrivals = dict(marks)
+    for task in standing.order:
+        if task in needed:
+            arrived = digest(tuple(arrivals.get(name, "") for name in known.reads[task]))
+            arrivals.update((output, arrived) for output in known.graph.outputs_of(task))
+    return {
+        task: _key(task, arrivals[known.graph.outputs_of(task)[0]], known, standing.freshness[task].inputs)
+        for task in tasks
+    }
+
+
+def _key(task: str, arrived: str, known: KnownEvidence, inputs: Mapping[str, Versions]) -> str:
+    plans = tuple((plan.name, plan.fingerprint) for plan in known.plans.of_task(task))
+    read = tuple(
+        (name, versions.rows, tuple(sorted(versions.columns.items()))) for name, versions in sorted(inputs.items())
+    )
+    return digest((task, plans, arrived, read, _damage(task, known)))[:KEY_LENGTH]
+
+
+def _damage(task: str, known: KnownEvidence) -> tuple[str, ...]:
+    """When those tables of a task were built that are no longer there as they were built."""
+    return tuple(
+        str(known.records[name].evidence.built_at)
+        for name in known.graph.outputs_of(task)
+        if name in known.records and (name not in known.evidence or known.evidence[name].version is None)
+    )
+
+
+def _built(task: str, known: KnownEvidence) -> tuple[str, ...]:
+    """When the tables of a task were built last: what is built once more from the same evidence is another request."""
+    outputs = known.graph.outputs_of(task)
+    return tuple(str(known.records[name].evidence.built_at) for name in outputs if name in known.records)
+
+
+def _arrived(task: str, known: KnownEvidence, standing: Standing) -> set[str]:
+    """The sources that a task reads and was not built with as they are."""
+    built_from = [known.evidence[name].inputs for name in known.graph.outputs_of(task) if name in known.evidence]
+    return {
+        name
+        for name, versions in standing.freshness[task].inputs.items()
+        if name not in known.writers and not any(inputs.get(name) == versions for inputs in built_from)
+    }

@@ -1,0 +1,96 @@
+"""The files of sources, told by their sizes and times, and read where these have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from relspec_core.compile_cache import CompileCache
+from relspec_core.duckdb_engine import DuckDBEngine
+from relspec_core.errors import SourceError
+from relspec_core.evidence import Evidence
+from relspec_core.run_plan import FILES
+from relspec_core.source_files import source_files
+from relspec_core.task_catalog import SourceSpec
+from relspec_core.warehouse import Warehouse
+from relspec_dagster.known_evidence import KnownEvidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesGlance:
+    """What the files of sources look like from outside.
+
+    Attributes:
+        versions: by source; None where there is no file.
+        unread: why the files of a source can't be told.
+    """
+
+    versions: Mapping[str, str | None] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
+
+
+class WatchedFiles:
+    """Keeps what is known of the sources that are files.
+
+    Args:
+        known: written to.
+    """
+
+    __slots__ = ("_known", "_read", "_sources", "_warehouse")
+
+    def __init__(self, known: KnownEvidence) -> None:
+        self._known = known
+        self._sources = tuple(source for source in known.plans.sources.values() if source.paths)
+        self._read: dict[str, str | None] = {}  # the version of each source that was read
+        self._warehouse: Warehouse | None = None  # an empty one, through which DuckDB reads files
+
+    def glance(self) -> FilesGlance:
+        """Sizes and times only: no file is opened."""
+        versions: dict[str, str | None] = {}
+        unread: dict[str, str] = {}
+        for source in self._sources:
+            try:
+                found = source_files(source)
+                versions[source.name] = None if found is None else found.version()
+            except SourceError as error:
+                unread[source.name] = error.what
+        return FilesGlance(versions=versions, unread=unread)
+
+    def look(self, glance: FilesGlance) -> set[str]:
+        """Read the files that have changed; what could not be read is tried again each time.
+
+        Returns:
+            The sources that came, went, or are not as they were.
+        """
+        changed: set[str] = set()
+        for source in self._sources:
+            name, version = source.name, glance.versions.get(source.name)
+            if name in glance.versions and name in self._read and self._read[name] == version:
+                continue
+            was_there, why = name in self._known.evidence, self._known.unread.get(name)
+            self._known.forget(name)
+            self._read.pop(name, None)
+            unread = glance.unread.get(name) or self._unreadable(source, version)
+            if unread is None:
+                self._read[name] = version
+            else:
+                self._known.forget(name)
+                self._known.unread[name] = unread
+            if was_there or unread is None or unread != why:
+                changed.add(name)
+        return changed
+
+    def _unreadable(self, source: SourceSpec, version: str | None) -> str | None:
+        """Read a source; why that can't be done, or None."""
+        try:
+            files = source_files(source)
+            if files is None or version is None:
+                return None if files is None and version is None else "its files are changing"
+            if self._warehouse is None:
+                self._warehouse = Warehouse(DuckDBEngine.open())
+            schema = files.schema(self._warehouse.connection, cache=CompileCache())
+            self._known.evidence[source.name] = Evidence(name=source.name, schema=schema, version=version, kind=FILES)
+            self._known.take_versions(self._known.graph.edges_from(source.name), self._warehouse)
+        except SourceError as error:
+            return error.what
+        return None
