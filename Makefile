@@ -117,6 +117,7 @@ bench-run: $(READY) ## Time runs beside plain DuckDB, and a graph of 100,000 tas
 
 bench-dagster: $(READY) ## Time what relspec's assets cost in Dagster beside the same written by hand, and beside plain DuckDB
 	@$(PY) -m benchmarks.dagster $(if $(ROUNDS),--rounds $(ROUNDS))
+	@$(PY) -m benchmarks.dagster_sensor $(if $(ROUNDS),--rounds $(ROUNDS))
 
 clean: ## Remove .venv, the databases, the generated data and all caches
 	rm -rf $(VENV) build dist examples/jaffle_shop/data hamilton_dag.py
