@@ -163,7 +163,7 @@ def _result(
         "dagster/column_lineage": output.spec.metadata["dagster/column_lineage"],
         "dagster/row_count": evidence.rows,
         "relspec/fingerprint": evidence.fingerprint,
-        "relspec/seconds": evidence.seconds,
+        "relspec/seconds": None if evidence.seconds is None else round(evidence.seconds, 3),
         **built_at(evidence),
         **(more or {}),
     }
