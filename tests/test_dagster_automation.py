@@ -26,25 +26,9 @@ from relspec_dagster.plans import load_plans
 from relspec_dagster.projection import project
 from relspec_dagster.readers import Readers
 from relspec_dagster.storage import Storage
+from tests.dagster_office import ORDERS, notes, orders, totals
 
 AC = dg.AutomationCondition
-ORDERS = "id,amount,note\n1,5,hot\n2,7,cold\n"
-
-
-@task
-def orders(ctx: TaskBuildContext) -> ibis.Table:
-    return ctx.table("raw").select("id", "amount")
-
-
-@task
-def totals(ctx: TaskBuildContext) -> ibis.Table:
-    found = ctx.table("orders")
-    return found.agg(total=found.amount.sum())
-
-
-@task
-def notes(ctx: TaskBuildContext) -> ibis.Table:
-    return ctx.table("raw").select("id", "note")
 
 
 @task

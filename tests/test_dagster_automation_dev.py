@@ -9,33 +9,16 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import dagster as dg
-import ibis
 
-from relspec_core import SourceSpec, TaskBuildContext, TaskCatalog, task
+from relspec_core import SourceSpec, TaskCatalog
 from relspec_dagster import build_definitions, edges_ready
 from tests.dagster_dev import DagsterDev, dagster_dev
+from tests.dagster_office import ORDERS, notes, orders, totals
 
 WITHOUT_NOTE = "id,amount\n1,5\n2,7\n"
-ORDERS = "id,amount,note\n1,5,hot\n2,7,cold\n"
 WAIT_SECONDS = 120.0
 RUNS = "{ runsOrError { ... on Runs { results { status assetSelection { path } } } } }"
 STALE = "{ assetNodes { assetKey { path } isExecutable staleStatus assetMaterializations(limit: 1) { description } } }"
-
-
-@task
-def orders(ctx: TaskBuildContext) -> ibis.Table:
-    return ctx.table("raw").select("id", "amount")
-
-
-@task
-def totals(ctx: TaskBuildContext) -> ibis.Table:
-    found = ctx.table("orders")
-    return found.agg(total=found.amount.sum())
-
-
-@task
-def notes(ctx: TaskBuildContext) -> ibis.Table:
-    return ctx.table("raw").select("id", "note")
 
 
 def definitions(folder: Path) -> dg.Definitions:
