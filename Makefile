@@ -4,6 +4,12 @@ PYTHON ?= python3
 PORT ?= 3000
 # Test processes; a runner with two cores gains nothing from more.
 JOBS ?= 2
+# Tests that share a server or a built example stay in one process, and are begun with.
+SHARED_OUT := -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+# Tests make some thousand small databases, and half of their time would be waiting for a disk to have what was written:
+# they are made in memory where there is room. Elsewhere: make TEST_FOLDER=/path/to/folder test.
+TEST_FOLDER ?= $(shell df -Pm /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 >= 2000 { print "/dev/shm" }')
+PYTEST = $(if $(TEST_FOLDER),PYTEST_DEBUG_TEMPROOT='$(TEST_FOLDER)') $(PY) -m pytest $(SHARED_OUT)
 
 # Random plans and random edits of catalogs that `make fuzz` tries.
 PLANS ?= 20000
@@ -41,7 +47,8 @@ help: ## List the commands
 setup: $(READY) ## Make .venv and install relspec with its development tools (about two minutes, once)
 
 # The stamp is written last. While packages are being written to .venv it holds an 'unfinished' mark, so an
-# interrupted setup starts over with an empty .venv instead of trusting half a package.
+# interrupted setup starts over with an empty .venv instead of trusting half a package. Python compiles what is imported
+# when it is: pip would compile all of the 9,000 modules, one after another.
 $(READY): pyproject.toml constraints.txt
 	@rm -f $(READY)
 	@if [ -e $(UNFINISHED) ] || ! $(PY) -m pip --version >/dev/null 2>&1; then \
@@ -54,7 +61,7 @@ $(READY): pyproject.toml constraints.txt
 	fi
 	@echo "==> Installing relspec and its tools into $(VENV) (about two minutes, once)"
 	@touch $(UNFINISHED)
-	@$(PY) -m pip install --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	@$(PY) -m pip install --disable-pip-version-check --no-compile -e '.[dev]' -c constraints.txt
 	@rm -f $(UNFINISHED)
 	@touch $(READY)
 
@@ -87,17 +94,17 @@ test: data $(OLDEST)/.ready $(if $(NO_BROWSER),,$(CHROMIUM)) ## Lint, formatting
 	@echo "==> ruff format"; $(PY) -m ruff format --check
 	@echo "==> ty"; $(PY) -m ty check
 	@echo "==> import layers"; $(BIN)/lint-imports --no-logo
-	@echo "==> pytest, SQLGlot $(OLDEST_SQLGLOT)"; PYTHONPATH=$(OLDEST) $(PY) -m pytest -n $(JOBS) $(SQLGLOT_TESTS)
-	@echo "==> pytest"; $(PY) -m pytest -n $(JOBS)
+	@echo "==> pytest, SQLGlot $(OLDEST_SQLGLOT)"; PYTHONPATH=$(OLDEST) $(PYTEST) $(SQLGLOT_TESTS)
+	@echo "==> pytest"; $(PYTEST)
 
 fuzz: $(READY) ## Try 20,000 random plans and as many random edits (fewer: make PLANS=1000 EDITS=0 fuzz); hours
-	@$(PY) -m pytest -n $(JOBS) --plans $(PLANS) --edits $(EDITS) tests/test_plans.py tests/test_edits.py
+	@$(PYTEST) --plans $(PLANS) --edits $(EDITS) tests/test_plans.py tests/test_edits.py
 
 chaos: $(READY) ## Kill 300 runs at random moments, and fill 60 disks: is each table old or new? (fewer: make KILLS=60 chaos) A quarter of an hour
-	@$(PY) -m pytest -n $(JOBS) --kills $(KILLS) tests/test_chaos.py tests/test_faults.py
+	@$(PYTEST) --kills $(KILLS) tests/test_chaos.py tests/test_faults.py
 
 mutants: $(READY) ## Edit all queries of TPC-H and TPC-DS in every way: do fingerprints notice what matters? Some minutes
-	@$(PY) -m pytest -n $(JOBS) --all-mutants tests/test_mutants.py
+	@$(PYTEST) --all-mutants tests/test_mutants.py
 
 dev: data ## Open the example in Dagster on http://localhost:3000 (another port: make PORT=3001 dev)
 	@mkdir -p $(DAGSTER_HOME_DIR)

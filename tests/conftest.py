@@ -1,5 +1,6 @@
 """What all tests share: one profile for the properties, and an embedded DuckDB."""
 
+import gc
 from collections import Counter
 from collections.abc import Iterator
 
@@ -29,6 +30,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--edits", type=int, default=60, help="how many random edits tests/test_edits.py makes")
     parser.addoption("--kills", type=int, default=20, help="how many runs tests/test_chaos.py kills")
     parser.addoption("--all-mutants", action="store_true", help="take all queries in tests/test_mutants.py, not a few")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that share something dear: one process has all of a group, and the others fill the rest."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Spare Python from looking for garbage in the modules, which stay, and so often: a twentieth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -26,6 +26,8 @@ from relspec_core import (
     run,
 )
 
+pytestmark = pytest.mark.xdist_group("example")
+
 TASKS = frozenset(catalog.names)
 
 
