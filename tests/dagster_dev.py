@@ -1,4 +1,4 @@
-"""A real `dagster dev`, started in a folder of its own and spoken to over GraphQL."""
+"""A real `dagster dev`, started in a folder of its own and spoken to over GraphQL and REST."""
 
 import json
 import os
@@ -7,7 +7,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,9 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-START_SECONDS = 60.0
-RUN_SECONDS = 60.0
+START_SECONDS = 90.0
+WAIT_SECONDS = 120.0
+LOOK_EVERY = 0.2
 STOP_SECONDS = 30.0
 
 INSTANCE = """
@@ -44,7 +46,43 @@ LAUNCH = """
 mutation ($params: ExecutionParams!) { launchPipelineExecution(executionParams: $params) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }
 """
-STATUS = "query ($run: ID!) { runOrError(runId: $run) { ... on Run { status } } }"
+RUNS = """
+{ runsOrError { ... on Runs { results {
+    runId status pipelineName tags { key value } assetSelection { path } } } } }
+"""
+EVENTS = """
+query ($run: ID!) { logsForRun(runId: $run, limit: 1000) { ... on EventConnection { events {
+    __typename
+    ... on MaterializationEvent { assetKey { path } }
+    ... on AssetCheckEvaluationEvent { evaluation { assetKey { path } checkName success description } }
+    ... on ExecutionStepSkippedEvent { stepKey }
+    ... on ExecutionStepUpForRetryEvent { stepKey }
+    ... on ExecutionStepFailureEvent { stepKey error { message cause { message } } }
+} } } }
+"""
+TICKS = "ticks(limit: 100) { status skipReason runIds timestamp endTimestamp error { message } }"
+SENSOR_TICKS = f"""
+query ($selector: SensorSelector!) {{ sensorOrError(sensorSelector: $selector) {{ ... on Sensor {{
+    sensorState {{ {TICKS} }} }} }} }}
+"""
+SCHEDULE_TICKS = f"""
+query ($selector: ScheduleSelector!) {{ scheduleOrError(scheduleSelector: $selector) {{ ... on Schedule {{
+    scheduleState {{ {TICKS} }} }} }} }}
+"""
+RELOAD = """
+mutation ($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) { __typename } }
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run as Dagster shows it; the assets are those that it was asked for."""
+
+    id: str
+    status: str
+    job: str
+    assets: frozenset[str]
+    tags: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +95,14 @@ class DagsterDev:
 
     def graphql(self, query: str, variables: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
         """The data that a query gives; it must give no errors."""
-        answer = _post(self.url, query, variables or {})
+        answer = _post(self.url, {"query": query, "variables": variables or {}})
         assert "errors" not in answer, answer["errors"]
         return answer["data"]
 
     def launch(self, assets: Sequence[str], *, checks: Sequence[tuple[str, str]] | None = None) -> str:
         """Start a run of some assets, or of some (asset, check) pairs, and give its id."""
         selector = {
-            "repositoryName": "__repository__",
-            "repositoryLocationName": self.location,
+            **self._repository,
             "pipelineName": "__ASSET_JOB",
             "assetSelection": [{"path": [name]} for name in assets],
             "assetCheckSelection": None
@@ -78,15 +115,81 @@ class DagsterDev:
         assert launched["__typename"] == "LaunchRunSuccess", launched
         return launched["run"]["runId"]
 
+    def report(self, asset: str, *, version: str | None = None) -> None:
+        """A materialization of an asset that something outside of Dagster tells of, over REST."""
+        url = self.url.replace("/graphql", f"/report_asset_materialization/{asset}")
+        _post(url, {} if version is None else {"data_version": version})
+
+    def reload(self) -> None:
+        """Load the code location again."""
+        reloaded = self.graphql(RELOAD, {"name": self.location})["reloadRepositoryLocation"]
+        assert reloaded["__typename"] == "WorkspaceLocationEntry", reloaded
+
+    def runs(self) -> list[Run]:
+        """All runs, in the order in which they were started."""
+        found = self.graphql(RUNS)["runsOrError"]["results"]
+        return [
+            Run(
+                id=run["runId"],
+                status=run["status"],
+                job=run["pipelineName"],
+                assets=frozenset(dotted(key) for key in run["assetSelection"] or ()),
+                tags={tag["key"]: tag["value"] for tag in run["tags"]},
+            )
+            for run in reversed(found)
+        ]
+
+    def events(self, run: str, kind: str) -> list[Mapping[str, Any]]:
+        """What a run has recorded of one kind, by the name of its type."""
+        events = self.graphql(EVENTS, {"run": run})["logsForRun"]["events"]
+        return [event for event in events if event["__typename"] == kind]
+
+    def materialized(self, run: str) -> Counter[str]:
+        """How often a run has materialized each asset."""
+        return Counter(dotted(event["assetKey"]) for event in self.events(run, "MaterializationEvent"))
+
+    def ticks_of_sensor(self, name: str) -> list[Mapping[str, Any]]:
+        """The last ticks of a sensor that have led to something, the newest first."""
+        found = self.graphql(SENSOR_TICKS, {"selector": {**self._repository, "sensorName": name}})
+        return _ended(found["sensorOrError"]["sensorState"]["ticks"])
+
+    def ticks_of_schedule(self, name: str) -> list[Mapping[str, Any]]:
+        """The same of a schedule."""
+        found = self.graphql(SCHEDULE_TICKS, {"selector": {**self._repository, "scheduleName": name}})
+        return _ended(found["scheduleOrError"]["scheduleState"]["ticks"])
+
+    def last_words(self, sensor: str) -> str:
+        """Why the last tick that has ended asked for nothing; empty where it asked for something."""
+        ticks = self.ticks_of_sensor(sensor)
+        return (ticks[0]["skipReason"] or "") if ticks else ""
+
     def wait(self, run: str) -> str:
         """The status with which a run ended."""
-        deadline = time.monotonic() + RUN_SECONDS
-        while time.monotonic() < deadline:
-            status = self.graphql(STATUS, {"run": run})["runOrError"]["status"]
-            if status in ("SUCCESS", "FAILURE", "CANCELED"):
-                return status
-            time.sleep(0.1)
-        raise AssertionError(f"run {run} did not end in {RUN_SECONDS} s:\n{self.log.read_text()}")
+        ended = ("SUCCESS", "FAILURE", "CANCELED")
+        self.wait_until(lambda: any(found.id == run and found.status in ended for found in self.runs()))
+        return next(found.status for found in self.runs() if found.id == run)
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Ask again and again until it holds."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, f"not in {WAIT_SECONDS} s:\n{self.runs()}\n{self.log.read_text()}"
+            time.sleep(LOOK_EVERY)
+
+    @property
+    def _repository(self) -> dict[str, Any]:
+        return {"repositoryName": "__repository__", "repositoryLocationName": self.location}
+
+
+def dotted(key: Mapping[str, Sequence[str]]) -> str:
+    """An asset key as people write it."""
+    return "/".join(key["path"])
+
+
+def _ended(ticks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    for tick in ticks:  # while the code location is loaded anew, its sensors can't be reached
+        assert tick["status"] != "FAILURE" or "user code server" in tick["error"]["message"], tick
+    return [tick for tick in ticks if tick["status"] in ("SKIPPED", "SUCCESS")]
 
 
 @contextmanager
@@ -121,7 +224,7 @@ def _wait_for_location(server: subprocess.Popen[bytes], url: str, log: Path) -> 
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
         try:
-            entries = _post(url, LOCATION, {})["data"]["workspaceOrError"]["locationEntries"]
+            entries = _post(url, {"query": LOCATION})["data"]["workspaceOrError"]["locationEntries"]
         except (URLError, ConnectionError):
             entries = []
         for entry in entries:
@@ -150,8 +253,8 @@ def _free_port() -> int:
         return listener.getsockname()[1]
 
 
-def _post(url: str, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
-    body = json.dumps({"query": query, "variables": variables}).encode()
-    request = Request(url, data=body, headers={"Content-Type": "application/json"})  # noqa: S310 - a local http address
-    with urlopen(request, timeout=30) as response:  # noqa: S310 - as above
+def _post(url: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    headers = {"Content-Type": "application/json"}
+    request = Request(url, data=json.dumps(body).encode(), headers=headers)  # noqa: S310 - a local http address
+    with urlopen(request, timeout=WAIT_SECONDS) as response:  # noqa: S310 - as above
         return json.load(response)
