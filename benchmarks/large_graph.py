@@ -28,8 +28,7 @@ from relspec_core import (
     schedule_rules,
     task_graph_from_catalog,
 )
-from relspec_core.calculations import Calculation, Calculations
-from relspec_core.column_flow import Input
+from relspec_core.calculations import Calculation, Calculations, in_order
 from relspec_core.evidence import Evidence
 from relspec_core.inferred_deps import ColumnUse, InferredDeps
 from relspec_core.readiness import Readiness
@@ -109,11 +108,9 @@ def _renamed(plan: PlanArtifact, name: str, read: tuple[str, ...]) -> PlanArtifa
     def uses(found: tuple[ColumnUse, ...]) -> tuple[ColumnUse, ...]:
         return tuple(sorted(replace(use, evidence=names[use.evidence]) for use in found))
 
-    def inputs(found: frozenset[Input]) -> frozenset[Input]:
-        return frozenset(replace(source, evidence=names[source.evidence]) for source in found)
-
     def calculation(found: Calculation) -> Calculation:
-        return replace(found, inputs=inputs(found.inputs))
+        inputs = in_order(replace(source, evidence=names[source.evidence]) for source in found.inputs)
+        return replace(found, inputs=inputs)
 
     return replace(
         plan,

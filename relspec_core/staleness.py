@@ -55,9 +55,7 @@ def output_versions(plan: PlanArtifact, inputs: Mapping[str, Versions], *, build
 
     def version(role: str, calculation: Calculation, *more: str) -> str:
         read = []
-        for source in sorted(
-            calculation.inputs, key=lambda found: (found.evidence, isinstance(found, InputColumn), str(found))
-        ):
+        for source in calculation.inputs:
             if source.evidence in inputs:
                 found = inputs[source.evidence]
                 column = source.column if isinstance(source, InputColumn) else None
