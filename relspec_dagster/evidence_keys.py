@@ -1,4 +1,4 @@
-"""Keys of the evidence that tasks would be built from: what something new concerns gets new ones, the rest keeps its."""
+"""Keys of the evidence that tasks would be built from, made again only for those that something new concerns."""
 
 from __future__ import annotations
 
