@@ -23,7 +23,6 @@ from relspec_dagster.carry_forward import (
 from relspec_dagster.data_versions import Recorded, last_recorded
 from relspec_dagster.database import open_warehouse
 from relspec_dagster.metadata import table_schema
-from relspec_dagster.plans import restricted
 from relspec_dagster.projection import OutputAsset, TaskAssets
 from relspec_dagster.readers import Readers
 from relspec_dagster.retries import retried_where_it_helps, retry_policy
@@ -84,7 +83,7 @@ def _run(
         for output in assets.outputs
         if output in selected or any(check.key in selected_checks for check in output.checks)
     ]
-    evidence = observe(restricted(readers.plan_catalog, _names(concerned)), warehouse)
+    evidence = observe(readers.plan_catalog.around(_names(concerned)), warehouse)
     verdicts = {check.key: check.evaluate(evidence) for output in concerned for check in output.checks}
     yield from (verdict.result for key, verdict in verdicts.items() if key in selected_checks)
     gates = [verdicts[check.key] for output in selected for check in output.checks]
@@ -107,7 +106,7 @@ def _materialize(
     evidence: EvidenceCatalog,
 ) -> Iterator[dg.MaterializeResult]:
     """Build outputs of one task together, say what became of each, and carry forward what reads nothing new of them."""
-    plans = restricted(readers.plan_catalog, _names(selected))
+    plans = readers.plan_catalog.around(_names(selected))
     if context.run.tags.items() >= KEEP_UNCHANGED.items():
         kept = keep_unchanged(plans, _names(selected), warehouse, evidence)
         if kept:

@@ -34,13 +34,14 @@ class EvidenceKeys:
         standing: of the tasks, on that.
     """
 
-    __slots__ = ("_arrived", "_kept", "_known", "_plans", "_standing")
+    __slots__ = ("_arrived", "_kept", "_known", "_outputs", "_plans", "_standing")
 
     def __init__(self, known: KnownEvidence, standing: Standing) -> None:
         self._known = known
         self._standing = standing
         by_task = known.plans.by_task
         self._plans = {task: tuple((plan.name, plan.fingerprint) for plan in by_task[task]) for task in standing.order}
+        self._outputs = {task: known.graph.outputs_of(task) for task in standing.order}
         self._arrived: dict[str, str] = {}  # by evidence: a source's mark, or a digest of all marks that a table is of
         self._kept: dict[str, _Kept] = {}  # by task
 
@@ -57,18 +58,17 @@ class EvidenceKeys:
     def _arrive(self, marks: Mapping[str, str]) -> None:
         """Take the marks into account, for the tasks that come from sources with other ones than before."""
         new = {name for name, mark in marks.items() if self._arrived.get(name) != mark}
-        if not new:
-            return
+        is_first = not self._arrived
         self._arrived.update(marks)
-        for task in self._standing.order:
-            reads, outputs = self._known.reads[task], self._known.graph.outputs_of(task)
-            if outputs[0] not in self._arrived or not new.isdisjoint(reads):
+        for task, outputs in self._outputs.items() if new or is_first else ():
+            reads = self._known.reads[task]
+            if is_first or not new.isdisjoint(reads):
                 arrived = digest(tuple(self._arrived.get(name, "") for name in reads))
                 self._arrived.update(dict.fromkeys(outputs, arrived))
                 new.update(outputs)
 
     def _key(self, task: str) -> str:
-        outputs = self._known.graph.outputs_of(task)
+        outputs = self._outputs[task]
         made_of = (self._standing.freshness[task], self._arrived[outputs[0]], self._damage(outputs))
         kept = self._kept.get(task)
         if kept is None or kept.fresh is not made_of[0] or kept[1:3] != made_of[1:]:
