@@ -127,25 +127,9 @@ def _materialize(
     versions = {name: found.version for name, found in evidence.items()}
     changed = [name for name, found in published.items() if found.version != versions.get(name)]
     try:
-        carry_forward(
-            context.instance, readers, warehouse, changed=_read_elsewhere(context, readers, changed), writing=True
-        )
+        carry_forward(context.instance, readers, warehouse, changed=changed, writing=True)
     except (RelspecError, duckdb.Error) as error:  # of what others read: these tables are published
         context.log.warning("What reads nothing of this that changed is not carried forward now: %s", error)
-
-
-def _read_elsewhere(context: dg.AssetExecutionContext, readers: Readers, changed: Iterable[str]) -> list[str]:
-    """Of these tables, those with a reader that this run does not select: what it selects it builds when its turn is.
-
-    Readers that it selects and then skips are left to the sensor. To look at all of them after each op would cost a run
-    as much as a small table does.
-    """
-    is_whole = context.run.step_keys_to_execute is None  # and not some steps of another run that are tried again
-    building = context.job_def.asset_layer.selected_asset_keys if is_whole else frozenset()
-    keys = {
-        name: [readers.outputs[reader].spec.key for reader in readers.by_evidence.get(name, ())] for name in changed
-    }
-    return [name for name, read_by in keys.items() if not building >= set(read_by)]
 
 
 def _build(

@@ -95,9 +95,9 @@ class Office:
         event = dg.AssetMaterialization(name, tags={"dagster/data_version": version})
         self.instance.report_runless_asset_event(event)
 
-    def carry(self, catalog: TaskCatalog | None = None) -> set[str]:
-        """Carry forward what can be, as the sensor does, and tell what that is."""
-        plans = load_plans(catalog or self.catalog, database=self.database, ctx=None)
+    def carry(self) -> set[str]:
+        """Carry forward what can be, and tell what that is."""
+        plans = load_plans(self.catalog, database=self.database, ctx=None)
         graph = task_graph_from_catalog(plans)
         projection = project(plans, graph, translator=RelspecTranslator(), storage=Storage.of_file(self.database))
         engine = connect(self.database, read_only=True)
@@ -182,7 +182,7 @@ def test_what_is_selected_is_built_unless_the_run_is_told_to_keep_what_is_unchan
     assert office.stale() == set()
 
 
-def test_what_a_run_selects_and_skips_is_left_to_the_sensor_which_carries_it_forward(office: Office) -> None:
+def test_what_a_run_selects_and_skips_is_carried_forward_too(office: Office) -> None:
     @task
     def extras(ctx: TaskBuildContext) -> ibis.Table:
         return ctx.table("more").select("id", "price")
@@ -200,7 +200,6 @@ def test_what_a_run_selects_and_skips_is_left_to_the_sensor_which_carries_it_for
     (office.folder / "raw.csv").write_text(ORDERS.replace("hot", "warm"))
     more.write_text("id\n1\n")
     assert office.materialize() == {"orders"}
-    assert office.carry(catalog) == {"both"}
     assert office.stale() == set()
 
 
