@@ -30,7 +30,9 @@ from relspec_dagster.retries import retried_where_it_helps, retry_policy
 BECAUSE = "materialized in Dagster"
 
 
-def multi_asset_of(assets: TaskAssets, *, readers: Readers, resource_key: str, pool: str | None) -> dg.AssetsDefinition:
+def multi_asset_of(
+    assets: TaskAssets, *, readers: Readers, resource_key: str, pool: str | None, own_ops: frozenset[str]
+) -> dg.AssetsDefinition:
     """The multi-asset of a task.
 
     Its op looks at the evidence there is when it runs, reports the selected checks, and builds the selected outputs if
@@ -46,6 +48,7 @@ def multi_asset_of(assets: TaskAssets, *, readers: Readers, resource_key: str, p
         readers: of the whole catalog, which has the plans.
         resource_key: of the database.
         pool: which ops run one at a time, also across runs; a task's own goes before it.
+        own_ops: the names of relspec's own ops. In a run of no others the file may stay open from one to the next.
 
     Raises:
         TaskFailedError: RS401, in a run, where the engine refuses a plan.
@@ -63,9 +66,12 @@ def multi_asset_of(assets: TaskAssets, *, readers: Readers, resource_key: str, p
         retry_policy=retry_policy(assets.task),
     )
     def run_task(context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
+        def may_stay() -> bool:
+            return own_ops.issuperset(op.name for op in context.job_def.top_level_node_defs)
+
         with (
             retried_where_it_helps(assets),
-            open_warehouse(getattr(context.resources, resource_key)) as warehouse,
+            open_warehouse(getattr(context.resources, resource_key), may_stay=may_stay) as warehouse,
         ):
             yield from _run(context, assets, readers, warehouse)
 
