@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from importlib.metadata import metadata
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from relspec_core.errors import CatalogError, SourceError, did_you_mean, listed
 
@@ -15,15 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 STORES = "relspec"  # the protocol by which DuckDB reads them
-URL = re.compile(r"[A-Za-z][\w+.-]*://|[a-z]+::.*://")
-LOCAL = re.compile(r"(?:file|local)://(?!.*::)")
+# Patterns are compiled where they are used: who has no such source pays nothing for them.
+URL = r"[A-Za-z][\w+.-]*://|[a-z]+::.*://"
+LOCAL = r"(?:file|local)://(?!.*::)"
 # Caches that only say where what follows is kept; the part that has the path; what that is a part of.
-CHAIN = re.compile(r"(?P<before>(?:[a-z]+::)*)(?P<body>.*?)(?P<after>::.*)?")
-WEB = re.compile(r"https?://")
+CHAIN = r"(?P<before>(?:[a-z]+::)*)(?P<body>.*?)(?P<after>::.*)?"
+WEB = r"https?://"
 HIDDEN = r"[\w-]*(?:token|signature|credential|secret|password)|(?:[\w-]*[-_])?(?:sig|key|apikey|auth|pwd|passwd)"
-SECRET = re.compile(
-    rf"(?<=://)(?<!github://)[^/@:\s]*:[^/@\s]+(?=@)|(?<=[?&])(?:{HIDDEN})=(?:(?!::)[^&#\s])+", re.IGNORECASE
-)
+SECRET = rf"(?i)(?<=://)(?<!github://)[^/@:\s]*:[^/@\s]+(?=@)|(?<=[?&])(?:{HIDDEN})=(?:(?!::)[^&#\s])+"
 # What filesystems tell of a file that is another one when its contents are.
 MARKS = (
     *("ETag", "etag", "e_tag", "md5Hash", "md5", "Content-MD5", "content_md5", "Digest", "crc32c", "CRC", "sha", "hex"),
@@ -56,7 +55,7 @@ def is_url(path: str) -> bool:
     >>> is_url("s3://shop/orders/*.parquet"), is_url("zip://orders.csv::shop.zip"), is_url("orders/*.csv")
     (True, True, False)
     """
-    return URL.match(path) is not None
+    return "://" in path and re.match(URL, path) is not None
 
 
 def on_this_machine(path: str) -> str:
@@ -65,7 +64,7 @@ def on_this_machine(path: str) -> str:
     >>> on_this_machine("file:///data/orders.csv"), on_this_machine("s3://shop/orders.csv")
     ('/data/orders.csv', 's3://shop/orders.csv')
     """
-    return LOCAL.sub("", path, count=1) if LOCAL.match(path) else path
+    return re.sub(f"^{LOCAL}", "", path) if is_url(path) else path
 
 
 def file_name(path: str) -> str:
@@ -76,7 +75,7 @@ def file_name(path: str) -> str:
     """
     if is_url(path):
         path = _parts(path)[1]
-        path = re.split("[?#]", path)[0] if WEB.match(path) else path
+        path = re.split("[?#]", path)[0] if re.match(WEB, path) else path
     return PurePath(path).name
 
 
@@ -86,7 +85,7 @@ def check_no_secret(path: str, *, source: str) -> None:
     Raises:
         CatalogError: RS100.
     """
-    if is_url(path) and SECRET.search(path):
+    if is_url(path) and re.search(SECRET, path):
         raise CatalogError(
             f"the URL of source '{source}' has a credential in it, and URLs are shown and stored",
             at=without_secrets(path),
@@ -101,7 +100,7 @@ def without_secrets(text: str) -> str:
     >>> without_secrets("ftp://ann:pw@shop.example/a.csv and https://shop.example/a.csv?day=1&token=abc")
     'ftp://***@shop.example/a.csv and https://shop.example/a.csv?day=1&***'
     """
-    return SECRET.sub("***", text)
+    return re.sub(SECRET, "***", text)
 
 
 def bridged(path: str) -> str:
@@ -179,6 +178,8 @@ def open_store(url: str) -> tuple[Any, str]:
 
 def _package(url: str, error: ImportError) -> str:
     """What pip is to install for a URL: as an extra of fsspec's, else by the name of the module that is missing."""
+    from importlib.metadata import metadata  # noqa: PLC0415 - only here
+
     extra = _protocol(url).removesuffix("://")
     if extra in (metadata("fsspec").get_all("Provides-Extra") or ()):
         return f"'fsspec[{extra}]'"
@@ -313,7 +314,8 @@ def _mark(info: Mapping[str, Any]) -> str | None:
 
 
 def _name(info: Mapping[str, Any]) -> str:
-    return info["name"].rstrip("/").rpartition("/")[2]
+    name = info["name"].rstrip("/").rpartition("/")[2]
+    return unquote(name) if re.match(WEB, info["name"]) else name
 
 
 def _protocol(url: str) -> str:
@@ -322,13 +324,13 @@ def _protocol(url: str) -> str:
 
 def _parts(url: str) -> tuple[str, str, str]:
     """What stands before, in and after the part of a chain that has the path."""
-    found = CHAIN.fullmatch(url)
+    found = re.fullmatch(CHAIN, url)
     return ("", url, "") if found is None else (found["before"], found["body"], found["after"] or "")
 
 
 def _start_of_glob(url: str, path: str) -> int | None:
     """Where in a path the first part with a glob begins; None where it has none."""
-    glob = re.search(r"[*[]" if WEB.match(_parts(url)[1]) else r"[*?[]", path)
+    glob = re.search(r"[*[]" if re.match(WEB, _parts(url)[1]) else r"[*?[]", path)
     return None if glob is None else path.rfind("/", 0, glob.start()) + 1
 
 
