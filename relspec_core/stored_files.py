@@ -239,7 +239,11 @@ def _found(url: str) -> Iterator[StoredFile]:
         folder = f"{path.rstrip('/')}/"
         infos = _Folders(store).data_in(folder)
     for name, info in {info["name"]: info for info in infos}.items():
-        yield _file(store, _url_of(url, folder, name), info)
+        try:
+            yield _file(store, _url_of(url, folder, name), info)
+        except FileNotFoundError as error:  # it is in the list only
+            if not is_missing(error):
+                raise
 
 
 class _Folders:
