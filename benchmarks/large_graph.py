@@ -9,7 +9,7 @@ import argparse
 import gc
 import random
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from statistics import median
@@ -28,8 +28,7 @@ from relspec_core import (
     schedule_rules,
     task_graph_from_catalog,
 )
-from relspec_core.calculations import Calculation, Calculations
-from relspec_core.column_flow import Input
+from relspec_core.calculations import Calculation, Calculations, in_order
 from relspec_core.evidence import Evidence
 from relspec_core.inferred_deps import ColumnUse, InferredDeps
 from relspec_core.readiness import Readiness
@@ -78,6 +77,7 @@ def large_catalog(shape: Shape) -> PlanCatalog:
     queries = _queries()
     layers = [[f"source_{at:05}" for at in range(shape.width)]]
     sources = {name: SourceSpec(name, schema=COLUMNS) for name in layers[0]}
+    schemas = dict.fromkeys(sources, ibis.schema(COLUMNS))
     plans: list[PlanArtifact] = []
     for number in range(shape.layers):
         layer = [f"task_{number:03}_{at:05}" for at in range(shape.width)]
@@ -86,9 +86,10 @@ def large_catalog(shape: Shape) -> PlanCatalog:
             wanted = 1 + numbers.randrange(len(queries))
             while len(read) < wanted:
                 read[numbers.choice(numbers.choice(layers))] = None
-            plans.append(_renamed(queries[wanted - 1], name, tuple(read)))
+            plans.append(_renamed(queries[wanted - 1], name, {found: schemas[found] for found in read}))
+            schemas[name] = plans[-1].schema
         layers.append(layer)
-    schemas = dict.fromkeys(sources, ibis.schema(COLUMNS))
+    schemas = {name: schemas[name] for name in sources}
     return PlanCatalog(tuple(plans), sources=sources, schemas=schemas, dialect="duckdb")
 
 
@@ -101,19 +102,17 @@ def _queries() -> tuple[PlanArtifact, ...]:
     return tuple(compile_task_catalog(TaskCatalog(tasks, sources)))
 
 
-def _renamed(plan: PlanArtifact, name: str, read: tuple[str, ...]) -> PlanArtifact:
-    """The same plan for another task that reads other tables."""
+def _renamed(plan: PlanArtifact, name: str, read: Mapping[str, ibis.Schema]) -> PlanArtifact:
+    """The same plan for another task that reads other tables, with the types that these have."""
     names = {f"read_{at}": found for at, found in enumerate(read)}
     deps = plan.deps
 
     def uses(found: tuple[ColumnUse, ...]) -> tuple[ColumnUse, ...]:
         return tuple(sorted(replace(use, evidence=names[use.evidence]) for use in found))
 
-    def inputs(found: frozenset[Input]) -> frozenset[Input]:
-        return frozenset(replace(source, evidence=names[source.evidence]) for source in found)
-
     def calculation(found: Calculation) -> Calculation:
-        return replace(found, inputs=inputs(found.inputs))
+        inputs = in_order(replace(source, evidence=names[source.evidence]) for source in found.inputs)
+        return replace(found, inputs=inputs)
 
     return replace(
         plan,
@@ -123,7 +122,10 @@ def _renamed(plan: PlanArtifact, name: str, read: tuple[str, ...]) -> PlanArtifa
         deps=InferredDeps(
             inputs=tuple(sorted(read)),
             required_columns={names[found]: columns for found, columns in deps.required_columns.items()},
-            required_types={names[found]: dict(types) for found, types in deps.required_types.items()},
+            required_types={
+                names[found]: {column: read[names[found]][column] for column in types}
+                for found, types in deps.required_types.items()
+            },
             lineage={column: uses(found) for column, found in deps.lineage.items()},
             row_uses=uses(deps.row_uses),
         ),
@@ -188,10 +190,13 @@ def _sides(clocks: Sequence[Clock]) -> tuple[list[dict[str, float]], list[dict[s
 def _arrivals(plans: PlanCatalog, *, rounds: int) -> None:
     """Time the arrival of one evidence, by how many tasks read it, in a graph of the same size."""
     query = next(iter(_queries()))
+    busy = ibis.schema(COLUMNS)
     read = {f"busy_{number:05}": number for number in FAN_OUTS}
-    readers = [_renamed(query, f"of_{name}_{at:05}", (name,)) for name, number in read.items() for at in range(number)]
+    readers = [
+        _renamed(query, f"of_{name}_{at:05}", {name: busy}) for name, number in read.items() for at in range(number)
+    ]
     sources = {name: SourceSpec(name, schema=COLUMNS) for name in read}
-    schemas = {**plans.schemas, **dict.fromkeys(sources, ibis.schema(COLUMNS))}
+    schemas = {**plans.schemas, **dict.fromkeys(sources, busy)}
     more = PlanCatalog((*plans, *readers), sources={**plans.sources, **sources}, schemas=schemas, dialect="duckdb")
     graph = task_graph_from_catalog(more)
     there = EvidenceCatalog.from_sources(plans.schemas)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from relspec_core.column_flow import InputColumn
 from relspec_core.fingerprint import Token, digest
 from relspec_core.query_hashes import QueryHashes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import ibis
 
@@ -24,12 +25,12 @@ class Calculation:
 
     Attributes:
         hash: of its own calculation inside this plan; 32 hexadecimal digits.
-        inputs: the columns and row sets that it is made from or decided by.
+        inputs: the columns and row sets that it is made from or decided by, as ``in_order`` gives them.
         volatile: why it may come out differently each time; None where it does not.
     """
 
     hash: str
-    inputs: frozenset[Input]
+    inputs: tuple[Input, ...]
     volatile: str | None = None
 
 
@@ -56,6 +57,11 @@ class Calculations:
         return next((found.volatile for found in (self.rows, *self.columns.values()) if found.volatile), None)
 
 
+def in_order(inputs: Iterable[Input]) -> tuple[Input, ...]:
+    """Inputs by evidence, the row set of each before its columns: the order in which versions name them."""
+    return tuple(sorted(inputs, key=lambda found: (found.evidence, isinstance(found, InputColumn), str(found))))
+
+
 def calculations(tree: PlanTree, *, schema: ibis.Schema, functions: Mapping[str, UserFunction]) -> Calculations:
     """What a canonical tree calculates.
 
@@ -70,7 +76,7 @@ def calculations(tree: PlanTree, *, schema: ibis.Schema, functions: Mapping[str,
         made, below = digest((role, hashes.of(node))), tree.walk.flow.made_of(node)
         for other in below:
             hashes.of(other)
-        return Calculation(hash=made, inputs=tree.walk.flow.inputs(below), volatile=hashes.doubts_of(below))
+        return Calculation(hash=made, inputs=in_order(tree.walk.flow.inputs(below)), volatile=hashes.doubts_of(below))
 
     columns = {
         # Columns of one node are told apart by their names, and by nothing else.

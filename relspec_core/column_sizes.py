@@ -118,9 +118,9 @@ def _row_counts(warehouse: Warehouse, tables: Iterable[str]) -> dict[str, int]:
 def _of_files(files: SourceFiles, columns: tuple[str, ...], warehouse: Warehouse) -> ColumnSizes:
     if files.reader != "read_parquet":
         return ColumnSizes()
-    paths = ", ".join(quoted_text(path) for path in files.files)
+    files.open_in(warehouse.connection)
     rows = warehouse.rows(
-        f"SELECT path_in_schema, sum(total_compressed_size)::BIGINT FROM parquet_metadata([{paths}]) GROUP BY ALL"  # noqa: S608 - quoted
+        f"SELECT path_in_schema, sum(total_compressed_size)::BIGINT FROM parquet_metadata({files.listing}) GROUP BY ALL"  # noqa: S608 - quoted
     )
     found = {
         column: [size for path, size in rows if path == column or path.startswith(f"{column}, ")] for column in columns

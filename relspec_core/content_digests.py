@@ -46,7 +46,8 @@ def digest_query(tables: Sequence[ComparedTable]) -> str:
     selects: list[str] = []
     for number, table in enumerate(tables):
         listings = [", ".join(_hashed(column, kind) for column, kind in columns) for columns in table.typed]
-        totals = ", ".join(f"sum(hash({listing})::HUGEINT)" if listing else "0" for listing in listings)
+        # Less one bit, DuckDB sums them as BIGINT, in five sixths of the time.
+        totals = ", ".join(f"sum((hash({listing}) >> 1)::BIGINT)" if listing else "0" for listing in listings)
         selects.append(
             f"SELECT {number} AS number, count(*) AS n, [{totals}]::HUGEINT[] AS totals FROM {table.source}"  # noqa: S608 - quoted
         )

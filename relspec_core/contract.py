@@ -85,7 +85,7 @@ class Contract:
 def contract_of(evidence: str, graph: TaskGraph) -> Contract:
     """What the readers of an evidence of the graph need of it, with the types that they are compiled for."""
     edges = graph.edges_from(evidence)
-    columns = graph.schema_of(evidence) or {}
+    columns = graph.schema_of(evidence)
     uses = {edge.task: edge.uses for edge in edges}
     read = {column: {task: found[column] for task, found in uses.items() if column in found} for column in columns}
     return Contract(

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import ibis
     import ibis.expr.datatypes as dt
 
+FILES = "files"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Versions:
@@ -42,7 +44,7 @@ class Evidence:
         rows: number of rows, where it was counted.
         version: changes whenever the contents may have changed; None where that is not known.
         task: the task that wrote it; None for a source.
-        kind: ``table`` or ``view``.
+        kind: ``table``, ``view`` or ``files``.
         fingerprint: of the plan that wrote it.
         versions: how its rows and each of its columns came to be, inputs included; None where that is not known.
         calculations: the plan's own part in that.

@@ -89,8 +89,5 @@ def find_column_reference(text: str, graph: TaskGraph) -> EvidenceReference:
 
 
 def columns_of(evidence: str, graph: TaskGraph) -> ibis.Schema:
-    """The columns of an evidence of a compiled catalog that tasks may ask for; it has a schema for every one."""
-    schema = graph.whole_schema_of(evidence)
-    if schema is None:
-        raise ValueError(f"the graph has no schema for '{evidence}'")
-    return schema
+    """The columns of an evidence of a compiled catalog that tasks may ask for."""
+    return graph.whole_schema_of(evidence)

@@ -235,6 +235,7 @@ def _show_source(name: str, plans: PlanCatalog, evidence: Mapping[str, Evidence]
     source = plans.sources.get(name)
     files = None if source is None else source_files(source)
     if files is not None:
+        files.open_in(warehouse.connection)
         warehouse.show_source(name, files.select(evidence[name].schema))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
@@ -13,7 +14,7 @@ from relspec_core.garbage import left_alone
 from relspec_core.plan_catalog import deps_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import ibis
     import ibis.expr.datatypes as dt
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from relspec_core.plan_catalog import PlanCatalog
 
 
-# Nodes and edges are named tuples: of a large catalog there are hundreds of thousands, and they take half the time.
+# Nodes are named tuples, and edges have no objects of their own: of a large catalog there are hundreds of thousands.
 
 
 class EvidenceNode(NamedTuple):
@@ -36,16 +37,9 @@ class EvidenceNode(NamedTuple):
     """
 
     name: str
-    schema: ibis.Schema | None
+    schema: ibis.Schema
     task: str | None
     whole: ibis.Schema | None = None
-
-
-class TaskNode(NamedTuple):
-    """A task in the graph."""
-
-    name: str
-    outputs: tuple[str, ...]
 
 
 class EdgeRequirement(NamedTuple):
@@ -89,12 +83,35 @@ class EdgeRequirement(NamedTuple):
         return f"{self.task} reads {self.evidence}: {self.needs}"
 
 
-class Produces(NamedTuple):
-    """The edge from a task to what it writes: its ends tell all."""
+def requirements(task: str, deps: InferredDeps) -> tuple[EdgeRequirement, ...]:
+    """The edges of one task, by evidence."""
+    return tuple([EdgeRequirement(evidence, task, deps.required_types[evidence], deps) for evidence in deps.inputs])
 
 
-ReaderEdge: TypeAlias = tuple[int, int, EdgeRequirement]
-RuleGraph: TypeAlias = "rx.PyDiGraph[EvidenceNode | TaskNode, EdgeRequirement | Produces]"
+class TaskNode(NamedTuple):
+    """A task in the graph.
+
+    Attributes:
+        name: of the task.
+        outputs: what it writes.
+        deps: what all of them read: what each edge to the task requires.
+    """
+
+    name: str
+    outputs: tuple[str, ...]
+    deps: InferredDeps
+
+    @property
+    def edges(self) -> tuple[EdgeRequirement, ...]:
+        """What the task must find, by evidence."""
+        return requirements(self.name, self.deps)
+
+    def edge_from(self, evidence: str) -> EdgeRequirement:
+        """What it must find in one evidence."""
+        return EdgeRequirement(evidence, self.name, self.deps.required_types[evidence], self.deps)
+
+
+RuleGraph: TypeAlias = "rx.PyDiGraph[EvidenceNode | TaskNode, None]"
 
 
 class TaskGraph:
@@ -109,15 +126,16 @@ class TaskGraph:
         task_indices: where each task is in it, in name order.
     """
 
-    __slots__ = ("evidence_indices", "graph", "task_indices")
+    __slots__ = ("_misfits", "evidence_indices", "graph", "task_indices")
 
     def __init__(self, graph: RuleGraph) -> None:
         self.graph = graph
-        self.evidence_indices: dict[str, int] = {}
-        self.task_indices: dict[str, int] = {}
-        for index, node in zip(graph.node_indices(), graph.nodes(), strict=True):
-            indices = self.evidence_indices if isinstance(node, EvidenceNode) else self.task_indices
-            indices[node.name] = index
+        nodes, indices = graph.nodes(), graph.node_indices()
+        names = [node.name for node in nodes]
+        tables = bisect_left(nodes, 1, key=lambda node: isinstance(node, TaskNode))
+        self.evidence_indices: dict[str, int] = dict(zip(names[:tables], indices[:tables], strict=True))
+        self.task_indices: dict[str, int] = dict(zip(names[tables:], indices[tables:], strict=True))
+        self._misfits: frozenset[int] | None = None
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -141,35 +159,27 @@ class TaskGraph:
 
     def edges_of(self, task: str) -> tuple[EdgeRequirement, ...]:
         """What a task must find, by evidence."""
-        return _in_order(self.graph.in_edges(self.task_indices[task]))
+        return self._task(task).edges
 
     def outputs_of(self, task: str) -> tuple[str, ...]:
         """What a task writes."""
-        return cast("TaskNode", self.graph[self.task_indices[task]]).outputs
+        return self._task(task).outputs
 
     def producer(self, evidence: str) -> str | None:
         """The task that writes an evidence; None for a source."""
         return self._node(evidence).task
 
-    def schema_of(self, evidence: str) -> ibis.Schema | None:
+    def schema_of(self, evidence: str) -> ibis.Schema:
         """What an evidence has according to its plan or source."""
         return self._node(evidence).schema
-
-    def planned_schema(self, output: str) -> ibis.Schema:
-        """What a task's plan yields for one of its outputs.
-
-        Raises:
-            ValueError: where the graph does not say.
-        """
-        schema = self.schema_of(output)
-        if schema is None:
-            raise ValueError(f"the graph has no schema for '{output}', which task '{self.producer(output)}' writes")
-        return schema
 
     def _node(self, evidence: str) -> EvidenceNode:
         return cast("EvidenceNode", self.graph[self.evidence_indices[evidence]])
 
-    def whole_schema_of(self, evidence: str) -> ibis.Schema | None:
+    def _task(self, name: str) -> TaskNode:
+        return cast("TaskNode", self.graph[self.task_indices[name]])
+
+    def whole_schema_of(self, evidence: str) -> ibis.Schema:
         """The same with the columns of an internal table that are not written, as no task needs them."""
         node = self._node(evidence)
         return node.whole or node.schema
@@ -182,11 +192,23 @@ class TaskGraph:
         """What each reader of an evidence must find in it, by reader; nothing of what is not in the graph."""
         if evidence not in self.evidence_indices:
             return ()
-        return _in_order(self.reader_edges(evidence))
+        readers = self.graph.successor_indices(self.evidence_indices[evidence])
+        return tuple([cast("TaskNode", self.graph[reader]).edge_from(evidence) for reader in sorted(readers)])
 
-    def reader_edges(self, evidence: str) -> Iterable[ReaderEdge]:
-        """The same with the indices of both ends, in no order to rely on: the quickest way to the readers."""
-        return cast("Iterable[ReaderEdge]", self.graph.out_edges(self.evidence_indices[evidence]))
+    @property
+    def misfits(self) -> frozenset[int]:
+        """Where the evidence is that, just as its plan or source says, has not what each reader was made for."""
+        if self._misfits is None:
+            columns = {table.name: table.schema.fields.items() for table in map(self._node, self.evidence_indices)}
+            self._misfits = frozenset(
+                [
+                    self.evidence_indices[name]
+                    for task in map(self._task, self.task_indices)
+                    for name, types in task.deps.required_types.items()
+                    if not types.items() <= columns[name]
+                ]
+            )
+        return self._misfits
 
     def upstream_tasks(self, task: str) -> tuple[str, ...]:
         """The tasks that write what a task reads, sorted."""
@@ -210,10 +232,7 @@ class TaskGraph:
             {"id": index, **_node_data(node)}
             for index, node in zip(self.graph.node_indices(), self.graph.nodes(), strict=True)
         ]
-        links = [
-            {"source": source, "target": target, **_edge_data(edge)}
-            for source, target, edge in sorted(self.graph.weighted_edge_list(), key=lambda item: item[:2])
-        ]
+        links = [{"source": source, "target": target, **_edge_data(edge)} for source, target, edge in self._all_edges()]
         return json.dumps({"directed": True, "multigraph": False, "nodes": nodes, "links": links}, indent=2)
 
     def to_mermaid(self) -> str:
@@ -222,8 +241,8 @@ class TaskGraph:
         for index, node in zip(self.graph.node_indices(), self.graph.nodes(), strict=True):
             text = _mermaid_text(node.name)
             lines.append(f'    n{index}(["{text}"])' if isinstance(node, EvidenceNode) else f'    n{index}["{text}"]')
-        for source, target, edge in sorted(self.graph.weighted_edge_list(), key=lambda item: item[:2]):
-            label = f'|"{_mermaid_text(edge.needs)}"|' if isinstance(edge, EdgeRequirement) else ""
+        for source, target, edge in self._all_edges():
+            label = f'|"{_mermaid_text(edge.needs)}"|' if edge else ""
             lines.append(f"    n{source} -->{label} n{target}")
         return "\n".join(lines) + "\n"
 
@@ -233,10 +252,16 @@ class TaskGraph:
         for index, node in zip(self.graph.node_indices(), self.graph.nodes(), strict=True):
             shape = "ellipse" if isinstance(node, EvidenceNode) else "box"
             lines.append(f"  n{index} [label={json.dumps(node.name)}, shape={shape}];")
-        for source, target, edge in sorted(self.graph.weighted_edge_list(), key=lambda item: item[:2]):
-            label = f" [label={json.dumps(edge.needs)}]" if isinstance(edge, EdgeRequirement) else ""
+        for source, target, edge in self._all_edges():
+            label = f" [label={json.dumps(edge.needs)}]" if edge else ""
             lines.append(f"  n{source} -> n{target}{label};")
         return "\n".join([*lines, "}"]) + "\n"
+
+    def _all_edges(self) -> Iterator[tuple[int, int, EdgeRequirement | None]]:
+        """Both ends of every edge, sorted, with what it requires; None: its task writes it."""
+        for source, target in sorted(self.graph.edge_list()):
+            reader = self.graph[target]
+            yield source, target, reader.edge_from(self.graph[source].name) if isinstance(reader, TaskNode) else None
 
 
 @left_alone()
@@ -247,44 +272,26 @@ def task_graph_from_catalog(plan_catalog: PlanCatalog) -> TaskGraph:
         CycleError: RS201, with the path. SecondWriterError: RS202.
     """
     graph: RuleGraph = rx.PyDiGraph()
-    writers = _writers(plan_catalog)
     nodes = {name: EvidenceNode(name, schema, None) for name, schema in plan_catalog.schemas.items()}
-    nodes.update(
-        (plan.name, EvidenceNode(plan.name, plan.schema, writers[plan.name], plan.whole)) for plan in plan_catalog
-    )
+    tasks = sorted(plan_catalog.by_task.items(), key=itemgetter(0))
+    for task, plans in tasks:
+        for plan in plans:
+            name = plan.name
+            if name in nodes or name in plan_catalog.sources:
+                raise SecondWriterError(
+                    f"'{name}' has more than one writer", at=plan.task.where, hint="give each evidence one writer."
+                )
+            nodes[name] = EvidenceNode(name, plan.schema, task, plan.whole)
     names = sorted(nodes)
     evidence = dict(zip(names, graph.add_nodes_from([nodes[name] for name in names]), strict=True))
-    tasks = sorted(plan_catalog.by_task.items(), key=itemgetter(0))
-    written = [TaskNode(task, tuple([plan.name for plan in plans])) for task, plans in tasks]
-    produces = Produces()
-    edges: list[tuple[int, int, EdgeRequirement | Produces]] = []
-    for (task, plans), node, index in zip(tasks, written, graph.add_nodes_from(written), strict=True):
-        edges += [(evidence[edge.evidence], index, edge) for edge in requirements(task, deps_of(plans))]
-        edges += [(index, evidence[output], produces) for output in node.outputs]
-    graph.add_edges_from(edges)
+    readers = [TaskNode(task, tuple([plan.name for plan in plans]), deps_of(plans)) for task, plans in tasks]
+    indices = graph.add_nodes_from(readers)
+    pairs = tuple(zip(indices, readers, strict=True))
+    edges = [(evidence[name], index) for index, reader in pairs for name in reader.deps.inputs]
+    edges += [(index, evidence[name]) for index, reader in pairs for name in reader.outputs]
+    graph.add_edges_from_no_data(edges)
     _refuse_cycle(graph)
     return TaskGraph(graph)
-
-
-def _in_order(edges: Iterable[tuple[int, int, EdgeRequirement | Produces]]) -> tuple[EdgeRequirement, ...]:
-    """What edges require, in the order in which they were added; rustworkx gives the last one first."""
-    return tuple([edge for _, _, edge in edges if isinstance(edge, EdgeRequirement)][::-1])
-
-
-def _writers(plan_catalog: PlanCatalog) -> dict[str, str]:
-    writers: dict[str, str] = {}
-    for plan in plan_catalog:
-        first = writers.setdefault(plan.name, plan.task.name)
-        if first != plan.task.name or plan.name in plan_catalog.sources:
-            raise SecondWriterError(
-                f"'{plan.name}' has more than one writer", at=plan.task.where, hint="give each evidence one writer."
-            )
-    return writers
-
-
-def requirements(task: str, deps: InferredDeps) -> tuple[EdgeRequirement, ...]:
-    """The edges of one task, by evidence."""
-    return tuple([EdgeRequirement(evidence, task, deps.required_types[evidence], deps) for evidence in deps.inputs])
 
 
 def _refuse_cycle(graph: RuleGraph) -> None:
@@ -300,12 +307,12 @@ def _refuse_cycle(graph: RuleGraph) -> None:
 def _node_data(node: EvidenceNode | TaskNode) -> dict[str, object]:
     if isinstance(node, TaskNode):
         return {"kind": "task", "name": node.name, "outputs": list(node.outputs)}
-    columns = {name: str(kind) for name, kind in node.schema.items()} if node.schema is not None else None
+    columns = {name: str(kind) for name, kind in node.schema.items()}
     return {"kind": "evidence", "name": node.name, "task": node.task, "columns": columns}
 
 
-def _edge_data(edge: EdgeRequirement | Produces) -> dict[str, object]:
-    if isinstance(edge, Produces):
+def _edge_data(edge: EdgeRequirement | None) -> dict[str, object]:
+    if edge is None:
         return {"kind": "produces"}
     return {
         "kind": "requires",

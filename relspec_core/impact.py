@@ -216,7 +216,7 @@ def _rebuilt(change: EvidenceChange, follow: _Follow) -> tuple[Rebuild, ...]:
     )
     rows = {change.evidence} if change.rows else set()
     found: dict[str, Rebuild] = {}
-    writer, written = follow.graph.producer(change.evidence), follow.graph.schema_of(change.evidence) or {}
+    writer, written = follow.graph.producer(change.evidence), follow.graph.schema_of(change.evidence)
     if writer is not None and not (change.values and change.values.isdisjoint(written)):
         found[writer] = Rebuild(task=writer, evidence=change.evidence, columns=(), writes=True)
     for task in upstream_first(follow.graph):

@@ -155,7 +155,7 @@ class Publication:
         """Whether a source's files are others than when their version was taken: of what was read nothing is known."""
         source, found = self.plans.sources.get(evidence), self.now[evidence]
         files = source_files(source) if source is not None and found.kind == FILES else None
-        return files is not None and files.version() != found.version
+        return files is not None and found.version is not None and files.version() != found.version
 
     def _keep(
         self, plan: PlanArtifact, created: Created, inputs: Mapping[str, Versions], *, because: str, seconds: float

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import duckdb
 
 from relspec_core.catalog_diff import snapshot
 from relspec_core.errors import RelspecError, UnknownTargetError, did_you_mean, listed, raise_all
-from relspec_core.evidence import Evidence, EvidenceCatalog, Versions
+from relspec_core.evidence import FILES, Evidence, EvidenceCatalog, Versions
 from relspec_core.evidence_store import EvidenceStore, known_sources
 from relspec_core.fingerprint import digest, schema_token
 from relspec_core.foreign_changes import foreign_changes
@@ -19,7 +20,7 @@ from relspec_core.plan_catalog import PlanCatalog, compile_task_catalog
 from relspec_core.recorded_versions import content_versions, recorded_versions
 from relspec_core.run_estimate import RunEstimate, estimate_run
 from relspec_core.rustworkx_schedule import Schedule, schedule_rules
-from relspec_core.source_files import source_files
+from relspec_core.source_files import open_stores, source_files
 from relspec_core.staleness import Freshness, freshness
 from relspec_core.task_catalog import ExecutionContext
 from relspec_core.warehouse import Warehouse
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from relspec_core.source_files import SourceFiles
     from relspec_core.task_catalog import TaskCatalog
 
-FILES = "files"
 MOST_BYTES_COMPARED = 100_000_000
 
 
@@ -144,7 +144,7 @@ def observe(
                 Evidence(
                     name=name,
                     schema=files.schema(warehouse.connection, cache=plan_catalog.cache),
-                    version=files.version(),
+                    version=files.version() if files.is_told else None,
                     kind=FILES,
                 )
             )
@@ -217,6 +217,7 @@ def plan_outputs(plan_catalog: PlanCatalog, *, warehouse: Warehouse, outputs: It
         outputs: names of tables; of a task with several, those that are to be built.
     """
     outputs = tuple(outputs)
+    open_stores(plan_catalog.sources.values(), warehouse.connection)
     plans = plan_catalog.part(outputs)
     near = plan_catalog.around(outputs)
     graph = task_graph_from_catalog(plans)
@@ -329,22 +330,29 @@ def _read_by_wider_table(
 def known_versions(
     evidence: Mapping[str, Evidence], warehouse: Warehouse, plans: PlanCatalog, records: Mapping[str, Evidence]
 ) -> Callable[[EdgeRequirement], Versions | None]:
-    """The same; of tables that can't be read now those that were seen last, or None."""
+    """The same; of tables that can't be read now those that were seen last, or None, as of files of untold states."""
     now, recorded = input_versions(evidence, warehouse, plans, records=evidence), warehouse.recorded
-    if recorded is None:
-        return now
-    return lambda edge: (
-        now(edge) if evidence[edge.evidence].kind == FILES else recorded_versions(edge, recorded, records)
-    )
+
+    def versions(edge: EdgeRequirement) -> Versions | None:
+        found = evidence[edge.evidence]
+        if found.kind == FILES:
+            return None if found.version is None else now(edge)
+        return now(edge) if recorded is None else recorded_versions(edge, recorded, records)
+
+    return versions
 
 
 def _contents_of_files(
     files: SourceFiles, columns: tuple[str, ...], schema: ibis.Schema, warehouse: Warehouse, cache: CompileCache
 ) -> str:
-    """A digest of these columns, taken once for each state of the files; for large ones, their state itself."""
+    """A digest of these columns, taken once for each state of the files; for large ones, their state itself.
+
+    Where their store does not tell one state from another, it is another one each time.
+    """
     version = files.version()
-    if files.size > MOST_BYTES_COMPARED:
-        return version
+    if not files.is_told or files.size > MOST_BYTES_COMPARED:
+        return version if files.is_told else uuid4().hex
+    files.open_in(warehouse.connection)
     key = digest(("contents of files", version, schema_token(schema), columns))
     found = cache.find(key)
     if found is None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import glob
+import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,23 @@ from relspec_core.column_types import schema_from_duckdb, schema_to_duckdb, to_d
 from relspec_core.errors import SourceError
 from relspec_core.fingerprint import digest
 from relspec_core.names import quoted_column, quoted_text
+from relspec_core.stored_files import (
+    bridged,
+    described_names,
+    file_name,
+    is_url,
+    names_beside,
+    on_this_machine,
+    stored_files,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import ibis.expr.datatypes as dt
 
     from relspec_core.compile_cache import CompileCache
+    from relspec_core.stored_files import StoredFile
     from relspec_core.task_catalog import SourceSpec
 
 READERS: Mapping[str, str] = {
@@ -43,15 +54,17 @@ class SourceFiles:
 
     Attributes:
         name: of the source.
-        files: absolute paths, sorted; at least one.
+        files: absolute paths, then URLs, each sorted; at least one.
         reader: DuckDB's table function for them.
         declared: the declared types of columns; others are read from the data.
+        stored: by URL, what their stores told of those that are not on this machine.
     """
 
     name: str
     files: tuple[str, ...]
     reader: str
     declared: Mapping[str, dt.DataType]
+    stored: Mapping[str, StoredFile] = field(default_factory=dict)
 
     def select(self, schema: ibis.Schema) -> str:
         """A query that reads the files with exactly these columns and types."""
@@ -69,27 +82,47 @@ class SourceFiles:
         Raises:
             SourceError: RS106, where DuckDB can't read them.
         """
+        self.open_in(connection)
         key = digest(("files", self._call({}), self.version()))
-        found = cache.find(key)
+        found = cache.find(key) if self.is_told else None
         if found is None:
             found = self._described(connection)
             cache.keep(key, found)
         declared = {name: to_duckdb(kind) for name, kind in self.declared.items() if name in found}
         return schema_from_duckdb({**found, **declared})
 
+    def open_in(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Let a database read them, by whatever connection, wherever they are."""
+        if self.stored:
+            from relspec_core.store_bridge import bridge_to  # noqa: PLC0415 - it loads fsspec, in 0.1 s
+
+            bridge_to(connection)
+
     @property
-    def size(self) -> int:
-        """Of all files together, in bytes."""
-        return sum(stat.st_size for stat in self._stats())
+    def listing(self) -> str:
+        """What DuckDB calls them, as a list in SQL."""
+        return f"[{', '.join(quoted_text(bridged(path)) for path in self.files)}]"
+
+    @property
+    def size(self) -> float:
+        """Of all files together, in bytes; infinite where a store does not tell it."""
+        stored = [math.inf if file.size is None else file.size for file in self.stored.values()]
+        return sum([*stored, *(stat.st_size for stat in self._stats().values())])
+
+    @property
+    def is_told(self) -> bool:
+        """Whether another version means other contents, and the same version the same."""
+        return all(file.mark is not None for file in self.stored.values())
 
     def version(self) -> str:
-        """A hash of each file's path, size and time of change; no file is opened."""
-        pairs = zip(self.files, self._stats(), strict=True)
-        return digest(tuple((path, str(stat.st_size), str(stat.st_mtime_ns)) for path, stat in pairs))
+        """A hash of each file's path, size and time of change, or what its store tells of it; no file is opened."""
+        found = {path: (path, str(stat.st_size), str(stat.st_mtime_ns)) for path, stat in self._stats().items()}
+        found |= {url: (url, str(file.size), str(file.mark)) for url, file in self.stored.items()}
+        return digest(tuple(found[path] for path in self.files))
 
-    def _stats(self) -> list[os.stat_result]:
+    def _stats(self) -> dict[str, os.stat_result]:
         try:
-            return [Path(path).stat() for path in self.files]
+            return {path: Path(path).stat() for path in self.files if path not in self.stored}
         except OSError as error:
             raise SourceError(
                 f"a file of source '{self.name}' can't be read: {error.strerror}",
@@ -109,7 +142,6 @@ class SourceFiles:
         return {row[0]: row[1] for row in rows}
 
     def _call(self, types: Mapping[str, str]) -> str:
-        paths = ", ".join(quoted_text(path) for path in self.files)
         options = []
         if self.reader == "read_csv":
             options.append("header = true")
@@ -118,30 +150,47 @@ class SourceFiles:
             options.append(f"types = {{{pairs}}}")
         if len(self.files) > 1:
             options.append("union_by_name = true")
-        return f"{self.reader}({', '.join([f'[{paths}]', *options])})"
+        return f"{self.reader}({', '.join([self.listing, *options])})"
 
 
 def source_files(source: SourceSpec) -> SourceFiles | None:
     """The files behind a source now; None where it has no path, or no file is there.
 
     Raises:
-        SourceError: RS106, where their suffix is unknown.
+        SourceError: RS106, where their suffix is unknown, or their store can't be asked.
     """
-    found = sorted({file for path in source.paths for file in _matches(path)})
-    if not found:
+    paths = [on_this_machine(path) for path in source.paths]
+    urls = [path for path in paths if is_url(path)]
+    stored = {file.url: file for url in urls for file in stored_files(url, source=source.name)}
+    found = sorted({file for path in paths if path not in urls for file in _matches(path)})
+    if not found and not stored:
         return None
-    files = sorted({str(Path(file).resolve()) for file in found})
+    files = (*sorted({str(Path(file).resolve()) for file in found}), *sorted(stored))
     return SourceFiles(
-        name=source.name, files=tuple(files), reader=_reader(source, found[0]), declared=dict(source.schema or {})
+        name=source.name,
+        files=files,
+        reader=_reader(source, (found or sorted(stored))[0]),
+        declared=dict(source.schema or {}),
+        stored=stored,
     )
+
+
+def open_stores(sources: Iterable[SourceSpec], connection: duckdb.DuckDBPyConnection) -> None:
+    """Let a database read the views that it has of sources in stores."""
+    if any(is_url(path) for source in sources for path in source.paths):
+        from relspec_core.store_bridge import bridge_to  # noqa: PLC0415 - as above
+
+        bridge_to(connection)
 
 
 def no_files(source: SourceSpec) -> SourceError:
     """RS106, for a source whose schema nothing tells because its files are not there."""
+    beside = "".join(described_names(names_beside(path)) for path in source.paths if is_url(path))
     return SourceError(
         f"source '{source.name}' has no file at {' or '.join(source.paths)}",
         at=f"source '{source.name}'",
-        hint="put the file there, mend the path (relative ones start at the working folder), or declare the schema.",
+        hint=f"{beside}put the file there, mend the path (relative ones start at the working folder), or declare the "
+        "schema.",
     )
 
 
@@ -160,11 +209,12 @@ def _files_in(folder: Path) -> list[str]:
 
 
 def _reader(source: SourceSpec, file: str) -> str:
-    suffixes = [suffix.lower() for suffix in Path(file).suffixes if suffix.lower() not in COMPRESSIONS]
+    name = file_name(file)
+    suffixes = [suffix.lower() for suffix in Path(name).suffixes if suffix.lower() not in COMPRESSIONS]
     reader = READERS.get(suffixes[-1]) if suffixes else None
     if reader is None:
         raise SourceError(
-            f"source '{source.name}' has files of an unknown kind: {Path(file).name}",
+            f"source '{source.name}' has files of an unknown kind: {name}",
             at=file,
             hint=f"use one of {', '.join(READERS)}.",
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from relspec_core.column_flow import InputColumn
 from relspec_core.errors import listed
-from relspec_core.evidence import Versions
+from relspec_core.evidence import FILES, Versions
 from relspec_core.fingerprint import digest
 from relspec_core.graph_edge_validation import check_edge
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from relspec_core.plan_catalog import PlanArtifact, PlanCatalog
 
 UNCHANGED = "unchanged: its plan and all that it reads are as they were when it was built"
+UNTOLD = "whose store tells neither times nor checksums, so that it may have changed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +56,7 @@ def output_versions(plan: PlanArtifact, inputs: Mapping[str, Versions], *, build
 
     def version(role: str, calculation: Calculation, *more: str) -> str:
         read = []
-        for source in sorted(
-            calculation.inputs, key=lambda found: (found.evidence, isinstance(found, InputColumn), str(found))
-        ):
+        for source in calculation.inputs:
             if source.evidence in inputs:
                 found = inputs[source.evidence]
                 column = source.column if isinstance(source, InputColumn) else None
@@ -276,7 +275,9 @@ def _changed(
     """What has another version than it had, of one evidence that a task reads."""
     before = recorded.inputs.get(edge.evidence)
     if before is None or now is None:
-        return f"reads {edge.needs} of '{edge.evidence}', of which no version is known"
+        source = evidence.get(edge.evidence)
+        is_untold = source is not None and source.kind == FILES and source.version is None
+        return f"reads {edge.needs} of '{edge.evidence}', {UNTOLD if is_untold else 'of which no version is known'}"
     columns = [column for column in edge.columns if before.of(column) != now.of(column)]
     if not columns and before.rows == now.rows:
         return None

@@ -16,6 +16,7 @@ from relspec_core.errors import CatalogError, RelspecError, SecondWriterError, d
 from relspec_core.names import is_evidence_name
 from relspec_core.schemas import schema_of
 from relspec_core.sql_files import sql_file, sql_paths
+from relspec_core.stored_files import check_no_secret
 from relspec_core.task_spec import NAME_HINT, Builder, TaskSpec, task
 
 __all__ = ["Builder", "ExecutionContext", "SourceSpec", "TaskBuildContext", "TaskCatalog", "TaskSpec", "task"]
@@ -28,7 +29,8 @@ class SourceSpec:
     Attributes:
         name: of the evidence.
         schema: its columns with their types, in any form that ``schema_of`` takes; None: read from the data.
-        path: file, glob, or several of them (CSV, Parquet or JSON, by suffix); None: a table in the warehouse.
+        path: file, glob, URL that fsspec opens, or several of them (CSV, Parquet or JSON, by suffix); None: a table in
+            the warehouse.
         description: in Markdown.
         owners: e-mail addresses, or ``team:name``.
         tags: free labels.
@@ -48,6 +50,8 @@ class SourceSpec:
             raise CatalogError(f"'{self.name}' can't name a source", at=f"source '{self.name}'", hint=NAME_HINT)
         if self.schema is not None:
             object.__setattr__(self, "schema", schema_of(self.schema, name=self.name))
+        for path in self.paths:
+            check_no_secret(path, source=self.name)
 
     @property
     def paths(self) -> tuple[str, ...]:

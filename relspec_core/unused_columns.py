@@ -146,9 +146,9 @@ def unused_columns(
 def _partly_read(evidence: str, plans: PlanCatalog, graph: TaskGraph, warehouse: Warehouse) -> PartlyRead | None:
     edges, schema = graph.edges_from(evidence), graph.schema_of(evidence)
     read = {column for edge in edges for column in edge.columns}
-    unused = [column for column in schema or {} if column not in read]
+    unused = [column for column in schema if column not in read]
     internal = evidence in plans and plans[evidence].needed is not None  # its one unread column stands for its rows
-    if not edges or not unused or schema is None or internal:
+    if not edges or not unused or internal:
         return None
     sizes = column_sizes(evidence, unused, warehouse, source=plans.sources.get(evidence))
     return PartlyRead(

@@ -71,18 +71,19 @@ def leave_snapshot(warehouse: Warehouse, *, planned: RunPlan | None = None) -> N
 def snapshot_for_others(warehouse: Warehouse) -> Generator[None]:
     """Leave a snapshot to those who look while the body has the file open for writing; do without where it is short.
 
-    Many short bodies one after another would spend most of their time on it. Where the last snapshot was taken a moment
-    ago, a new one is taken only if the body still goes on a moment later, by a connection of its own: it has what was
-    written until then. What others find is at most twice ``MOMENT`` behind what there is.
+    Many short bodies one after another would spend most of their time on it. So none is taken at first where the last
+    one was taken a moment ago. Where the body still goes on a moment later, one is taken by a connection of its own: it
+    has what was written until then. What others find is at most twice ``MOMENT`` behind what there is.
 
     Args:
         warehouse: as for ``leave_snapshot``.
     """
     path = warehouse.path
-    if path is None or not _is_recent(snapshot_file(path)):
-        leave_snapshot(warehouse)
+    if path is None:
         yield
         return
+    if not _is_recent(snapshot_file(path)):
+        leave_snapshot(warehouse)
     cursor = DuckDBEngine(warehouse.connection.cursor())
     later = Timer(MOMENT, _leave_meanwhile, [cursor])
     later.daemon = True

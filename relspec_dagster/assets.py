@@ -23,7 +23,6 @@ from relspec_dagster.carry_forward import (
 from relspec_dagster.data_versions import Recorded, last_recorded
 from relspec_dagster.database import open_warehouse
 from relspec_dagster.metadata import table_schema
-from relspec_dagster.plans import restricted
 from relspec_dagster.projection import OutputAsset, TaskAssets
 from relspec_dagster.readers import Readers
 from relspec_dagster.retries import retried_where_it_helps, retry_policy
@@ -31,7 +30,9 @@ from relspec_dagster.retries import retried_where_it_helps, retry_policy
 BECAUSE = "materialized in Dagster"
 
 
-def multi_asset_of(assets: TaskAssets, *, readers: Readers, resource_key: str, pool: str | None) -> dg.AssetsDefinition:
+def multi_asset_of(
+    assets: TaskAssets, *, readers: Readers, resource_key: str, pool: str | None, own_ops: frozenset[str]
+) -> dg.AssetsDefinition:
     """The multi-asset of a task.
 
     Its op looks at the evidence there is when it runs, reports the selected checks, and builds the selected outputs if
@@ -47,6 +48,7 @@ def multi_asset_of(assets: TaskAssets, *, readers: Readers, resource_key: str, p
         readers: of the whole catalog, which has the plans.
         resource_key: of the database.
         pool: which ops run one at a time, also across runs; a task's own goes before it.
+        own_ops: the names of relspec's own ops. In a run of no others the file may stay open from one to the next.
 
     Raises:
         TaskFailedError: RS401, in a run, where the engine refuses a plan.
@@ -64,9 +66,12 @@ def multi_asset_of(assets: TaskAssets, *, readers: Readers, resource_key: str, p
         retry_policy=retry_policy(assets.task),
     )
     def run_task(context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
+        def may_stay() -> bool:
+            return own_ops.issuperset(op.name for op in context.job_def.top_level_node_defs)
+
         with (
             retried_where_it_helps(assets),
-            open_warehouse(getattr(context.resources, resource_key)) as warehouse,
+            open_warehouse(getattr(context.resources, resource_key), may_stay=may_stay) as warehouse,
         ):
             yield from _run(context, assets, readers, warehouse)
 
@@ -84,7 +89,7 @@ def _run(
         for output in assets.outputs
         if output in selected or any(check.key in selected_checks for check in output.checks)
     ]
-    evidence = observe(restricted(readers.plan_catalog, _names(concerned)), warehouse)
+    evidence = observe(readers.plan_catalog.around(_names(concerned)), warehouse)
     verdicts = {check.key: check.evaluate(evidence) for output in concerned for check in output.checks}
     yield from (verdict.result for key, verdict in verdicts.items() if key in selected_checks)
     gates = [verdicts[check.key] for output in selected for check in output.checks]
@@ -107,7 +112,7 @@ def _materialize(
     evidence: EvidenceCatalog,
 ) -> Iterator[dg.MaterializeResult]:
     """Build outputs of one task together, say what became of each, and carry forward what reads nothing new of them."""
-    plans = restricted(readers.plan_catalog, _names(selected))
+    plans = readers.plan_catalog.around(_names(selected))
     if context.run.tags.items() >= KEEP_UNCHANGED.items():
         kept = keep_unchanged(plans, _names(selected), warehouse, evidence)
         if kept:

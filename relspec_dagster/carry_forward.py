@@ -2,7 +2,8 @@
 
 Dagster knows one data version for all of an asset. Where that is another one, it calls all that depend on the asset
 stale. relspec knows a version of each column. A table that is what its plan would write now is carried forward: its
-last materialization is reported again, with the data versions that its inputs have now, and with the reason.
+last materialization is reported again, with the data versions that its inputs have now, and with the reason. Dagster
+counts no check of an earlier materialization, so those of the asset are evaluated on what there is, and reported too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from relspec_core.run_plan import observe
 from relspec_core.unchanged_reads import UnchangedReads
 from relspec_core.warehouse import Warehouse
 from relspec_dagster.data_versions import OWN_TAGS, Recorded, version_tags
-from relspec_dagster.plans import restricted
 from relspec_dagster.readers import Readers
 from relspec_dagster.stale_assets import StaleAsset, stale_assets
 
@@ -62,7 +62,8 @@ def carry_forward(
         suspects = stale_assets(instance, readers, waiting)
         moved: set[str] = set()
         for found in _unchanged(readers, suspects, warehouse, writing=writing):
-            instance.report_runless_asset_event(found.event)
+            for event in (found.event, *found.checks):
+                instance.report_runless_asset_event(event)
             carried.append(found.event.asset_key)
             if found.has_new_version:
                 moved.add(found.name)
@@ -72,10 +73,11 @@ def carry_forward(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Carried:
-    """An asset that is carried forward, with the event that does it."""
+    """An asset that is carried forward, with the event that does it, and what its checks have found."""
 
     name: str
     event: dg.AssetMaterialization
+    checks: tuple[dg.AssetCheckEvaluation, ...]
     has_new_version: bool
 
 
@@ -86,7 +88,7 @@ def _unchanged(
     by_name = {found.output.artifact.name: found for found in suspects if _is_of_this_plan(found)}
     if not by_name:
         return
-    plans = restricted(readers.plan_catalog, by_name)
+    plans = readers.plan_catalog.around(by_name)
     evidence = observe(plans, warehouse)
     reads = UnchangedReads(plans, evidence, warehouse, cutoff_rows=CUTOFF_ROWS)
     for name, found in by_name.items():
@@ -95,7 +97,7 @@ def _unchanged(
             if record is not None and record.version != evidence[name].version:
                 with warehouse.transaction():
                     EvidenceStore(warehouse).record([record])
-            yield _carried(found, evidence[name])
+            yield _carried(found, evidence)
 
 
 def _is_of_this_plan(found: StaleAsset) -> bool:
@@ -103,16 +105,18 @@ def _is_of_this_plan(found: StaleAsset) -> bool:
     return found.output.spec.code_version in (None, found.last.code_version, found.output.artifact.fingerprint)
 
 
-def _carried(found: StaleAsset, recorded: Evidence) -> _Carried:
+def _carried(found: StaleAsset, evidence: Mapping[str, Evidence]) -> _Carried:
     """The event by which an asset is what its inputs make it now."""
-    spec, last = found.output.spec, found.last
+    name, spec, last = found.output.artifact.name, found.output.spec, found.last
+    recorded = evidence[name]
     version = kept_version(last, recorded) or last.data_version
     code_version = spec.code_version or last.code_version
     tags = version_tags(data_version=version, code_version=code_version, inputs=found.inputs)
     others = {tag: value for tag, value in last.tags.items() if not tag.startswith(OWN_TAGS)}
     metadata = {**last.event.metadata, CARRIED_FORWARD: found.reason, **built_at(recorded)}
     event = dg.AssetMaterialization(spec.key, description=found.reason, metadata=metadata, tags={**others, **tags})
-    return _Carried(name=found.output.artifact.name, event=event, has_new_version=version != last.data_version)
+    checks = tuple(check.evaluate(evidence).evaluation for check in found.output.checks)
+    return _Carried(name=name, event=event, checks=checks, has_new_version=version != last.data_version)
 
 
 def kept_version(last: Recorded | None, recorded: Evidence) -> str | None:

@@ -6,12 +6,12 @@ would have to hold for all readers at once, and would start each of them when th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import dagster as dg
 
-from relspec_core.evidence import EvidenceCatalog
+from relspec_core.evidence import Evidence
 from relspec_core.graph_edge_validation import Reason, check_edge
 from relspec_core.graph_inference import EdgeRequirement
 from relspec_dagster.metadata import columns_required_by, reasons_markdown
@@ -40,7 +40,7 @@ class EdgeCheck:
             metadata={"relspec/required_columns": columns_required_by([self.edge])},
         )
 
-    def evaluate(self, evidence: EvidenceCatalog) -> EdgeVerdict:
+    def evaluate(self, evidence: Mapping[str, Evidence]) -> EdgeVerdict:
         """Whether the evidence there is meets the edge, and if not why."""
         return EdgeVerdict(key=self.key, reasons=check_edge(self.edge, evidence))
 
@@ -67,6 +67,19 @@ class EdgeVerdict:
             severity=dg.AssetCheckSeverity.ERROR,
             description="\n".join(str(reason) for reason in self.reasons) or None,
             metadata={"relspec/reasons": reasons_markdown(self.reasons)} if self.reasons else {},
+        )
+
+    @property
+    def evaluation(self) -> dg.AssetCheckEvaluation:
+        """The same for Dagster to record outside of a run: it is of the materialization that is the last one then."""
+        found = self.result
+        return dg.AssetCheckEvaluation(
+            asset_key=self.key.asset_key,
+            check_name=self.key.name,
+            passed=found.passed,
+            severity=found.severity,
+            description=found.description,
+            metadata=found.metadata,
         )
 
 

@@ -14,17 +14,23 @@ from relspec_core.errors import ProjectionError
 from relspec_core.warehouse import Warehouse
 from relspec_core.warehouse_reading import connect_for_reading
 from relspec_core.warehouse_snapshot import snapshot_for_others
-from relspec_dagster.resources import RelspecResource, open_file
+from relspec_dagster.held_file import HeldFile
+from relspec_dagster.resources import RelspecDuckDBResource, RelspecResource, open_file
 
 Resource: TypeAlias = DuckDBResource | RelspecResource
 
 
 @contextmanager
-def open_warehouse(resource: Resource) -> Generator[Warehouse]:
+def open_warehouse(resource: Resource, *, may_stay: Callable[[], bool]) -> Generator[Warehouse]:
     """The resource's database as a warehouse, for reading and writing.
 
     It is closed at the end, whatever the body raises. What is known is left to those who read meanwhile, as of
     about when the body began.
+
+    Args:
+        resource: of the database.
+        may_stay: whether the file may stay open behind the body in a run, for as long as ``HeldFile`` says. No other
+            process can open it meanwhile, and this one only with the same settings.
 
     Raises:
         DatabaseHeldError: RS402, where another process holds the file for longer than the resource waits.
@@ -34,8 +40,23 @@ def open_warehouse(resource: Resource) -> Generator[Warehouse]:
         with resource.get_backend() as backend:
             yield Warehouse(backend)
         return
+    held = _held(resource)
+    if held is not None:
+        with held.use(lambda: _opened(resource), may_stay=may_stay) as warehouse:
+            yield warehouse
+        return
+    with _opened(resource) as warehouse:
+        yield warehouse
+
+
+@contextmanager
+def _opened(resource: DuckDBResource) -> Generator[Warehouse]:
     with _closed(open_file(resource)) as warehouse, snapshot_for_others(warehouse):
         yield warehouse
+
+
+def _held(resource: DuckDBResource) -> HeldFile | None:
+    return resource.held if isinstance(resource, RelspecDuckDBResource) else None
 
 
 @contextmanager
@@ -53,6 +74,9 @@ def read_warehouse(resource: Resource, *, say: Callable[[str], None]) -> Generat
         with resource.get_backend() as backend:
             yield Warehouse(backend)
         return
+    held = _held(resource)
+    if held is not None:  # this process can't open it a second time only to read
+        held.close()
     with _closed(connect_for_reading(Path(resource.database), say=say)) as warehouse:
         yield warehouse
 

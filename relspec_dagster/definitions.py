@@ -89,8 +89,11 @@ def build_definitions(  # noqa: PLR0913 - all that there is to set, in one place
     readers = Readers.of(projection, plan_catalog)
     projection = automate(projection, automation=automation, outlook=Outlook(readers, task_graph, resource))
     pool = _pool(place) if isinstance(place, Path) else None
+    checks_op = _name_of_source_checks(projection, resource_key)
+    own_ops = frozenset([checks_op, *(task.op_name for task in projection.tasks)])
     multi_assets = [
-        multi_asset_of(task, readers=readers, resource_key=resource_key, pool=pool) for task in projection.tasks
+        multi_asset_of(task, readers=readers, resource_key=resource_key, pool=pool, own_ops=own_ops)
+        for task in projection.tasks
     ]
     sensors: list[dg.SensorDefinition] = [
         carry_forward_sensor(readers, name=f"{resource_key}_carry_forward", resource=resource),
@@ -103,7 +106,7 @@ def build_definitions(  # noqa: PLR0913 - all that there is to set, in one place
         )
     return dg.Definitions(
         assets=[*projection.sources, *multi_assets],
-        asset_checks=_source_checks(projection, plan_catalog, resource_key),
+        asset_checks=_source_checks(projection, plan_catalog, name=checks_op, resource_key=resource_key),
         schedules=cron_schedules(
             projection.tasks, resource_key=resource_key, status=schedule_status, timezone=schedule_timezone
         ),
@@ -116,18 +119,23 @@ def build_definitions(  # noqa: PLR0913 - all that there is to set, in one place
     )
 
 
-def _source_checks(
-    projection: Projection, plan_catalog: PlanCatalog, resource_key: str
-) -> list[dg.AssetChecksDefinition]:
-    """The op that checks sources; none where there is nothing for it to check."""
-    checks = projection.source_checks
-    if not checks:
-        return []
+def _name_of_source_checks(projection: Projection, resource_key: str) -> str:
+    """Of the op that checks sources, which no task's op has."""
     taken = {task.op_name for task in projection.tasks}
     name = f"{resource_key}_sources"
     while name in taken:
         name += "_"
-    return [checks_of_sources(checks, name=name, plan_catalog=plan_catalog, resource_key=resource_key)]
+    return name
+
+
+def _source_checks(
+    projection: Projection, plan_catalog: PlanCatalog, *, name: str, resource_key: str
+) -> list[dg.AssetChecksDefinition]:
+    """The op that checks sources; none where there is nothing for it to check."""
+    checks = projection.source_checks
+    return (
+        [checks_of_sources(checks, name=name, plan_catalog=plan_catalog, resource_key=resource_key)] if checks else []
+    )
 
 
 def _place(database: str | Path | RelspecResource) -> Path | RelspecResource:

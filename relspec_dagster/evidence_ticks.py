@@ -146,9 +146,7 @@ class EvidenceTicks:
             before = asked_before(context.instance, self._settings.name, self.tasks)
         watch.look(now.glance)
         read = _as_far_as_read(now.reported, before.reported, watch.not_read)
-        decision = decide(
-            watch.known, watch.standing, marks=watch.marks(read), asked=before.asked, building=now.building
-        )
+        decision = decide(watch.known, watch.standing, keys=watch.keys(read), asked=before.asked, building=now.building)
         is_paused = watch.notice is not None and (watch.is_unknown or not now.building)
         asked = {} if is_paused else decision.asked
         cursor = str(EvidenceCursor(reported=read, asked={**decision.still_asked, **asked}))

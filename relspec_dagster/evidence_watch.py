@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from relspec_core.graph_inference import TaskGraph
 from relspec_core.plan_catalog import PlanCatalog
 from relspec_core.standing import Standing
+from relspec_dagster.evidence_keys import EvidenceKeys
 from relspec_dagster.known_evidence import KnownEvidence
 from relspec_dagster.watched_files import FilesGlance, WatchedFiles
 from relspec_dagster.watched_warehouse import WatchedWarehouse
@@ -39,11 +41,12 @@ class EvidenceWatch:
         standing: of the tasks, on that.
     """
 
-    __slots__ = ("_files", "_warehouse", "known", "standing")
+    __slots__ = ("_files", "_keys", "_warehouse", "known", "standing")
 
     def __init__(self, plans: PlanCatalog, graph: TaskGraph, *, database: Path) -> None:
         self.known = KnownEvidence(plans, graph)
         self.standing = Standing(graph, plans)
+        self._keys = EvidenceKeys(self.known, self.standing)
         self._files = WatchedFiles(self.known)
         self._warehouse = WatchedWarehouse(self.known, database=database)
 
@@ -81,10 +84,16 @@ class EvidenceWatch:
             input_versions=known.versions,
         )
 
-    def marks(self, reported: dict[str, int]) -> dict[str, str]:
-        """Of each source something that changes whenever it arrives anew: what was reported of it, and its files."""
+    def keys(self, reported: Mapping[str, int]) -> dict[str, str]:
+        """Of each stale task the key of what it would be built from.
+
+        Args:
+            reported: of each source the last materialization that counts. Together with the state of its files it
+                marks an arrival.
+        """
         evidence = self.known.evidence
-        return {
+        marks = {
             name: f"{reported.get(name, 0)} {evidence[name].version or '' if name in evidence else ''}"
             for name in self.known.plans.sources
         }
+        return self._keys.of(self.standing.stale, marks)

@@ -31,10 +31,22 @@ class KnownEvidence:
         unread: of each source that can't be read now, why.
         taken: digests of what tasks read of sources.
         reads: the evidence that each task reads.
+        source_edges: what each task requires of the sources that it reads.
         writers: the task that writes an evidence; sources are not in it.
     """
 
-    __slots__ = ("_versions", "evidence", "graph", "plans", "reads", "records", "taken", "unread", "writers")
+    __slots__ = (
+        "_versions",
+        "evidence",
+        "graph",
+        "plans",
+        "reads",
+        "records",
+        "source_edges",
+        "taken",
+        "unread",
+        "writers",
+    )
 
     def __init__(self, plans: PlanCatalog, graph: TaskGraph) -> None:
         self.plans = plans
@@ -43,8 +55,12 @@ class KnownEvidence:
         self.records: dict[str, Record] = {}
         self.unread: dict[str, str] = {}
         self.taken: Contents = {}
-        self.reads = {task: tuple(edge.evidence for edge in graph.edges_of(task)) for task in graph.tasks}
+        edges = {task: graph.edges_of(task) for task in graph.tasks}
+        self.reads = {task: tuple(edge.evidence for edge in found) for task, found in edges.items()}
         self.writers = {output: task for task in graph.tasks for output in graph.outputs_of(task)}
+        self.source_edges = {
+            task: tuple(edge for edge in found if edge.evidence not in self.writers) for task, found in edges.items()
+        }
         self._versions: dict[tuple[str, str], Versions] = {}  # by source and the task that reads it
 
     def versions(self, edge: EdgeRequirement) -> Versions | None:

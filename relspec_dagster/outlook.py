@@ -11,6 +11,7 @@ from datetime import datetime
 from dagster_duckdb import DuckDBResource
 
 from relspec_core.database_lock import DatabaseHeldError
+from relspec_core.errors import SourceError
 from relspec_core.evidence import EvidenceCatalog, Versions
 from relspec_core.fingerprint import digest
 from relspec_core.graph_edge_validation import check_edge
@@ -127,14 +128,14 @@ class Outlook:
             return self._by_time[time]
 
     def _look(self) -> Look | None:
-        state = self._state()
-        if self._last is not None and state == self._last[0]:
-            return self._last[1]
         try:
+            state = self._state()
+            if self._last is not None and state == self._last[0]:
+                return self._last[1]
             with read_warehouse(self._resource, say=LOG.info) as warehouse:
                 found = self._look_at(warehouse)
                 self._last = None if state is None or warehouse.recorded is not None else (state, found)
-        except DatabaseHeldError as error:
+        except (DatabaseHeldError, SourceError) as error:  # a store that does not answer, for one
             LOG.warning("Nothing is known of the tables now: %s", error)
             return None
         return found

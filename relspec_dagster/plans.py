@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -62,14 +62,6 @@ def load_plans(
         plans = _compile_live(task_catalog, database, context)
     DefinitionsLoadContext.get().add_to_pending_reconstruction_metadata(key, _to_json(plans.schemas))
     return plans
-
-
-def restricted(plan_catalog: PlanCatalog, outputs: Iterable[str]) -> PlanCatalog:
-    """What concerns these outputs alone: their plans, those of the tables they read, and the sources they read.
-
-    With it a run looks at a task's own inputs only, and builds just the outputs of a task that were asked for.
-    """
-    return plan_catalog.around(outputs)
 
 
 def _compile_live(task_catalog: TaskCatalog, database: Path, context: ExecutionContext) -> PlanCatalog:

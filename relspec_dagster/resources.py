@@ -11,11 +11,12 @@ import duckdb
 import ibis
 from dagster_duckdb import DuckDBResource
 from ibis.backends import BaseBackend
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from relspec_core.database_lock import DatabaseHeldError
 from relspec_core.duckdb_engine import DuckDBEngine
 from relspec_core.warehouse import connect
+from relspec_dagster.held_file import HeldFile
 from relspec_dagster.storage import Storage
 
 LONGEST_WAIT = 100.0  # about as long as DuckDBResource itself tries
@@ -26,12 +27,32 @@ class RelspecDuckDBResource(DuckDBResource):
     """dagster-duckdb's resource, used safely.
 
     Its connection is closed when the body raises, too. Where another process holds the file, it is waited for, for as
-    long as is said here, and the error names that process.
+    long as is said here, and the error names that process. Where all steps of a run are relspec's, they share the open
+    file for moments, as opening and closing it takes longer than a small table.
     """
 
     wait: float = Field(
         default=LONGEST_WAIT, description="The most seconds to wait for another process that holds the file."
     )
+    keep_open: float = Field(
+        default=1.0,
+        description="The most seconds for which a run's steps keep the file open between them; 0 closes it after each.",
+    )
+    _held: HeldFile | None = PrivateAttr(default=None)
+
+    @property
+    def held(self) -> HeldFile | None:
+        """The file as relspec's ops in this process share it; None outside of a run."""
+        return self._held
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[RelspecDuckDBResource]:  # noqa: ARG002
+        """The resource for all steps that one process runs; what they have left open is closed at the end."""
+        self._held = HeldFile(seconds=self.keep_open)
+        try:
+            yield self
+        finally:
+            self._held.close()
 
     @contextmanager
     def get_connection(self) -> Generator[duckdb.DuckDBPyConnection]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from relspec_core.evidence import EvidenceCatalog, Versions
+from relspec_core.evidence import EvidenceCatalog
 from relspec_core.fingerprint import digest
 from relspec_core.graph_edge_validation import Reason, check_edge
 from relspec_core.rustworkx_schedule import schedule_rules
 from relspec_core.standing import Standing
-from relspec_dagster.arrivals import KEY_LENGTH
 from relspec_dagster.known_evidence import KnownEvidence
 
 TRIED = "was asked for with what there is now, and not built: it waits for new evidence"
@@ -41,7 +40,7 @@ def decide(
     known: KnownEvidence,
     standing: Standing,
     *,
-    marks: Mapping[str, str],
+    keys: Mapping[str, str],
     asked: Mapping[str, str],
     building: Mapping[str, str],
 ) -> Decision:
@@ -53,12 +52,11 @@ def decide(
     Args:
         known: what there is.
         standing: of the tasks, on that.
-        marks: of each source something that changes whenever it arrives anew.
+        keys: of the evidence of each stale task.
         asked: what was asked for earlier, by task.
         building: the run that builds a task.
     """
     graph, stale = known.graph, standing.stale
-    keys = evidence_keys(stale, known, standing, marks)
     held: dict[str, str] = {}
     for task in stale:
         before = (known.writers.get(name) for name in known.reads[task])
@@ -90,51 +88,9 @@ def decide(
 
 def _unknown(task: str, known: KnownEvidence) -> Iterator[str]:
     """The sources that have what a task reads, in contents of which nothing is known."""
-    for edge in known.graph.edges_of(task):
-        is_there = edge.evidence not in known.writers and not check_edge(edge, known.evidence)
-        if is_there and known.versions(edge) is None:
+    for edge in known.source_edges[task]:
+        if known.versions(edge) is None and not check_edge(edge, known.evidence):
             yield edge.evidence
-
-
-def evidence_keys(
-    tasks: list[str], known: KnownEvidence, standing: Standing, marks: Mapping[str, str]
-) -> dict[str, str]:
-    """Of each of these tasks a digest of all that it would be built from.
-
-    That is its plan, the versions of what it reads, and the marks of all sources that it comes from, whether it reads
-    what has changed in them or not: a task that failed is tried again when something arrives. Where somebody has
-    dropped or changed its table, the record of its last build is a part as well.
-    """
-    needed = set(tasks)
-    for task in reversed(standing.order):
-        if task in needed:
-            needed.update(known.writers[name] for name in known.reads[task] if name in known.writers)
-    arrivals = dict(marks)
-    for task in standing.order:
-        if task in needed:
-            arrived = digest(tuple(arrivals.get(name, "") for name in known.reads[task]))
-            arrivals.update((output, arrived) for output in known.graph.outputs_of(task))
-    return {
-        task: _key(task, arrivals[known.graph.outputs_of(task)[0]], known, standing.freshness[task].inputs)
-        for task in tasks
-    }
-
-
-def _key(task: str, arrived: str, known: KnownEvidence, inputs: Mapping[str, Versions]) -> str:
-    plans = tuple((plan.name, plan.fingerprint) for plan in known.plans.of_task(task))
-    read = tuple(
-        (name, versions.rows, tuple(sorted(versions.columns.items()))) for name, versions in sorted(inputs.items())
-    )
-    return digest((task, plans, arrived, read, _damage(task, known)))[:KEY_LENGTH]
-
-
-def _damage(task: str, known: KnownEvidence) -> tuple[str, ...]:
-    """When those tables of a task were built that are no longer there as they were built."""
-    return tuple(
-        str(known.records[name].evidence.built_at)
-        for name in known.graph.outputs_of(task)
-        if name in known.records and (name not in known.evidence or known.evidence[name].version is None)
-    )
 
 
 def _built(task: str, known: KnownEvidence) -> tuple[str, ...]:

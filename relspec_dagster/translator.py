@@ -13,6 +13,7 @@ import ibis.expr.operations as ops
 from relspec_core.graph_inference import EdgeRequirement
 from relspec_core.plan_catalog import PlanArtifact
 from relspec_core.source_files import READERS
+from relspec_core.stored_files import file_name
 from relspec_core.task_catalog import SourceSpec
 from relspec_dagster.metadata import (
     code_reference,
@@ -146,5 +147,5 @@ def language(expr: ibis.Table) -> str:
 def _source_kinds(source: Source) -> set[str]:
     """The formats of its files (``csv`` also for ``.tsv.gz``), or the engine of a table."""
     paths = source.spec.paths
-    readers = {READERS[suffix] for path in paths for suffix in Path(path).suffixes if suffix in READERS}
+    readers = {READERS[suffix] for path in paths for suffix in Path(file_name(path)).suffixes if suffix in READERS}
     return {reader.removeprefix("read_") for reader in readers} if paths else {source.storage.kind}

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from relspec_core.compile_cache import CompileCache
 from relspec_core.duckdb_engine import DuckDBEngine
 from relspec_core.errors import SourceError
-from relspec_core.evidence import Evidence
-from relspec_core.run_plan import FILES
-from relspec_core.source_files import source_files
+from relspec_core.evidence import FILES, Evidence
+from relspec_core.source_files import SourceFiles, source_files
+from relspec_core.stored_files import is_url
 from relspec_core.task_catalog import SourceSpec
 from relspec_core.warehouse import Warehouse
 from relspec_dagster.known_evidence import KnownEvidence
+from relspec_dagster.store_questions import MOST_SECONDS, StoreQuestions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,10 +25,12 @@ class FilesGlance:
     Attributes:
         versions: by source; None where there is no file.
         unread: why the files of a source can't be told.
+        files: by source, where there are any.
     """
 
     versions: Mapping[str, str | None] = field(default_factory=dict)
     unread: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, SourceFiles] = field(default_factory=dict, compare=False)
 
 
 class WatchedFiles:
@@ -36,25 +40,37 @@ class WatchedFiles:
         known: written to.
     """
 
-    __slots__ = ("_known", "_read", "_sources", "_warehouse")
+    __slots__ = ("_known", "_read", "_sources", "_stores", "_warehouse")
 
     def __init__(self, known: KnownEvidence) -> None:
         self._known = known
         self._sources = tuple(source for source in known.plans.sources.values() if source.paths)
+        self._stores = {
+            source.name: StoreQuestions(source)
+            for source in self._sources
+            if any(is_url(path) for path in source.paths)
+        }
         self._read: dict[str, str | None] = {}  # the version of each source that was read
         self._warehouse: Warehouse | None = None  # an empty one, through which DuckDB reads files
 
     def glance(self) -> FilesGlance:
-        """Sizes and times only: no file is opened."""
+        """Sizes, times and the like only: no file is opened. All stores are asked at once."""
         versions: dict[str, str | None] = {}
         unread: dict[str, str] = {}
+        files: dict[str, SourceFiles] = {}
+        until = time.monotonic() + MOST_SECONDS
+        for store in self._stores.values():
+            store.ask()
         for source in self._sources:
             try:
-                found = source_files(source)
+                store = self._stores.get(source.name)
+                found = source_files(source) if store is None else store.answer(until=until)
                 versions[source.name] = None if found is None else found.version()
+                if found is not None:
+                    files[source.name] = found
             except SourceError as error:
                 unread[source.name] = error.what
-        return FilesGlance(versions=versions, unread=unread)
+        return FilesGlance(versions=versions, unread=unread, files=files)
 
     def look(self, glance: FilesGlance) -> set[str]:
         """Read the files that have changed; what could not be read is tried again each time.
@@ -70,7 +86,7 @@ class WatchedFiles:
             was_there, why = name in self._known.evidence, self._known.unread.get(name)
             self._known.forget(name)
             self._read.pop(name, None)
-            unread = glance.unread.get(name) or self._unreadable(source, version)
+            unread = glance.unread.get(name) or self._unreadable(source, version, glance.files.get(name))
             if unread is None:
                 self._read[name] = version
             else:
@@ -80,12 +96,11 @@ class WatchedFiles:
                 changed.add(name)
         return changed
 
-    def _unreadable(self, source: SourceSpec, version: str | None) -> str | None:
+    def _unreadable(self, source: SourceSpec, version: str | None, files: SourceFiles | None) -> str | None:
         """Read a source; why that can't be done, or None."""
+        if files is None:
+            return None
         try:
-            files = source_files(source)
-            if files is None or version is None:
-                return None if files is None and version is None else "its files are changing"
             if self._warehouse is None:
                 self._warehouse = Warehouse(DuckDBEngine.open())
             schema = files.schema(self._warehouse.connection, cache=CompileCache())

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -11,7 +13,9 @@ import pytest
 
 from relspec_core import SourceSpec, TaskBuildContext, TaskCatalog, TaskSpec
 from relspec_core.database_lock import DatabaseHeldError
+from relspec_core.warehouse import connect
 from relspec_dagster import RelspecDuckDBResource, RelspecResource, build_definitions
+from relspec_dagster.database import open_warehouse
 from tests.test_dagster_definitions import being_written, edges
 
 HELD_FOR = "import duckdb, sys, time; c = duckdb.connect(sys.argv[1]); print('open', flush=True); time.sleep(float(sys.argv[2]))"
@@ -28,6 +32,20 @@ def numbers(ctx: TaskBuildContext) -> ibis.Table:
     return raw.select(number=raw.text.cast("int64"))
 
 
+@ibis.udf.scalar.python
+def stopped(number: int) -> int:  # noqa: ARG001
+    """Whoever computes it is interrupted."""
+    raise KeyboardInterrupt
+
+
+def interrupted(ctx: TaskBuildContext) -> ibis.Table:
+    return ctx.table("ids").select(id=stopped(ctx.table("ids").id.cast("int64")))
+
+
+def more_ids(ctx: TaskBuildContext) -> ibis.Table:
+    return ctx.table("ids").select(more="id")
+
+
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     path = tmp_path / "shop.duckdb"
@@ -38,6 +56,44 @@ def database(tmp_path: Path) -> Path:
 
 def run_of(definitions: dg.Definitions, name: str) -> dg.ExecuteInProcessResult:
     return dg.materialize([definitions.resolve_assets_def(name)], raise_on_error=False)
+
+
+def is_open(database: Path) -> bool:
+    """Whether this or another process has the file open for writing."""
+    try:
+        connect(database, read_only=True).disconnect()
+    except DatabaseHeldError:
+        return True
+    return False
+
+
+def run_and_look(
+    database: Path, *builders: Callable[[TaskBuildContext], ibis.Table], beside: Sequence[dg.AssetsDefinition] = ()
+) -> tuple[dg.ExecuteInProcessResult, Mapping[str, bool]]:
+    """A run whose steps may keep the file open for a minute, and after which step it was open."""
+    catalog = TaskCatalog([TaskSpec(builder.__name__, builder) for builder in builders], [RAW])
+    definitions = build_definitions(catalog, database=database)
+    after: dict[str, bool] = {}
+
+    @dg.success_hook
+    def look(context: dg.HookContext) -> None:
+        after[context.op.name] = is_open(database)
+
+    @dg.failure_hook
+    def look_after_failure(context: dg.HookContext) -> None:
+        after[context.op.name] = is_open(database)
+
+    job = dg.Definitions(
+        assets=[*(definitions.assets or ()), *beside],
+        asset_checks=definitions.asset_checks,
+        resources={
+            **(definitions.resources or {}),
+            "duckdb": RelspecDuckDBResource(database=str(database), keep_open=60),
+        },
+        jobs=[dg.define_asset_job("watched", hooks={look, look_after_failure})],
+        executor=dg.in_process_executor,
+    ).resolve_job_def("watched")
+    return job.execute_in_process(raise_on_error=False), after
 
 
 def error_of(result: dg.ExecuteInProcessResult, name: str) -> str:
@@ -117,3 +173,62 @@ def test_duckdb_by_its_url_is_an_engine_like_others_and_is_written(database: Pat
     assert run_of(definitions, "ids").success
     with duckdb.connect(database, read_only=True) as connection:
         assert connection.execute("FROM ids").fetchall() == [(1,)]
+
+
+def test_the_steps_of_a_run_share_the_open_file_and_others_write_to_it_between_two_runs(database: Path) -> None:
+    result, open_after = run_and_look(database, ids, more_ids)
+    assert result.success
+    assert open_after["ids"]
+    assert open_after["more_ids"]
+    assert not is_open(database)
+    with being_written(database):
+        pass
+    with duckdb.connect(database) as connection:
+        connection.execute("UPDATE raw SET id = 2; CREATE OR REPLACE TABLE ids AS SELECT 9 AS id")
+    again, _ = run_and_look(database, ids, more_ids)
+    assert again.success
+    with duckdb.connect(database, read_only=True) as connection:
+        assert connection.execute("SELECT id, more FROM ids, more_ids").fetchall() == [(2, 2)]
+
+
+def test_a_step_that_fails_leaves_the_file_closed_and_the_next_one_opens_it_again(database: Path) -> None:
+    result, open_after = run_and_look(database, ids, numbers, more_ids)
+    assert not result.success
+    assert open_after["ids"]
+    assert not open_after["numbers"]
+    assert {event.step_key for event in result.get_asset_materialization_events()} == {"ids", "more_ids"}
+    assert not is_open(database)
+
+
+def test_a_run_that_is_interrupted_leaves_the_file_closed(database: Path) -> None:
+    result, open_after = run_and_look(database, ids, interrupted)
+    assert "KeyboardInterrupt" in error_of(result, "interrupted")
+    assert open_after["ids"]
+    assert not is_open(database)
+
+
+def test_beside_steps_that_relspec_does_not_know_the_file_is_closed_after_each(database: Path) -> None:
+    @dg.asset(deps=["ids"])
+    def counted() -> dg.MaterializeResult:
+        with duckdb.connect(database) as connection:  # refused in a process that has the file open as Dagster does
+            return dg.MaterializeResult(metadata={"rows": connection.execute("FROM ids").fetchall()[0][0]})
+
+    result, open_after = run_and_look(database, ids, beside=[counted])
+    assert result.success
+    assert not open_after["ids"]
+
+
+def test_a_file_that_no_step_uses_any_more_is_closed_before_the_run_ends(database: Path) -> None:
+    """As where the next step waits for the pool's slot, which a step of another run has that waits for the file."""
+    resource = RelspecDuckDBResource(database=str(database), keep_open=0.2)
+    with dg.build_resources({"duckdb": resource}) as resources:
+        with open_warehouse(resources.duckdb, may_stay=lambda: True) as warehouse:
+            time.sleep(0.3)
+            assert warehouse.rows("SELECT id FROM raw") == [(1,)]  # not while it is used
+        assert not is_open(database)
+        with open_warehouse(resources.duckdb, may_stay=lambda: True):
+            pass
+        deadline = time.monotonic() + 10
+        while is_open(database):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)

@@ -1,5 +1,6 @@
 """What Dagster calls stale and fresh: an asset is stale only where it reads something that changed."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import ibis
 import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 
 from relspec_core import SourceSpec, TaskBuildContext, TaskCatalog, run, task
 from relspec_core.graph_inference import task_graph_from_catalog
@@ -107,6 +109,21 @@ class Office:
             engine.disconnect()
         return {key.to_user_string() for key in found}
 
+    def passed(self, name: str) -> set[str]:
+        """The checks that its page counts as passed: the last evaluation of each is of the last materialization."""
+        return asyncio.run(self._passed(dg.AssetKey(name)))
+
+    async def _passed(self, asset: dg.AssetKey) -> set[str]:
+        context = LoadingContextForTest(self.instance)
+        checks = [key for key in self.definitions.resolve_asset_graph().asset_check_keys if key.asset_key == asset]
+        found = {key.name: await AssetCheckExecutionRecord.gen(context, key) for key in checks}
+        return {
+            name
+            for name, record in found.items()
+            if record is not None and await record.targets_latest_materialization(context)
+            if record.status.value == "SUCCEEDED"
+        }
+
     def last(self, name: str) -> dg.AssetMaterialization:
         event = self.instance.get_latest_materialization_event(dg.AssetKey(name))
         assert event is not None
@@ -138,6 +155,7 @@ def test_a_reader_of_nothing_that_changed_is_carried_forward_and_says_why(office
     assert carried.metadata[CARRIED_FORWARD].value == carried.description
     assert carried.metadata["dagster/row_count"].value == 1
     assert (carried.tags or {})["dagster/data_version"] == (before.tags or {})["dagster/data_version"]
+    assert office.passed("totals") == {"requires_orders"}
     assert CARRIED_FORWARD not in office.last("big").metadata
 
     assert office.materialize("notes") == {"notes"}
@@ -164,6 +182,7 @@ def test_a_source_that_is_reported_anew_makes_stale_only_who_reads_what_changed(
     office.report("raw", version="2")
     assert office.stale() == {"orders"}
     assert office.carry() == {"orders"}
+    assert office.passed("orders") == {"requires_raw"}
     assert office.stale() == set()
     assert office.carry() == set()
 

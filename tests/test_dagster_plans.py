@@ -10,7 +10,7 @@ from dagster._core.definitions.definitions_load_context import DefinitionsLoadCo
 from dagster._core.definitions.repository_definition import RepositoryLoadData
 
 from relspec_core import PlanCatalog, SourceSpec, TaskBuildContext, TaskCatalog, task
-from relspec_dagster.plans import load_plans, restricted
+from relspec_dagster.plans import load_plans
 from tests.dagster_shop import RAW, shop_catalog, shop_database, write_raw_data
 
 
@@ -77,10 +77,10 @@ def test_types_that_ibis_cannot_read_back_are_looked_up_in_the_run(tmp_path: Pat
 def test_a_part_of_the_plans_has_only_what_its_outputs_read(tmp_path: Path) -> None:
     write_raw_data(tmp_path)
     plans, _ = loaded(shop_catalog(tmp_path), shop_database(tmp_path))
-    part = restricted(plans, ["order_lines"])
+    part = plans.around(["order_lines"])
     assert [plan.name for plan in part] == ["order_lines"]
     assert part.sources.keys() == part.schemas.keys() == {"raw_items"}
-    assert [plan.name for plan in restricted(plans, ["customer_totals"])] == [
+    assert [plan.name for plan in plans.around(["customer_totals"])] == [
         "customer_totals",
         "order_totals",
         "stg_customers",

@@ -26,7 +26,7 @@ from relspec_core import (
     schedule_rules,
     task_graph_from_catalog,
 )
-from relspec_core.graph_inference import EdgeRequirement, EvidenceNode, RuleGraph, TaskNode
+from relspec_core.graph_inference import EvidenceNode, RuleGraph, TaskNode
 from relspec_core.warehouse import Warehouse
 from tests.catalogs import empty_backend
 from tests.cutting import bag_of, cut_tables, quoted
@@ -145,10 +145,8 @@ def growing_evidence(draw: st.DrawFn, generated: Generated) -> tuple[Mapping[str
 
 def assert_bipartite(graph: RuleGraph) -> None:
     assert rx.is_directed_acyclic_graph(graph)
-    for source, target, edge in graph.weighted_edge_list():
-        reads = isinstance(edge, EdgeRequirement)
-        ends = (EvidenceNode, TaskNode) if reads else (TaskNode, EvidenceNode)
-        assert (type(graph[source]), type(graph[target])) == ends
+    for source, target in graph.edge_list():
+        assert {type(graph[source]), type(graph[target])} == {EvidenceNode, TaskNode}
     for index, node in zip(graph.node_indices(), graph.nodes(), strict=True):
         if isinstance(node, EvidenceNode):
             assert graph.in_degree(index) == (node.task is not None)

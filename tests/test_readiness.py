@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from relspec_core import Evidence, EvidenceCatalog, SourceSpec, TaskGraph, schedule_rules, task_graph_from_catalog
 from relspec_core.graph_edge_validation import MissingColumn, MissingEvidence, check_edge
-from relspec_core.graph_inference import EdgeRequirement, EvidenceNode, Produces, RuleGraph, TaskNode
+from relspec_core.graph_inference import EvidenceNode, RuleGraph, TaskNode
 from relspec_core.inferred_deps import InferredDeps
 from relspec_core.readiness import Readiness
 from tests.catalogs import compiled, sql_task, task_of
@@ -27,10 +27,9 @@ def table(name: str, **columns: str) -> Evidence:
     return Evidence(name=name, schema=ibis.schema(columns))
 
 
-def requirement(evidence: str, task: str, types: Mapping[str, dt.DataType]) -> EdgeRequirement:
-    required = {evidence: tuple(types)}
-    deps = InferredDeps(inputs=(evidence,), required_columns=required, required_types={evidence: types}, lineage={})
-    return EdgeRequirement(evidence=evidence, task=task, types=types, deps=deps)
+def reads(types: Mapping[str, Mapping[str, dt.DataType]]) -> InferredDeps:
+    columns = {evidence: tuple(sorted(found)) for evidence, found in types.items()}
+    return InferredDeps(inputs=tuple(types), required_columns=columns, required_types=types, lineage={})
 
 
 def test_what_reads_nothing_is_ready_at_the_start() -> None:
@@ -113,15 +112,17 @@ class Counted(dict[str, dt.DataType]):
 def test_an_arrival_looks_at_no_edge_but_those_of_its_readers() -> None:
     graph: RuleGraph = rx.PyDiGraph()
     names = ("busy", "quiet")
-    nodes = {name: graph.add_node(EvidenceNode(name=name, schema=None, task=None)) for name in names}
+    planned = ibis.schema({"id": "int64"})
+    nodes = {name: graph.add_node(EvidenceNode(name=name, schema=planned, task=None)) for name in names}
     types = {name: Counted(id=ibis.dtype("int64")) for name in names}
     for n in range(200):
         name, task = names[n % 50 == 0], f"reader_{n:03}"
-        node = graph.add_node(TaskNode(name=task, outputs=()))
-        graph.add_edge(nodes[name], node, requirement(name, task, types[name]))
+        graph.add_edge(nodes[name], graph.add_node(TaskNode(task, (), reads({name: types[name]}))), None)
     readiness = Readiness(TaskGraph(graph), evidence={})
+    for found in types.values():
+        found.looked_at = 0
     for _ in range(2):  # the second time, nobody waits for it
-        readiness.arrive(table("quiet", id="int64"))
+        readiness.arrive(table("quiet", id="int64", more="int64"))
         assert (types["quiet"].looked_at, types["busy"].looked_at) == (4, 0)
 
 
@@ -165,13 +166,11 @@ def drawn_graphs(draw: st.DrawFn) -> Drawn:
         name: graph.add_node(EvidenceNode(name=name, schema=whole, task=writers.get(name))) for name in sorted(names)
     }
     for task in sorted(tasks):
-        outputs, reads = tasks[task]
-        node = graph.add_node(TaskNode(name=task, outputs=outputs))
-        for name, columns in sorted(reads.items()):
-            types = dict.fromkeys(columns, ibis.dtype("int64"))
-            graph.add_edge(nodes[name], node, requirement(name, task, types))
-        for output in outputs:
-            graph.add_edge(node, nodes[output], Produces())
+        outputs, read = tasks[task]
+        types = {name: dict.fromkeys(columns, ibis.dtype("int64")) for name, columns in sorted(read.items())}
+        node = graph.add_node(TaskNode(task, outputs, reads(types)))
+        graph.add_edges_from_no_data([(nodes[name], node) for name in types])
+        graph.add_edges_from_no_data([(node, nodes[output]) for output in outputs])
     there = draw(st.lists(st.sampled_from(names), unique=True))
     batches = draw(st.lists(st.lists(st.sampled_from(names), unique=True, max_size=3), max_size=6))
     return Drawn(

@@ -1,0 +1,107 @@
+"""What DuckDB reads a store's files through: one filesystem for every URL that fsspec opens."""
+
+from __future__ import annotations
+
+import io
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+from fsspec import AbstractFileSystem
+
+from relspec_core.stored_files import STORES, open_store
+
+
+def bridge_to(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let a database, through all of its connections, read the URLs that ``bridged`` gives."""
+    with suppress(duckdb.InvalidInputException):  # it does already
+        connection.register_filesystem(StoreBridge())
+
+
+class StoreBridge(AbstractFileSystem):
+    """Opens a URL with whatever filesystem fsspec has for it.
+
+    That filesystem itself, handed to DuckDB, would serve one store of its protocol only, be asked for the size at every
+    read, and have Parquet read from DuckDB's own cache where it does not tell times.
+    """
+
+    protocol = STORES
+    cachable = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sizes: dict[str, int] = {}
+
+    def _open(self, path: str, mode: str = "rb", *_: object, **__: object) -> _StoreFile:
+        """A file that can be read from anywhere; its size is known from then on."""
+        if mode != "rb":
+            raise ValueError("sources are only read")
+        file = _StoreFile(path)
+        self._sizes[path] = file.length
+        return file
+
+    def size(self, path: str) -> int:
+        """That of a file that was opened."""
+        return self._sizes[str(self._strip_protocol(path))]
+
+    def modified(self, path: str) -> datetime:
+        """Just now: DuckDB then takes nothing from an earlier look at it."""
+        del path
+        return datetime.now(UTC)
+
+    def glob(self, path: str, maxdepth: int | None = None, **_: object) -> list[str]:
+        """The path itself: what there is was listed before."""
+        del maxdepth
+        return [path]
+
+
+class _StoreFile(io.RawIOBase):
+    """A file of a store; read whole where it gives itself only from its beginning, as simple web servers do.
+
+    Attributes:
+        length: in bytes.
+    """
+
+    def __init__(self, url: str) -> None:
+        store, path = open_store(url)
+        self._store, self._path = store, path
+        self._file: Any = store.open(path, "rb")
+        try:
+            self.length = self.seek(0, io.SEEK_END)
+        except (ValueError, OSError):
+            self._read_whole()
+            self.length = self.seek(0, io.SEEK_END)
+        self.seek(0)
+
+    def read(self, size: int = -1) -> bytes:
+        place = self._file.tell()
+        try:
+            return self._file.read(size)
+        except ValueError:
+            if isinstance(self._file, io.BytesIO):
+                raise
+        self._read_whole()
+        self._file.seek(place)
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+    def _read_whole(self) -> None:
+        self._file.close()
+        self._file = io.BytesIO(self._store.cat_file(self._path))

@@ -1,0 +1,349 @@
+"""Files in stores that fsspec opens, by URL: which there are, and what tells one state of them from another."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from relspec_core.errors import CatalogError, SourceError, did_you_mean, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+STORES = "relspec"  # the protocol by which DuckDB reads them
+# Patterns are compiled where they are used: who has no such source pays nothing for them.
+URL = r"[A-Za-z][\w+.-]*://|[a-z]+::.*://"
+LOCAL = r"(?:file|local)://(?!.*::)"
+# Caches that only say where what follows is kept; the part that has the path; what that is a part of.
+CHAIN = r"(?P<before>(?:[a-z]+::)*)(?P<body>.*?)(?P<after>::.*)?"
+WEB = r"https?://"
+HIDDEN = r"[\w-]*(?:token|signature|credential|secret|password)|(?:[\w-]*[-_])?(?:sig|key|apikey|auth|pwd|passwd)"
+SECRET = rf"(?i)(?<=://)(?<!github://)[^/@:\s]*:[^/@\s]+(?=@)|(?<=[?&])(?:{HIDDEN})=(?:(?!::)[^&#\s])+"
+# What filesystems tell of a file that is another one when its contents are.
+MARKS = (
+    *("ETag", "etag", "e_tag", "md5Hash", "md5", "Content-MD5", "content_md5", "Digest", "crc32c", "CRC", "sha", "hex"),
+    *("generation", "VersionId", "version_id", "content_hash", "checksum", "blob_id"),
+    *("LastModified", "last_modified", "Last-Modified", "mtime", "modified", "modify", "updated", "date_time"),
+)
+NOT_FOUND = (404, 410)
+MOST_NAMES = 8
+MOST_TEXT = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFile:
+    """A file in a store, at the moment at which it was looked at.
+
+    Attributes:
+        url: what fsspec opens.
+        size: in bytes; None where the store does not tell.
+        mark: another one when the contents may be others; None where the store tells nothing of the kind.
+    """
+
+    url: str
+    size: int | None
+    mark: str | None
+
+
+def is_url(path: str) -> bool:
+    """Whether a path is a URL, of one store or of several chained ones.
+
+    >>> is_url("s3://shop/orders/*.parquet"), is_url("zip://orders.csv::shop.zip"), is_url("orders/*.csv")
+    (True, True, False)
+    """
+    return "://" in path and re.match(URL, path) is not None
+
+
+def on_this_machine(path: str) -> str:
+    """A URL of a file on this machine as its path; every other path as it is.
+
+    >>> on_this_machine("file:///data/orders.csv"), on_this_machine("s3://shop/orders.csv")
+    ('/data/orders.csv', 's3://shop/orders.csv')
+    """
+    return re.sub(f"^{LOCAL}", "", path) if is_url(path) else path
+
+
+def file_name(path: str) -> str:
+    """The last part of a path or URL, without what a web server is asked beside it.
+
+    >>> file_name("zip://in/orders.csv::s3://shop/all.zip"), file_name("https://shop.example/orders.csv?day=1")
+    ('orders.csv', 'orders.csv')
+    """
+    if is_url(path):
+        path = _parts(path)[1]
+        path = re.split("[?#]", path)[0] if re.match(WEB, path) else path
+    return PurePath(path).name
+
+
+def check_no_secret(path: str, *, source: str) -> None:
+    """Nothing, for a path that may be shown and stored: it has no password, token or signature in it.
+
+    Raises:
+        CatalogError: RS100.
+    """
+    if is_url(path) and re.search(SECRET, path):
+        raise CatalogError(
+            f"the URL of source '{source}' has a credential in it, and URLs are shown and stored",
+            at=without_secrets(path),
+            hint="leave it out, and give it to fsspec: in ~/.config/fsspec, in environment variables such as "
+            "FSSPEC_FTP_PASSWORD, or as the store's own tools find it.",
+        )
+
+
+def without_secrets(text: str) -> str:
+    """The same, with stars in place of the passwords, tokens and signatures of the URLs in it.
+
+    >>> without_secrets("ftp://ann:pw@shop.example/a.csv and https://shop.example/a.csv?day=1&token=abc")
+    'ftp://***@shop.example/a.csv and https://shop.example/a.csv?day=1&***'
+    """
+    return re.sub(SECRET, "***", text)
+
+
+def bridged(path: str) -> str:
+    """What DuckDB calls a file: of a URL, what it reads through the bridge; every other path as it is."""
+    return f"{STORES}://{path}" if is_url(path) else path
+
+
+def stored_files(url: str, *, source: str) -> tuple[StoredFile, ...]:
+    """What is behind a URL now: a file, all data in a folder, or what a glob matches; nothing is downloaded.
+
+    A glob is matched folder by folder, one request for each that may have something: fsspec's own takes a store that
+    does not answer for an empty one.
+
+    Args:
+        url: with ``*``, ``?``, ``[...]`` and ``**`` as in paths; ``?`` is a part of web addresses.
+        source: for errors.
+
+    Raises:
+        SourceError: RS106, where the store can't be reached, or can't be opened with what is installed.
+    """
+    try:
+        return tuple(_found(url))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if not is_missing(error):
+            raise _unreachable(url, source, error) from error
+        return ()
+    except SourceError:
+        raise
+    except Exception as error:
+        raise _unreachable(url, source, error) from error
+
+
+def names_beside(url: str) -> tuple[str, ...]:
+    """What is in the folder of a URL; nothing where that can't be told."""
+    try:
+        store, path = open_store(url)
+        folder = path[: _start_of_glob(url, path)].rpartition("/")[0]
+        return tuple(sorted(_name(info) for info in store.ls(folder, detail=True)))
+    except Exception:  # noqa: BLE001 - whatever a store raises: it is for a hint only
+        return ()
+
+
+def described_names(names: Sequence[str]) -> str:
+    """A hint of what is there, or nothing."""
+    return f"in its folder are {listed(names, most=MOST_NAMES)}; " if names else ""
+
+
+def open_store(url: str) -> tuple[Any, str]:
+    """The filesystem of a URL, which remembers no earlier listing, and the path in it.
+
+    Raises:
+        SourceError: RS106, where fsspec has none for it, or what that needs is not installed.
+    """
+    from fsspec.core import url_to_fs  # noqa: PLC0415 - 0.1 s, for those who have such sources
+
+    chain = url.split("::")
+    try:
+        for start in range(1, len(chain)):
+            url_to_fs("::".join(chain[start:]))[0].invalidate_cache()
+        store, path = url_to_fs(url, skip_instance_cache=len(chain) > 1)  # an archive's has read its index for good
+    except ImportError as error:
+        raise SourceError(
+            f"{_protocol(url)} needs a package: {error}", at=url, hint=f"pip install {_package(url, error)}."
+        ) from error
+    except ValueError as error:
+        if not str(error).startswith("Protocol not known"):
+            raise
+        from fsspec import available_protocols  # noqa: PLC0415 - as above
+
+        guess = did_you_mean(_protocol(url).removesuffix("://"), available_protocols())
+        raise SourceError(f"fsspec knows no {_protocol(url)}", at=url, hint=f"{guess}Mend the URL.") from error
+    store.invalidate_cache()
+    return store, path
+
+
+def _package(url: str, error: ImportError) -> str:
+    """What pip is to install for a URL: as an extra of fsspec's, else by the name of the module that is missing."""
+    from importlib.metadata import metadata  # noqa: PLC0415 - only here
+
+    extra = _protocol(url).removesuffix("://")
+    if extra in (metadata("fsspec").get_all("Provides-Extra") or ()):
+        return f"'fsspec[{extra}]'"
+    return str(getattr(error.__cause__ or error, "name", None) or "what it names").partition(".")[0]
+
+
+def is_missing(error: BaseException) -> bool:
+    """Whether an error means that a file is not there; False where its store can't be asked.
+
+    fsspec's HTTP filesystem tells a server that refuses the connection as a file that was not found.
+    """
+    found: BaseException | None = error
+    while found is not None:
+        status = _status(found)
+        if status is not None:
+            return status in NOT_FOUND
+        if not isinstance(found, FileNotFoundError | NotADirectoryError | KeyError | StopIteration):
+            return False
+        found = found.__cause__
+    return True
+
+
+def _status(error: BaseException) -> int | None:
+    """The status of the HTTP answer behind an error, wherever its library keeps it."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        return response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    for holder in (error, response):
+        for name in ("status", "status_code", "code"):
+            status = getattr(holder, name, None)
+            if isinstance(status, int):
+                return status
+    return None
+
+
+def _unreachable(url: str, source: str, error: Exception) -> SourceError:
+    cause: BaseException = error.__cause__ or error if isinstance(error, FileNotFoundError) else error
+    text = next(iter(str(cause).strip().splitlines()), type(cause).__name__)[:MOST_TEXT]
+    return SourceError(
+        f"the store of source '{source}' can't be asked: {without_secrets(text)}",
+        at=url,
+        hint="check the address, the network, the credentials that fsspec finds, and an archive itself.",
+    )
+
+
+def _found(url: str) -> Iterator[StoredFile]:
+    store, path = open_store(url)
+    cut = _start_of_glob(url, path)
+    if cut is not None:
+        folder = path[:cut]
+        infos = _Folders(store).matching(folder, path[cut:].split("/"))
+    else:
+        info = store.info(path)
+        if info["type"] != "directory":
+            yield _file(store, url, info)
+            return
+        folder = f"{path.rstrip('/')}/"
+        infos = _Folders(store).data_in(folder)
+    for name, info in {info["name"]: info for info in infos}.items():
+        try:
+            yield _file(store, _url_of(url, folder, name), info)
+        except FileNotFoundError as error:  # it is in the list only
+            if not is_missing(error):
+                raise
+
+
+class _Folders:
+    """The folders of a store, each listed once.
+
+    Args:
+        store: a filesystem of fsspec's.
+    """
+
+    __slots__ = ("_lists", "_store")
+
+    def __init__(self, store: Any) -> None:  # noqa: ANN401 - fsspec is loaded where it is needed
+        self._store = store
+        self._lists: dict[str, list[tuple[str, bool, Mapping[str, Any]]]] = {}
+
+    def matching(self, folder: str, segments: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+        """The files below a folder whose paths match, part by part; of a folder that matches, all data in it."""
+        segment, *rest = segments
+        if segment == "**" and rest:
+            yield from self.matching(folder, rest)
+        for name, is_folder, info in self._list(folder):
+            if name.startswith(".") and not segment.startswith("."):
+                continue
+            below = f"{info['name'].rstrip('/')}/"
+            if segment == "**" and is_folder:
+                yield from self.matching(below, segments)
+            elif fnmatchcase(name, segment) and is_folder:
+                yield from self.matching(below, rest) if rest else self.data_in(below)
+            elif fnmatchcase(name, segment) and not rest:
+                yield info
+
+    def data_in(self, folder: str) -> Iterator[Mapping[str, Any]]:
+        """The data below a folder, less what is hidden, or marked as none by an underscore."""
+        for name, is_folder, info in self._list(folder):
+            if name.startswith((".", "_")):
+                continue
+            if is_folder:
+                yield from self.data_in(f"{info['name'].rstrip('/')}/")
+            else:
+                yield info
+
+    def _list(self, folder: str) -> list[tuple[str, bool, Mapping[str, Any]]]:
+        """Names in order, and whether each is a folder; nothing where the folder is not there."""
+        if folder not in self._lists:
+            try:
+                infos = self._store.ls(folder, detail=True)
+            except (FileNotFoundError, NotADirectoryError) as error:
+                if not is_missing(error):
+                    raise
+                infos = []
+            inside = [info for info in infos if info["name"].strip("/") != folder.strip("/")]
+            found = [(_name(info), info["type"] == "directory", info) for info in inside]
+            self._lists[folder] = sorted(found, key=lambda item: item[0])
+        return self._lists[folder]
+
+
+def _file(store: Any, url: str, info: Mapping[str, Any]) -> StoredFile:  # noqa: ANN401 - fsspec's
+    mark = _mark(info)
+    if mark is None:  # a list of links tells less of a file than the file itself
+        info = store.info(info["name"])
+        mark = _mark(info)
+    if mark is None:
+        try:
+            mark = str(store.modified(info["name"]))
+        except NotImplementedError:
+            mark = str(info["created"]) if info.get("created") else None
+    return StoredFile(url=url, size=info.get("size"), mark=mark)
+
+
+def _mark(info: Mapping[str, Any]) -> str | None:
+    return "; ".join(f"{name} {info[name]}" for name in MARKS if info.get(name)) or None
+
+
+def _name(info: Mapping[str, Any]) -> str:
+    name = info["name"].rstrip("/").rpartition("/")[2]
+    return unquote(name) if re.match(WEB, info["name"]) else name
+
+
+def _protocol(url: str) -> str:
+    return f"{re.split('::?', url)[0]}://"
+
+
+def _parts(url: str) -> tuple[str, str, str]:
+    """What stands before, in and after the part of a chain that has the path."""
+    found = re.fullmatch(CHAIN, url)
+    return ("", url, "") if found is None else (found["before"], found["body"], found["after"] or "")
+
+
+def _start_of_glob(url: str, path: str) -> int | None:
+    """Where in a path the first part with a glob begins; None where it has none."""
+    glob = re.search(r"[*[]" if re.match(WEB, _parts(url)[1]) else r"[*?[]", path)
+    return None if glob is None else path.rfind("/", 0, glob.start()) + 1
+
+
+def _url_of(url: str, folder: str, name: str) -> str:
+    """The URL of a file that was found below the folder of another one.
+
+    Filesystems leave the server, the bucket's project and the like out of the names that they give.
+    """
+    before, body, after = _parts(url)
+    cut = _start_of_glob(url, body)
+    start = f"{body.rstrip('/')}/" if cut is None else body[:cut]
+    return f"{before}{start}{name.lstrip('/').removeprefix(folder.lstrip('/'))}{after}"
