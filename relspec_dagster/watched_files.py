@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from relspec_core.compile_cache import CompileCache
 from relspec_core.duckdb_engine import DuckDBEngine
@@ -16,6 +19,9 @@ from relspec_core.task_catalog import SourceSpec
 from relspec_core.warehouse import Warehouse
 from relspec_dagster.known_evidence import KnownEvidence
 from relspec_dagster.store_questions import MOST_SECONDS, StoreQuestions
+
+# Of each file the device and number that it has there, its size, and its time of change.
+State: TypeAlias = "tuple[tuple[int, int, int, int], ...]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +46,7 @@ class WatchedFiles:
         known: written to.
     """
 
-    __slots__ = ("_known", "_read", "_sources", "_stores", "_warehouse")
+    __slots__ = ("_found", "_known", "_read", "_sources", "_stores", "_warehouse")
 
     def __init__(self, known: KnownEvidence) -> None:
         self._known = known
@@ -50,6 +56,7 @@ class WatchedFiles:
             for source in self._sources
             if any(is_url(path) for path in source.paths)
         }
+        self._found: dict[str, tuple[State, SourceFiles, str]] = {}  # what was found where all paths are those of files
         self._read: dict[str, str | None] = {}  # the version of each source that was read
         self._warehouse: Warehouse | None = None  # an empty one, through which DuckDB reads files
 
@@ -64,13 +71,26 @@ class WatchedFiles:
         for source in self._sources:
             try:
                 store = self._stores.get(source.name)
-                found = source_files(source) if store is None else store.answer(until=until)
-                versions[source.name] = None if found is None else found.version()
+                found, versions[source.name] = (
+                    self._on_this_machine(source) if store is None else _versioned(store.answer(until=until))
+                )
                 if found is not None:
                     files[source.name] = found
             except SourceError as error:
                 unread[source.name] = error.what
         return FilesGlance(versions=versions, unread=unread, files=files)
+
+    def _on_this_machine(self, source: SourceSpec) -> tuple[SourceFiles | None, str | None]:
+        """Its files with their version; those of the last glance where these are the same files in the same state."""
+        state = _state_of_files(source)
+        kept = self._found.pop(source.name, None)
+        if kept is None or kept[0] != state:
+            found, version = _versioned(source_files(source))
+            if state is None or found is None or version is None:
+                return found, version
+            kept = (state, found, version)
+        self._found[source.name] = kept
+        return kept[1:]
 
     def look(self, glance: FilesGlance) -> set[str]:
         """Read the files that have changed; what could not be read is tried again each time.
@@ -109,3 +129,18 @@ class WatchedFiles:
         except SourceError as error:
             return error.what
         return None
+
+
+def _versioned(found: SourceFiles | None) -> tuple[SourceFiles | None, str | None]:
+    return found, None if found is None else found.version()
+
+
+def _state_of_files(source: SourceSpec) -> State | None:
+    """The state of the files at a source's paths, in a small part of the time; None where a path is not just a file."""
+    try:
+        found = [os.stat(path) for path in source.paths]  # noqa: PTH116 - Path takes twice the time
+    except OSError:
+        return None
+    if not all(stat.S_ISREG(file.st_mode) for file in found):
+        return None
+    return tuple((file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns) for file in found)

@@ -3,8 +3,9 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import FunctionType
 
 import dagster as dg
 import duckdb
@@ -68,7 +69,7 @@ def is_open(database: Path) -> bool:
 
 
 def run_and_look(
-    database: Path, *builders: Callable[[TaskBuildContext], ibis.Table], beside: Sequence[dg.AssetsDefinition] = ()
+    database: Path, *builders: FunctionType, beside: Sequence[dg.AssetsDefinition] = ()
 ) -> tuple[dg.ExecuteInProcessResult, Mapping[str, bool]]:
     """A run whose steps may keep the file open for a minute, and after which step it was open."""
     catalog = TaskCatalog([TaskSpec(builder.__name__, builder) for builder in builders], [RAW])
