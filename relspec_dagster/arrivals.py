@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import dagster as dg
@@ -20,6 +21,7 @@ EVIDENCE_TAG = "relspec/evidence"
 KEY_LENGTH = 12
 RUNS_READ = 1_000
 RUNS_AT_ONCE = 100
+SENSOR_TAG = "dagster/sensor_name"
 
 
 def reported(instance: dg.DagsterInstance, sources: Mapping[dg.AssetKey, str]) -> dict[str, int]:
@@ -93,19 +95,47 @@ def asked_before(instance: dg.DagsterInstance, sensor: str, tasks: Mapping[dg.As
     asked: dict[str, str] = {}
     cursor, read = None, 0
     while read < RUNS_READ:
-        records = instance.get_run_records(
-            dg.RunsFilter(tags={"dagster/sensor_name": sensor}), limit=RUNS_AT_ONCE, cursor=cursor
-        )
+        records = instance.get_run_records(dg.RunsFilter(tags={SENSOR_TAG: sensor}), limit=RUNS_AT_ONCE, cursor=cursor)
         for record in records:
-            run = record.dagster_run
-            names = sorted({tasks[key] for key in run.asset_selection or () if key in tasks})
-            keys = split_keys(run.tags.get(EVIDENCE_TAG, ""))
-            if len(names) == len(keys):
-                asked = {**dict(zip(names, keys, strict=True)), **asked}
+            asked = {**_asked_by(record.dagster_run, tasks), **asked}
         if len(records) < RUNS_AT_ONCE:
             break
         read, cursor = read + len(records), records[-1].dagster_run.run_id
     return EvidenceCursor(asked=asked)
+
+
+def lost_requests(
+    instance: dg.DagsterInstance, sensor: str, tasks: Mapping[dg.AssetKey, str], asked: Mapping[str, str]
+) -> dict[str, int]:
+    """Of tasks that were asked for in vain those whose last run failed before it began, with how often that was so.
+
+    Such a run has tried nothing: the code location was loaded anew, say, in the moment in which it was launched.
+
+    Args:
+        instance: to ask, by one query.
+        sensor: the name of the one that asked.
+        tasks: the task that writes it, by asset key.
+        asked: of each of the tasks the key that it was asked for with.
+    """
+    if not asked:
+        return {}
+    tried: set[str] = set()
+    lost: Counter[str] = Counter()
+    for record in instance.get_run_records(dg.RunsFilter(tags={SENSOR_TAG: sensor}), limit=RUNS_AT_ONCE):
+        run = record.dagster_run
+        same = {task for task, key in _asked_by(run, tasks).items() if asked.get(task) == key} - tried
+        if run.status == dg.DagsterRunStatus.FAILURE and record.start_time is None:
+            lost.update(same)
+        else:
+            tried |= same - lost.keys()
+    return dict(lost)
+
+
+def _asked_by(run: dg.DagsterRun, tasks: Mapping[dg.AssetKey, str]) -> dict[str, str]:
+    """The key that each task of a sensor's run was asked for with."""
+    names = sorted({tasks[key] for key in run.asset_selection or () if key in tasks})
+    keys = split_keys(run.tags.get(EVIDENCE_TAG, ""))
+    return dict(zip(names, keys, strict=True)) if len(names) == len(keys) else {}
 
 
 def join_keys(asked: Mapping[str, str]) -> str:

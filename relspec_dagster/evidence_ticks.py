@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from threading import Lock
 
@@ -11,7 +12,7 @@ import dagster as dg
 
 from relspec_core.graph_inference import TaskGraph
 from relspec_core.plan_catalog import PlanCatalog
-from relspec_dagster.arrivals import EVIDENCE_TAG, RunsInProgress, asked_before, join_keys, reported
+from relspec_dagster.arrivals import EVIDENCE_TAG, RunsInProgress, asked_before, join_keys, lost_requests, reported
 from relspec_dagster.carry_forward import KEEP_UNCHANGED
 from relspec_dagster.evidence_cursor import EvidenceCursor
 from relspec_dagster.evidence_watch import EvidenceWatch, Glance
@@ -146,7 +147,14 @@ class EvidenceTicks:
             before = asked_before(context.instance, self._settings.name, self.tasks)
         watch.look(now.glance)
         read = _as_far_as_read(now.reported, before.reported, watch.not_read)
-        decision = decide(watch.known, watch.standing, keys=watch.keys(read), asked=before.asked, building=now.building)
+        decision = decide(
+            watch.known,
+            watch.standing,
+            keys=watch.keys(read),
+            asked=before.asked,
+            building=now.building,
+            lost=partial(lost_requests, context.instance, self._settings.name, self.tasks),
+        )
         is_paused = watch.notice is not None and (watch.is_unknown or not now.building)
         asked = {} if is_paused else decision.asked
         cursor = str(EvidenceCursor(reported=read, asked={**decision.still_asked, **asked}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from relspec_core.evidence import EvidenceCatalog
@@ -13,6 +13,7 @@ from relspec_core.standing import Standing
 from relspec_dagster.known_evidence import KnownEvidence
 
 TRIED = "was asked for with what there is now, and not built: it waits for new evidence"
+MOST_LAUNCHES = 4  # of the same request, where its runs fail before they begin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +44,13 @@ def decide(
     keys: Mapping[str, str],
     asked: Mapping[str, str],
     building: Mapping[str, str],
+    lost: Callable[[Mapping[str, str]], Mapping[str, int]],
 ) -> Decision:
     """The stale tasks that are ready, with those that become so in the same run, less those that have to wait.
 
     A task that a run in progress builds is looked at again when that has ended. One that was asked for with the very
-    same evidence and is still stale has failed with it. What is downstream of either waits for it.
+    same evidence and is still stale has failed with it, unless its run never began: then it is asked for once more, by
+    another run key. What is downstream of either waits for it.
 
     Args:
         known: what there is.
@@ -55,16 +58,19 @@ def decide(
         keys: of the evidence of each stale task.
         asked: what was asked for earlier, by task.
         building: the run that builds a task.
+        lost: tells of tasks, asked for with these keys in vain, how often their runs failed before they began.
     """
     graph, stale = known.graph, standing.stale
     held: dict[str, str] = {}
+    in_vain = {task: keys[task] for task in stale if task not in building and asked.get(task) == keys[task]}
+    launched = {task: number for task, number in lost(in_vain).items() if number < MOST_LAUNCHES}
     for task in stale:
         before = (known.writers.get(name) for name in known.reads[task])
         waits = next((writer for writer in before if writer in held), None)
         unknown = next(_unknown(task, known), None)
         if task in building:
             held[task] = f"in run {building[task][:8]}, which is in progress"
-        elif asked.get(task) == keys[task]:
+        elif task in in_vain and task not in launched:
             held[task] = TRIED
         elif waits is not None:
             held[task] = f"waits for {waits}"
@@ -76,9 +82,10 @@ def decide(
     there = EvidenceCatalog(known.evidence[name] for name in read if name in known.evidence)
     schedule = schedule_rules(graph, evidence=there, tasks=candidates)
     wanted = {task: keys[task] for task in sorted(schedule.order)}
+    again = {task: str(number) for task, number in launched.items()}
     return Decision(
         asked=wanted,
-        run_key=digest(tuple((task, key, *_built(task, known)) for task, key in wanted.items())),
+        run_key=digest(tuple((task, key, again.get(task, ""), *_built(task, known)) for task, key in wanted.items())),
         arrived=tuple(sorted({source for task in wanted for source in _arrived(task, known, standing)})),
         still_asked={task: asked[task] for task in stale if task in asked},
         held=held,

@@ -109,8 +109,8 @@ def cron_schedules(
         timezone: that the fields are in, such as ``Europe/Berlin``.
 
     Returns:
-        In cron order. The job is named after the cron, such as ``cron_0_6_any_any_any``, its schedule has ``_schedule``
-        behind that.
+        In cron order. The job is named after the cron, such as ``cron_0_6_any_any_any``, with the database's resource
+        key before it unless that is the usual one; its schedule has ``_schedule`` behind that.
 
     Raises:
         ProjectionError: RS501, for a cron or time zone that does not exist.
@@ -121,7 +121,7 @@ def cron_schedules(
             by_cron.setdefault(" ".join(task.task.cron.split()), []).append(task)
     return tuple(
         _schedule(
-            cron_name(cron),
+            cron_name(cron) if resource_key == RESOURCE_KEY else f"{resource_key}_{cron_name(cron)}",
             cron,
             selection=dg.AssetSelection.assets(*(output.spec.key for task in due for output in task.outputs)),
             resource_key=resource_key,

@@ -77,6 +77,16 @@ class Ticks:
             raise_on_error=False,
         )
 
+    def lose(self, request: dg.RunRequest) -> None:
+        """The run of a request, which fails in the moment in which it is launched."""
+        self.requested.append(asked_for([request]))
+        run = self.instance.create_run_for_job(
+            self.definitions.resolve_implicit_global_asset_job_def(),
+            tags={**request.tags, "dagster/run_key": str(request.run_key)},
+            asset_selection=frozenset(request.asset_selection or ()),
+        )
+        self.instance.report_run_failed(run, "the code location was shut down")
+
     def report(self, source: str, *, times: int = 1) -> None:
         """Report materializations of a source, as the REST endpoint does."""
         for _ in range(times):

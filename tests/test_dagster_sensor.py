@@ -18,7 +18,7 @@ from relspec_core.warehouse import connect
 from relspec_dagster import RelspecTranslator, Source, TaskOutput, build_evidence_sensor
 from tests.dagster_arrivals import declared_shop
 from tests.dagster_shop import EDGES, RAW, drop_column, shop_catalog, shop_database, write_raw_data
-from tests.dagster_ticks import Ticks, only_request
+from tests.dagster_ticks import Ticks, asked_for, only_request
 
 
 @pytest.fixture
@@ -166,6 +166,27 @@ def test_a_failed_task_is_tried_again_when_its_source_is_reported_anew(failing: 
     failing.report("raw")
     assert failing.work() == ("numbers", "sums")
     failing.skipped()
+
+
+def test_what_no_run_has_begun_with_is_asked_for_again_by_another_key(failing: Ticks) -> None:
+    first = only_request(failing.tick())
+    failing.lose(first)
+    again = only_request(failing.tick())
+    assert asked_for([again]) == asked_for([first])
+    assert again.run_key != first.run_key
+    failing.launch(again)
+    assert "numbers and sums: was asked for with what there is now, and not built" in failing.skipped()
+
+
+def test_what_no_run_ever_begins_with_is_not_asked_for_without_end(failing: Ticks) -> None:
+    requests = [only_request(failing.tick())]
+    while len(requests) < 4:
+        failing.lose(requests[-1])
+        failing.reload()
+        requests.append(only_request(failing.tick()))
+    assert len({request.run_key for request in requests}) == 4
+    failing.lose(requests[-1])
+    assert "texts, numbers and sums: was asked for with what there is now, and not built" in failing.skipped()
 
 
 @pytest.mark.parametrize("lost", ["cursor", "form", "memory"])
