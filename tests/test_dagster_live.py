@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 BURST = 100
 GREAT_BURST = 1_000
 SENSOR_LIMIT = 60.0  # seconds that Dagster gives a tick of a sensor
-SCHEDULE = "cron_any_any_any_any_any_schedule"
+SCHEDULE = "diary_cron_any_any_any_any_any_schedule"
 WITHOUT_NOTE = "id,amount\n1,5\n2,7\n"
 CATALOG = """
 from pathlib import Path
@@ -205,7 +205,9 @@ def test_relspec_runs_while_dagster_has_the_code_location_loaded(live: Live) -> 
 def test_a_failed_task_is_asked_for_once_more_when_something_arrives_and_not_before(live: Live) -> None:
     server = live.server
     live.arrive("trials/raw_readings.csv", "id,text\n1,10\n2,many\n")
-    server.wait_until(lambda: "readings was asked for with what there is now, and not built" in tried(live))
+    server.wait_until(
+        lambda: "readings and reading_sum: was asked for with what there is now, and not built" in tried(live)
+    )
     (failed,) = live.runs_of(TRIALS)
     assert (failed.status, failed.assets) == ("FAILURE", TRIALS)
     assert server.materialized(failed.id) == {"reading_texts": 1}
@@ -263,7 +265,7 @@ def test_a_schedule_that_is_due_each_minute_builds_once_and_then_finds_nothing_s
     server.wait_until(lambda: len(server.ticks_of_schedule(SCHEDULE)) > 1)
     *later, first = server.ticks_of_schedule(SCHEDULE)
     (run,) = live.runs_of(DIARY)
-    assert (run.job, run.status, run.assets) == ("cron_any_any_any_any_any", "SUCCESS", {"days"})
+    assert (run.job, run.status, run.assets) == ("diary_cron_any_any_any_any_any", "SUCCESS", {"days"})
     assert first["runIds"] == [run.id]
     for tick in later:
         assert tick["status"] == "SKIPPED"
