@@ -1,16 +1,9 @@
-"""The shop of the Dagster tests before anything has arrived, with a sensor that looks every second.
+"""The shop of the Dagster tests, declared, so that it can be loaded before anything has arrived."""
 
-`dagster dev -f` loads this very file; the folder then comes from DAGSTER_ARRIVALS.
-"""
-
-import os
 from pathlib import Path
 
-import dagster as dg
-
 from relspec_core import SourceSpec, TaskCatalog
-from relspec_dagster import EvidenceSensor, build_definitions
-from tests.dagster_shop import shop_catalog, shop_database
+from tests.dagster_shop import shop_catalog
 
 COLUMNS = {
     "raw_customers": {"id": "int64", "name": "string", "city": "string"},
@@ -26,15 +19,4 @@ def declared_shop(folder: Path) -> TaskCatalog:
     paths = {source.name: source.path for source in shop.sources}
     return TaskCatalog(
         shop.tasks, [SourceSpec(name, schema=columns, path=paths.get(name)) for name, columns in COLUMNS.items()]
-    )
-
-
-if "DAGSTER_ARRIVALS" in os.environ:
-    arrivals = Path(os.environ["DAGSTER_ARRIVALS"])
-    defs = build_definitions(
-        declared_shop(arrivals),
-        database=shop_database(arrivals),
-        evidence_sensor=EvidenceSensor(
-            name="arrivals", minimum_interval_seconds=1, default_status=dg.DefaultSensorStatus.RUNNING
-        ),
     )
