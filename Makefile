@@ -4,12 +4,12 @@ PYTHON ?= python3
 PORT ?= 3000
 # Test processes; a runner with two cores gains nothing from more.
 JOBS ?= 2
-# Tests that share a server or a built example stay in one process, and are begun with.
-SHARED_OUT := -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+# The tests of a file share a server or a built example, and stay in one process; tests/conftest.py has their order.
+BY_FILE := --dist loadfile --no-loadscope-reorder
 # Tests make some thousand small databases, and half of their time would be waiting for a disk to have what was written:
 # they are made in memory where there is room. Elsewhere: make TEST_FOLDER=/path/to/folder test.
 TEST_FOLDER ?= $(shell df -Pm /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 >= 2000 { print "/dev/shm" }')
-PYTEST = $(if $(TEST_FOLDER),PYTEST_DEBUG_TEMPROOT='$(TEST_FOLDER)') $(PY) -m pytest $(SHARED_OUT)
+PYTEST = $(if $(TEST_FOLDER),PYTEST_DEBUG_TEMPROOT='$(TEST_FOLDER)') $(PY) -m pytest -n $(JOBS)
 
 # Random plans and random edits of catalogs that `make fuzz` tries.
 PLANS ?= 20000
@@ -95,8 +95,8 @@ test: data $(OLDEST)/.ready $(if $(NO_BROWSER),,$(CHROMIUM)) ## Lint, formatting
 	@echo "==> ruff format"; $(PY) -m ruff format --check
 	@echo "==> ty"; $(PY) -m ty check
 	@echo "==> import layers"; $(BIN)/lint-imports --no-logo
-	@echo "==> pytest, SQLGlot $(OLDEST_SQLGLOT)"; PYTHONPATH=$(OLDEST) $(PYTEST) $(SQLGLOT_TESTS)
-	@echo "==> pytest"; $(PYTEST)
+	@echo "==> pytest, SQLGlot $(OLDEST_SQLGLOT)"; PYTHONPATH=$(OLDEST) $(PYTEST) $(BY_FILE) $(SQLGLOT_TESTS)
+	@echo "==> pytest"; $(PYTEST) $(BY_FILE)
 
 fuzz: $(READY) ## Try 20,000 random plans and as many random edits (fewer: make PLANS=1000 EDITS=0 fuzz); hours
 	@$(PYTEST) --plans $(PLANS) --edits $(EDITS) tests/test_plans.py tests/test_edits.py

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -142,16 +143,21 @@ class RunCrew:
         return any(thread.is_alive() for thread in self._threads)
 
     def _stop(self) -> None:
-        """Stop the statements that run; again, as what is between two statements does not hear it."""
+        """Stop the statements that run; again, as what is between two does not hear it. A second Ctrl-C is no news."""
         self._stopping.set()
         until = time.monotonic() + PATIENCE
-        for thread in self._threads:
-            while thread.is_alive() and time.monotonic() < until:
+        while self.is_working and time.monotonic() < until:
+            with suppress(KeyboardInterrupt):
                 for worker in self._workers:
-                    worker.publication.warehouse.interrupt()
+                    worker.publication.warehouse.halt()
                 with self._changed:
                     self._changed.notify_all()
-                thread.join(LOOK_AGAIN)
+                for thread in self._threads:
+                    if thread.is_alive():
+                        thread.join(LOOK_AGAIN)
+        if not self.is_working:
+            for worker in self._workers:
+                worker.publication.warehouse.is_halted = False
 
     def _stop_what_is_late(self) -> None:
         for worker in self._workers:

@@ -65,12 +65,13 @@ class Warehouse:
     Attributes:
         backend: the same.
         connection: DuckDB's own.
+        is_halted: whether statements are refused, as a run is being stopped.
 
     Raises:
         WarehouseError: RS402, for another engine: plans compile for any, tables are written to DuckDB.
     """
 
-    __slots__ = ("backend", "connection")
+    __slots__ = ("backend", "connection", "is_halted")
 
     def __init__(self, backend: Engine) -> None:
         connection = connection_of(backend)
@@ -81,6 +82,7 @@ class Warehouse:
             )
         self.backend = backend
         self.connection = connection
+        self.is_halted = False
 
     @property
     def recorded(self) -> RecordedDatabase | None:
@@ -107,6 +109,8 @@ class Warehouse:
         return self._run(sql).fetchall()
 
     def _run(self, sql: str) -> duckdb.DuckDBPyConnection:
+        if self.is_halted:
+            raise KeyboardInterrupt
         try:
             return self.connection.execute(sql)
         except (RuntimeError, duckdb.Error) as error:
@@ -179,11 +183,17 @@ class Warehouse:
         try:
             yield
         finally:
-            with suppress(duckdb.Error):  # a database that has failed
-                self.set(CHECKPOINTS, threshold)
+            if not self.is_halted:  # a statement that can't be stopped has the connection
+                with suppress(duckdb.Error):  # a database that has failed
+                    self.set(CHECKPOINTS, threshold)
 
     def interrupt(self) -> None:
         """Stop the statement that another thread runs on this connection."""
+        self.connection.interrupt()
+
+    def halt(self) -> None:
+        """The same; nor does that thread begin another one, until ``is_halted`` is taken back."""
+        self.is_halted = True
         self.connection.interrupt()
 
     def schemas(self, names: Iterable[str]) -> dict[str, ibis.Schema]:

@@ -24,6 +24,11 @@ settings.register_profile(
 )
 settings.load_profile("ci")
 
+LONGEST = (
+    "test_dagster_live.py", "test_plans.py", "test_tpc.py", "test_chaos.py", "test_dagster_browser.py",
+    "test_dagster_sensor.py", "test_laws.py", "test_dagster_laws.py", "test_edits.py", "test_mutants.py",
+)  # fmt: skip
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--plans", type=int, default=500, help="how many random plans tests/test_plans.py makes")
@@ -32,10 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all-mutants", action="store_true", help="take all queries in tests/test_mutants.py, not a few")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that share something dear: one process has all of a group, and the others fill the rest."""
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    """Begin with the files that take longest: what is short fills the rest of each process's time."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 def pytest_collection_finish() -> None:

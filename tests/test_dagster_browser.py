@@ -19,8 +19,6 @@ from tests.dagster_shop import (
     write_raw_data,
 )
 
-pytestmark = pytest.mark.xdist_group("dagster")
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

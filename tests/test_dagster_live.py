@@ -24,8 +24,6 @@ from tests.dagster_office import ORDERS
 from tests.dagster_shop import EDGES, PRICES, RAW, SOURCES, drop_column, shop_database
 from tests.test_dagster_definitions import being_written
 
-pytestmark = pytest.mark.xdist_group("dagster")
-
 ROOT = Path(__file__).parents[1]
 BURST = 100
 GREAT_BURST = 1_000

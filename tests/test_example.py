@@ -26,8 +26,6 @@ from relspec_core import (
     run,
 )
 
-pytestmark = pytest.mark.xdist_group("example")
-
 TASKS = frozenset(catalog.names)
 
 

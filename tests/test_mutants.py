@@ -15,8 +15,6 @@ import sqlglot
 from tests.mutants import Mutant, fingerprints, harmful_mutants, harmless_mutants
 from tests.tpc import QUERIES, TpcQuery
 
-pytestmark = pytest.mark.xdist_group("tpc")
-
 # Short ones that have each edit at least twice; all of them take minutes.
 SAMPLE: Mapping[str, Collection[int]] = {"tpch": {6, 13, 15, 17, 22}, "tpcds": {17, 27, 55, 60, 82, 97}}
 LEAST_KEPT = 0.99

@@ -13,8 +13,6 @@ from tests.catalogs import deps_of_text
 from tests.cutting import cut_tables, rows_of
 from tests.tpc import TpcQuery
 
-pytestmark = pytest.mark.xdist_group("tpc")
-
 
 @pytest.mark.parametrize("query", tpc.QUERIES, ids=str)
 def test_a_query_gives_its_rows_on_the_columns_that_it_requires_and_does_not_bind_with_one_less(
