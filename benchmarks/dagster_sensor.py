@@ -23,7 +23,7 @@ from benchmarks.rivals import ROOT
 from benchmarks.small_tasks import ROWS, SCHEMA, layered
 from relspec_core import ExecutionContext, SourceSpec, TaskCatalog, run, task_graph_from_catalog
 from relspec_core.compile_cache import CompileCache
-from relspec_core.warehouse import connect
+from relspec_core.database_file import connect
 from relspec_dagster.arrivals import RunsInProgress, reported
 from relspec_dagster.evidence_ticks import EvidenceSensor, EvidenceTicks
 from relspec_dagster.plans import load_plans

@@ -16,13 +16,13 @@ import click
 
 from relspec_core.compile_cache import CompileCache
 from relspec_core.compiled_sqlglot import CompiledSqlglotWarning, is_compiled, notice
+from relspec_core.database_file import connect
 from relspec_core.errors import NotReadyError, RelspecError, TaskFailedError
 from relspec_core.foreign_changes import settle
 from relspec_core.hamilton_module import write_if_asked
 from relspec_core.project import Project, find_project
 from relspec_core.run_report import Terminated
 from relspec_core.task_catalog import ExecutionContext
-from relspec_core.warehouse import connect
 from relspec_core.warehouse_reading import connect_for_reading, read_schemas
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from relspec_core.database_file import file_state
 from relspec_core.fingerprint import digest
-from relspec_core.warehouse import file_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import ibis
 
 from relspec_core.catalog_reference import catalog_at
+from relspec_core.database_file import connect
 from relspec_core.errors import ProjectionError, listed
 from relspec_core.evidence import Evidence
 from relspec_core.evidence_store import EvidenceStore
@@ -31,7 +32,7 @@ from relspec_core.plan_catalog import PlanCatalog, compile_task_catalog
 from relspec_core.run_plan import input_versions, observe
 from relspec_core.staleness import freshness
 from relspec_core.task_catalog import TaskCatalog
-from relspec_core.warehouse import Warehouse, connect
+from relspec_core.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from hamilton.driver import Driver

@@ -24,7 +24,7 @@ from relspec_core.catalog_diff import snapshot
 from relspec_core.errors import RelspecError
 from relspec_core.plan_catalog import compile_task_catalog
 from relspec_core.project import Project
-from relspec_core.warehouse import connect
+from relspec_core.database_file import connect
 
 root, folder, catalog, database = sys.argv[1:]
 os.chdir(folder)

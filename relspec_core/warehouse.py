@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from relspec_core.column_types import from_duckdb, schema_from_duckdb, to_duckdb
+from relspec_core.column_casts import cast_query
+from relspec_core.column_types import schema_from_duckdb
 from relspec_core.content_digests import ComparedTable, digest_query, digests
-from relspec_core.database_lock import open_database
-from relspec_core.duckdb_engine import DuckDBEngine, connection_of, cursor_of, recorded_of
+from relspec_core.database_file import file_state
+from relspec_core.duckdb_engine import connection_of, cursor_of, recorded_of
 from relspec_core.errors import WarehouseError
 from relspec_core.fingerprint import digest
 from relspec_core.live_tables import LiveTables
@@ -22,7 +21,7 @@ from relspec_core.names import MEMORY_PREFIX, quoted_column, quoted_name, quoted
 from relspec_core.user_functions import has_python_functions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
     import ibis
 
@@ -272,7 +271,7 @@ class Warehouse:
 
     def create(self, name: str, sql: str, *, schema: ibis.Schema, kind: str) -> Created:
         """Create or replace a table or view with exactly this schema; goes into the running transaction."""
-        query, types = self._cast(sql, schema)
+        query, types = cast_query(self.connection, sql, schema)
         found = self._create_or_replace(kind, name, query)
         return Created(rows=found[0][0] if kind == "table" else None, types=types)
 
@@ -315,31 +314,6 @@ class Warehouse:
                 raise
         self.execute(f"DROP {other['kind']} {target}")
         return self.rows(statement)
-
-    def _cast(self, sql: str, schema: ibis.Schema) -> tuple[str, dict[str, str]]:
-        """The query, its columns cast where the engine's types are not those of the plan: a SUM of integers, say.
-
-        With the types that its columns then have, as DuckDB spells them.
-        """
-        # A relation is bound and no more, in half the time of a DESCRIBE.
-        relation = self.connection.sql(sql)
-        spelled = [str(kind) for kind in relation.types]
-        actual = [(name, from_duckdb(kind)) for name, kind in zip(relation.columns, spelled, strict=True)]
-        wanted = [(column, from_duckdb(to_duckdb(kind))) for column, kind in schema.items()]
-        if actual == wanted:
-            return sql, dict(zip(schema, spelled, strict=True))
-        columns = [
-            quoted_column(column)
-            if found == kind
-            else f"CAST({quoted_column(column)} AS {to_duckdb(kind)}) AS {quoted_column(column)}"
-            for (column, kind), (_, found) in zip(wanted, actual, strict=True)
-        ]
-        listing = ", ".join(quoted_column(column) for column, _ in wanted)
-        types = {
-            column: kind if found == want else _spelled(to_duckdb(want))
-            for (column, want), (_, found), kind in zip(wanted, actual, spelled, strict=True)
-        }
-        return f"SELECT {', '.join(columns)} FROM ({sql}) AS plan ({listing})", types  # noqa: S608 - names are quoted
 
     def sign(self, name: str, mark: str) -> None:
         """Put a mark on a view that is gone when somebody else defines it anew; in the running transaction."""
@@ -398,55 +372,3 @@ class Warehouse:
             for name, (types, groups) in tables.items()
         ]
         return digests(compared, self.rows(digest_query(compared))) if compared else []
-
-
-@lru_cache
-def _spelled(kind: str) -> str:
-    """A type as DuckDB itself spells it."""
-    return str(duckdb.sqltype(kind))
-
-
-def connect(
-    database: str | Path,
-    *,
-    read_only: bool = False,
-    wait: float = 0.0,
-    say: Callable[[str], None] | None = None,
-    config: Mapping[str, Any] | None = None,
-) -> DuckDBEngine:
-    """A DuckDB file; an absent file is created, and stands for an empty one where it is only read.
-
-    Args:
-        database: the file.
-        read_only: for reading only.
-        wait: the most seconds to wait for another process that holds the file.
-        say: is told once for whom, where there is one to wait for.
-        config: DuckDB's settings.
-
-    Raises:
-        WarehouseError: RS402, where it can't be opened; names the process that holds it where DuckDB tells.
-    """
-    path = Path(database)
-    if read_only and not path.exists():
-        return DuckDBEngine.open()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WarehouseError(
-            f"the warehouse's folder can't be made: {error}", at=str(path), hint="check the path and its permissions."
-        ) from error
-    backend = open_database(path, read_only=read_only, wait=wait, say=say, config=config)
-    # DuckDB draws its bar on standard output, where commands print their results.
-    backend.con.execute("SET enable_progress_bar = false")
-    return backend
-
-
-def file_state(path: str | Path) -> str | None:
-    """Equal for equal states of a database's file; None where it has changes that are not yet in it, or is not here."""
-    if Path(f"{path}.wal").exists():
-        return None
-    try:
-        found = Path(path).stat()
-    except OSError:
-        return None
-    return f"{found.st_size}:{found.st_mtime_ns}"

@@ -6,8 +6,9 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from relspec_core.database_file import connect
 from relspec_core.database_lock import AGAIN_SECONDS, DatabaseHeldError
-from relspec_core.warehouse import Warehouse, connect
+from relspec_core.warehouse import Warehouse
 from relspec_core.warehouse_snapshot import find_snapshot, without_rows
 
 if TYPE_CHECKING:

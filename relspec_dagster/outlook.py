@@ -10,6 +10,7 @@ from datetime import datetime
 
 from dagster_duckdb import DuckDBResource
 
+from relspec_core.database_file import file_state
 from relspec_core.database_lock import DatabaseHeldError
 from relspec_core.errors import SourceError
 from relspec_core.evidence import EvidenceCatalog, Versions
@@ -21,7 +22,7 @@ from relspec_core.run_plan import observe
 from relspec_core.source_files import source_files
 from relspec_core.staleness import Freshness, freshness
 from relspec_core.unchanged_reads import UnchangedReads
-from relspec_core.warehouse import Warehouse, file_state
+from relspec_core.warehouse import Warehouse
 from relspec_dagster.database import Resource, read_warehouse
 from relspec_dagster.readers import Readers
 

@@ -21,13 +21,14 @@ import ibis
 from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext, DefinitionsLoadType
 from ibis.common.annotations import ValidationError
 
+from relspec_core.database_file import connect
 from relspec_core.database_lock import DatabaseHeldError, Holder
 from relspec_core.duckdb_engine import DuckDBEngine
 from relspec_core.errors import RelspecError, WarehouseError
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.plan_catalog import PlanCatalog, compile_task_catalog
 from relspec_core.task_catalog import ExecutionContext, SourceSpec, TaskCatalog
-from relspec_core.warehouse import Warehouse, connect
+from relspec_core.warehouse import Warehouse
 from relspec_core.warehouse_reading import notice_of
 from relspec_core.warehouse_snapshot import find_snapshot
 from relspec_dagster.resources import RelspecResource

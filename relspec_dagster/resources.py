@@ -13,9 +13,9 @@ from dagster_duckdb import DuckDBResource
 from ibis.backends import BaseBackend
 from pydantic import Field, PrivateAttr
 
+from relspec_core.database_file import connect
 from relspec_core.database_lock import DatabaseHeldError
 from relspec_core.duckdb_engine import DuckDBEngine
-from relspec_core.warehouse import connect
 from relspec_dagster.held_file import HeldFile
 from relspec_dagster.storage import Storage
 

@@ -11,12 +11,13 @@ from pathlib import Path
 import duckdb
 
 from relspec_core.column_types import schema_from_duckdb
+from relspec_core.database_file import file_state
 from relspec_core.database_lock import DatabaseHeldError
 from relspec_core.evidence import Evidence
 from relspec_core.evidence_store import EvidenceStore, Record
 from relspec_core.fingerprint import digest
 from relspec_core.recorded_versions import recorded_versions
-from relspec_core.warehouse import Warehouse, file_state
+from relspec_core.warehouse import Warehouse
 from relspec_core.warehouse_reading import connect_for_reading
 from relspec_dagster.known_evidence import Contents, KnownEvidence
 

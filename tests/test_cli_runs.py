@@ -8,9 +8,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from relspec_core.cli import main
+from relspec_core.database_file import connect
 from relspec_core.run_log import RunLog
 from relspec_core.run_record import RunRecord, TaskOutcome
-from relspec_core.warehouse import Warehouse, connect
+from relspec_core.warehouse import Warehouse
 
 AT = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
 ORDERS = TaskOutcome(

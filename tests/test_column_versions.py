@@ -8,9 +8,9 @@ import pytest
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
 from relspec_core import SourceSpec, TaskCatalog, run, run_plan
+from relspec_core.database_file import connect
 from relspec_core.errors import UnknownColumnError
 from relspec_core.staleness import UNCHANGED
-from relspec_core.warehouse import connect
 from tests.catalogs import Project, sql_task
 
 STG_ORDERS = "SELECT order_id, customer_id, amount, upper(note) AS note FROM raw_orders"

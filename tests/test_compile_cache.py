@@ -9,10 +9,10 @@ from hypothesis import given
 
 from relspec_core import ExecutionContext, PlanArtifact, PlanCatalog, SourceSpec, TaskCatalog, compile_task_catalog, run
 from relspec_core.compile_cache import CompileCache
+from relspec_core.database_file import connect
 from relspec_core.foreign_changes import settle
 from relspec_core.run_plan import plan_run
 from relspec_core.task_catalog import Builder
-from relspec_core.warehouse import connect
 from tests.catalogs import SHOP, empty_backend, sql_task, task_of
 from tests.generated import Generated, catalogs
 

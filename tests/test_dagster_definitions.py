@@ -15,7 +15,7 @@ from dagster._core.definitions.utils import DISALLOWED_NAMES
 from dagster_duckdb import DuckDBResource
 
 from relspec_core import RelspecError, SourceSpec, TaskBuildContext, TaskCatalog, TaskSpec, run, task
-from relspec_core.warehouse import connect
+from relspec_core.database_file import connect
 from relspec_dagster import RelspecSettings, RelspecTranslator, Source, TaskOutput, build_definitions
 from relspec_dagster.names import RESERVED, op_names
 from relspec_dagster.source_checks import HAS_WHAT_READERS_NEED

@@ -13,8 +13,8 @@ import ibis
 import pytest
 
 from relspec_core import SourceSpec, TaskBuildContext, TaskCatalog, TaskSpec
+from relspec_core.database_file import connect
 from relspec_core.database_lock import DatabaseHeldError
-from relspec_core.warehouse import connect
 from relspec_dagster import RelspecDuckDBResource, RelspecResource, build_definitions
 from relspec_dagster.database import open_warehouse
 from tests.test_dagster_definitions import being_written, edges

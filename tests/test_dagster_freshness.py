@@ -14,8 +14,9 @@ from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 
 from relspec_core import SourceSpec, TaskBuildContext, TaskCatalog, run, task
+from relspec_core.database_file import connect
 from relspec_core.graph_inference import task_graph_from_catalog
-from relspec_core.warehouse import Warehouse, connect
+from relspec_core.warehouse import Warehouse
 from relspec_dagster import RelspecTranslator, build_definitions
 from relspec_dagster.carry_forward import CARRIED_FORWARD, KEEP_UNCHANGED, carry_forward
 from relspec_dagster.plans import load_plans

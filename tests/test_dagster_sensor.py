@@ -13,8 +13,8 @@ import ibis
 import pytest
 
 from relspec_core import ExecutionContext, SourceSpec, TaskBuildContext, TaskCatalog, run, task
+from relspec_core.database_file import connect
 from relspec_core.errors import WarehouseError
-from relspec_core.warehouse import connect
 from relspec_dagster import RelspecTranslator, Source, TaskOutput, build_evidence_sensor
 from tests.dagster_arrivals import declared_shop
 from tests.dagster_shop import EDGES, RAW, drop_column, shop_catalog, shop_database, write_raw_data
@@ -256,7 +256,8 @@ def test_what_may_come_out_differently_each_time_is_asked_for_when_something_arr
 # What an op does while it builds a table.
 HOLD = """
 import sys
-from relspec_core.warehouse import Warehouse, connect
+from relspec_core.database_file import connect
+from relspec_core.warehouse import Warehouse
 from relspec_core.warehouse_snapshot import leave_snapshot
 warehouse = Warehouse(connect(sys.argv[1]))
 leave_snapshot(warehouse)

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from relspec_core import SourceSpec, TaskBuildContext, TaskCatalog, task
+from relspec_core.database_file import connect
 from relspec_core.run_plan import plan_run
-from relspec_core.warehouse import connect
 from tests.dagster_ticks import Ticks
 
 FILES = {

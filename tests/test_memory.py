@@ -9,8 +9,8 @@ import duckdb
 import pytest
 
 from relspec_core import TaskCatalog, run
+from relspec_core.database_file import connect
 from relspec_core.run_options import RunOptions
-from relspec_core.warehouse import connect
 from tests.catalogs import sql_task
 from tests.chaos_process import FORKS
 

@@ -10,10 +10,11 @@ import pytest
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
 from relspec_core.column_sizes import bytes_of
+from relspec_core.database_file import connect
 from relspec_core.duckdb_engine import DuckDBEngine
 from relspec_core.run_log import RunLog
 from relspec_core.run_record import RunHistory, TaskOutcome
-from relspec_core.warehouse import Warehouse, connect
+from relspec_core.warehouse import Warehouse
 
 RAN = TaskOutcome(
     task="it's a task",
@@ -38,7 +39,8 @@ DIES = """
 import os, sys
 from relspec_core.run_log import RunLog
 from relspec_core.run_record import TaskOutcome
-from relspec_core.warehouse import Warehouse, connect
+from relspec_core.database_file import connect
+from relspec_core.warehouse import Warehouse
 
 warehouse = Warehouse(connect(sys.argv[1]))
 log = RunLog(warehouse)

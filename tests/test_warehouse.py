@@ -9,8 +9,9 @@ import pytest
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
 from relspec_core import TaskCatalog, run
+from relspec_core.database_file import connect
 from relspec_core.errors import WarehouseError
-from relspec_core.warehouse import Warehouse, connect
+from relspec_core.warehouse import Warehouse
 from tests.catalogs import sql_task
 
 

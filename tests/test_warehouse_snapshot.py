@@ -11,10 +11,11 @@ from shutil import copytree
 import pytest
 
 from relspec_core import TaskCatalog, TaskSpec, run
+from relspec_core.database_file import connect
 from relspec_core.duckdb_engine import DuckDBEngine
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.run_plan import RunPlan, plan_run
-from relspec_core.warehouse import Warehouse, connect
+from relspec_core.warehouse import Warehouse
 from relspec_core.warehouse_reading import read_schemas
 from relspec_core.warehouse_snapshot import find_snapshot, leave_snapshot, snapshot_file, snapshot_for_others
 from tests.catalogs import sql_task
