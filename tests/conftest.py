@@ -1,13 +1,16 @@
-"""What all tests share: one profile for the properties, and an embedded DuckDB."""
+"""What all tests share: one profile for the properties, an embedded DuckDB, and a web server for files."""
 
 import gc
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import ibis
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from ibis.backends.duckdb import Backend as DuckDBBackend
+
+from tests.stores import WebStore, web_store
 
 # The same few examples on every machine and in every run. A failing catalog is shown as it was found: to make it smaller
 # takes minutes, and to look for others too. Both: pytest --hypothesis-profile=hunt tests/test_laws.py
@@ -63,3 +66,9 @@ def con() -> Iterator[DuckDBBackend]:
     backend = ibis.duckdb.connect()
     yield backend
     backend.disconnect()
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[WebStore]:
+    with web_store(tmp_path / "web") as store:
+        yield store

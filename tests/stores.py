@@ -14,6 +14,9 @@ from typing import Any, Protocol
 
 import fsspec
 
+ANN = b"id,name\n1,ann\n"
+BOB = b"id,name\n2,bob\n"
+
 
 class Store(Protocol):
     """Where a test puts files that relspec reads."""

@@ -23,20 +23,14 @@ from relspec_dagster.plans import load_plans
 from relspec_dagster.projection import project
 from relspec_dagster.readers import Readers
 from relspec_dagster.storage import Storage
+from tests.dagster_office import ORDERS, totals
 
-ORDERS = "id,amount,note\n1,5,hot\n2,7,cold\n"
 ALL = frozenset({"orders", "totals", "big", "notes", "lengths"})
 
 
 @task
 def orders(ctx: TaskBuildContext) -> ibis.Table:
     return ctx.table("raw").select("id", "amount", "note")
-
-
-@task
-def totals(ctx: TaskBuildContext) -> ibis.Table:
-    found = ctx.table("orders")
-    return found.agg(total=found.amount.sum())
 
 
 @task

@@ -3,7 +3,6 @@
 import json
 import socket
 import time
-from collections.abc import Generator
 from pathlib import Path
 
 import dagster as dg
@@ -14,16 +13,7 @@ from relspec_core.errors import SourceError
 from relspec_dagster.store_questions import StoreQuestions
 from tests.catalogs import sql_task
 from tests.dagster_ticks import Ticks
-from tests.stores import WebStore, web_store
-
-ANN = b"id,name\n1,ann\n"
-BOB = b"id,name\n2,bob\n"
-
-
-@pytest.fixture
-def web(tmp_path: Path) -> Generator[WebStore]:
-    with web_store(tmp_path / "web") as store:
-        yield store
+from tests.stores import ANN, BOB, WebStore
 
 
 @pytest.fixture

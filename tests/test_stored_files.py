@@ -1,7 +1,6 @@
 import io
 import subprocess
 import sys
-from collections.abc import Generator
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -17,16 +16,7 @@ from relspec_core.errors import CatalogError, SourceError
 from relspec_core.source_files import source_files
 from relspec_core.stored_files import file_name, stored_files
 from tests.catalogs import Project, plan_of, sql_task
-from tests.stores import ArchiveStore, MemoryStore, Store, WebStore, web_store
-
-ANN = b"id,name\n1,ann\n"
-BOB = b"id,name\n2,bob\n"
-
-
-@pytest.fixture
-def web(tmp_path: Path) -> Generator[WebStore]:
-    with web_store(tmp_path / "web") as store:
-        yield store
+from tests.stores import ANN, BOB, ArchiveStore, MemoryStore, Store, WebStore
 
 
 @pytest.fixture(params=["memory", "archive", "web"])
