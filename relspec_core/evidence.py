@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, ValuesView
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -127,6 +127,10 @@ class EvidenceCatalog(Mapping[str, Evidence]):
 
     def __len__(self) -> int:
         return len(self._by_name)
+
+    def values(self) -> ValuesView[Evidence]:
+        """Each of them, by name."""
+        return self._by_name.values()
 
     def __repr__(self) -> str:
         return f"EvidenceCatalog({', '.join(self._by_name)})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 import rustworkx as rx
@@ -14,7 +14,7 @@ from relspec_core.garbage import left_alone
 from relspec_core.plan_catalog import deps_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import ibis
     import ibis.expr.datatypes as dt
@@ -34,12 +34,14 @@ class EvidenceNode(NamedTuple):
         schema: what its plan writes or its source had.
         task: who writes it.
         whole: what tasks may ask for: of an internal table there may be more than is written.
+        fits: whether each reader is known to find in it what it was made for, where it is just as said here.
     """
 
     name: str
     schema: ibis.Schema
     task: str | None
     whole: ibis.Schema | None = None
+    fits: bool = False
 
 
 class EdgeRequirement(NamedTuple):
@@ -114,6 +116,9 @@ class TaskNode(NamedTuple):
 RuleGraph: TypeAlias = "rx.PyDiGraph[EvidenceNode | TaskNode, None]"
 
 
+NAME = attrgetter("name")
+
+
 class TaskGraph:
     """The graph with its nodes by name.
 
@@ -124,18 +129,27 @@ class TaskGraph:
         graph: the same.
         evidence_indices: where each evidence is in it, in name order.
         task_indices: where each task is in it, in name order.
+        order: where each task is in it, after those that write what it reads.
+        reads: for each index of a task, where the evidence is that it reads; nothing for others.
+
+    Raises:
+        CycleError: RS201, with the path.
     """
 
-    __slots__ = ("_misfits", "evidence_indices", "graph", "task_indices")
+    __slots__ = ("evidence_indices", "graph", "order", "reads", "task_indices")
 
     def __init__(self, graph: RuleGraph) -> None:
         self.graph = graph
-        nodes, indices = graph.nodes(), graph.node_indices()
+        nodes, indices = graph.nodes(), list(graph.node_indices())
+        first = bisect_left(nodes, 1, key=lambda node: isinstance(node, TaskNode))
         names = [node.name for node in nodes]
-        tables = bisect_left(nodes, 1, key=lambda node: isinstance(node, TaskNode))
-        self.evidence_indices: dict[str, int] = dict(zip(names[:tables], indices[:tables], strict=True))
-        self.task_indices: dict[str, int] = dict(zip(names[tables:], indices[tables:], strict=True))
-        self._misfits: frozenset[int] | None = None
+        tables, tasks = indices[:first], indices[first:]
+        self.evidence_indices: dict[str, int] = dict(zip(names[:first], tables, strict=True))
+        self.task_indices: dict[str, int] = dict(zip(names[first:], tasks, strict=True))
+        self.order = [index for index in _topological_order(graph) if tasks and index >= tasks[0]]
+        self.reads: list[Sequence[int]] = [()] * (1 + max(indices, default=-1))
+        for index in tasks:
+            self.reads[index] = list(graph.predecessor_indices(index))
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -194,21 +208,6 @@ class TaskGraph:
             return ()
         readers = self.graph.successor_indices(self.evidence_indices[evidence])
         return tuple([cast("TaskNode", self.graph[reader]).edge_from(evidence) for reader in sorted(readers)])
-
-    @property
-    def misfits(self) -> frozenset[int]:
-        """Where the evidence is that, just as its plan or source says, has not what each reader was made for."""
-        if self._misfits is None:
-            columns = {table.name: table.schema.fields.items() for table in map(self._node, self.evidence_indices)}
-            self._misfits = frozenset(
-                [
-                    self.evidence_indices[name]
-                    for task in map(self._task, self.task_indices)
-                    for name, types in task.deps.required_types.items()
-                    if not types.items() <= columns[name]
-                ]
-            )
-        return self._misfits
 
     def upstream_tasks(self, task: str) -> tuple[str, ...]:
         """The tasks that write what a task reads, sorted."""
@@ -271,37 +270,62 @@ def task_graph_from_catalog(plan_catalog: PlanCatalog) -> TaskGraph:
     Raises:
         CycleError: RS201, with the path. SecondWriterError: RS202.
     """
-    graph: RuleGraph = rx.PyDiGraph()
-    nodes = {name: EvidenceNode(name, schema, None) for name, schema in plan_catalog.schemas.items()}
+    _refuse_second_writers(plan_catalog)
     tasks = sorted(plan_catalog.by_task.items(), key=itemgetter(0))
+    evidence = [EvidenceNode(name, schema, None, None, True) for name, schema in plan_catalog.schemas.items()]
+    readers: list[TaskNode] = []
     for task, plans in tasks:
-        for plan in plans:
-            name = plan.name
-            if name in nodes or name in plan_catalog.sources:
-                raise SecondWriterError(
-                    f"'{name}' has more than one writer", at=plan.task.where, hint="give each evidence one writer."
-                )
-            nodes[name] = EvidenceNode(name, plan.schema, task, plan.whole)
-    names = sorted(nodes)
-    evidence = dict(zip(names, graph.add_nodes_from([nodes[name] for name in names]), strict=True))
-    readers = [TaskNode(task, tuple([plan.name for plan in plans]), deps_of(plans)) for task, plans in tasks]
-    indices = graph.add_nodes_from(readers)
-    pairs = tuple(zip(indices, readers, strict=True))
-    edges = [(evidence[name], index) for index, reader in pairs for name in reader.deps.inputs]
-    edges += [(index, evidence[name]) for index, reader in pairs for name in reader.outputs]
-    graph.add_edges_from_no_data(edges)
-    _refuse_cycle(graph)
+        outputs = tuple(map(NAME, plans))
+        evidence += [EvidenceNode(plan.name, plan.schema, task, plan.whole, True) for plan in plans]
+        readers.append(TaskNode(task, outputs, deps_of(plans)))
+    evidence.sort(key=itemgetter(0))
+    indices = {node.name: index for index, node in enumerate(evidence)}
+    sources, targets = _edges(evidence, readers, indices)
+    graph: RuleGraph = rx.PyDiGraph()
+    graph.add_nodes_from(evidence)
+    graph.add_nodes_from(readers)
+    graph.add_edges_from_no_data(zip(sources, targets, strict=True))
     return TaskGraph(graph)
 
 
-def _refuse_cycle(graph: RuleGraph) -> None:
-    """A circle of tasks, each before what it reads, told from the task whose name comes first."""
-    if rx.is_directed_acyclic_graph(graph):
-        return
-    found = rx.digraph_find_cycle(graph)
-    names = [graph[source].name for source, _ in reversed(found) if isinstance(graph[source], TaskNode)]
-    start = names.index(min(names))
-    raise CycleError([*names[start:], *names[:start], names[start]])
+def _edges(
+    evidence: list[EvidenceNode], tasks: list[TaskNode], indices: Mapping[str, int]
+) -> tuple[list[int], list[int]]:
+    """Both ends of every edge, where nodes are numbered in this order; marks the evidence that does not fit."""
+    columns = [node.schema.fields.items() for node in evidence]
+    sources: list[int] = []
+    targets: list[int] = []
+    for reader, task in enumerate(tasks, start=len(evidence)):
+        for name, types in task.deps.required_types.items():
+            index = indices[name]
+            sources.append(index)
+            targets.append(reader)
+            if not types.items() <= columns[index]:
+                evidence[index] = evidence[index]._replace(fits=False)
+        for name in task.outputs:
+            sources.append(reader)
+            targets.append(indices[name])
+    return sources, targets
+
+
+def _refuse_second_writers(plan_catalog: PlanCatalog) -> None:
+    """One evidence has one writer: a task, or none where it is a source."""
+    taken = [name for name in (*plan_catalog.sources, *plan_catalog.schemas) if name in plan_catalog]
+    if taken:
+        name = min(taken)
+        where = plan_catalog[name].task.where
+        raise SecondWriterError(f"'{name}' has more than one writer", at=where, hint="give each evidence one writer.")
+
+
+def _topological_order(graph: RuleGraph) -> Sequence[int]:
+    """Nodes, each after those that it follows from; a circle of tasks is told from the one whose name comes first."""
+    try:
+        return rx.topological_sort(graph)
+    except rx.DAGHasCycle:
+        found = rx.digraph_find_cycle(graph)
+        names = [graph[source].name for source, _ in reversed(found) if isinstance(graph[source], TaskNode)]
+        start = names.index(min(names))
+        raise CycleError([*names[start:], *names[:start], names[start]]) from None
 
 
 def _node_data(node: EvidenceNode | TaskNode) -> dict[str, object]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, cast
 
 from relspec_core.garbage import left_alone
 from relspec_core.graph_edge_validation import check_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import ibis
 
@@ -16,9 +17,14 @@ if TYPE_CHECKING:
     from relspec_core.graph_edge_validation import Reason
     from relspec_core.graph_inference import EvidenceNode, TaskGraph, TaskNode
 
+NEVER = sys.maxsize
+
 
 class Readiness:
     """How many edges each task still waits for; changes with each arrival, and only towards ready.
+
+    That a table is just as it was planned is nearly always so, and told in no time: all of its edges are met then, and
+    it lacks nothing. The edges of any other table are met one by one.
 
     O(V + E) to make.
 
@@ -32,25 +38,33 @@ class Readiness:
         ready: the tasks that were ready at the start, by name; those that read nothing are among them.
     """
 
-    __slots__ = ("_open", "_schemas", "_unmet", "graph", "ready")
+    __slots__ = ("_lacking", "_open", "_reads", "_schemas", "_unmet", "graph", "ready")
 
     @left_alone()
     def __init__(
         self, graph: TaskGraph, *, evidence: Mapping[str, Evidence], tasks: Iterable[str] | None = None
     ) -> None:
         self.graph = graph
-        edges_of = graph.graph.in_degree
-        wanted = graph.task_indices.keys() if tasks is None else frozenset(tasks)
-        self._unmet = {index: edges_of(index) for task, index in graph.task_indices.items() if task in wanted}
-        self._schemas: dict[int, ibis.Schema] = {}
-        self._open: dict[int, Sequence[int]] = {}
-        self._meet(self._tables(evidence.values()))
-        self.ready = self._names([index for index, unmet in self._unmet.items() if not unmet])
+        self._reads = graph.reads.copy()  # less the edges that were met one by one
+        self._lacking = bytearray(b"\1") * len(graph.reads)
+        self._schemas: dict[int, ibis.Schema] = {}  # of the tables that are there and lack something
+        self._open: dict[int, Sequence[int]] = {}  # who waits for these
+        for table, schema in self._tables(evidence.values()):
+            if self._is_as_planned(table, schema):
+                self._lacking[table] = False
+            else:
+                self._meet_some(table, schema)
+        wanted = graph.task_indices if tasks is None else {*tasks}
+        lacks = self._lacking.__getitem__
+        self._unmet = {
+            index: sum(map(lacks, self._reads[index])) for task, index in graph.task_indices.items() if task in wanted
+        }
+        self.ready = self._names([task for task, unmet in self._unmet.items() if not unmet])
 
     @property
     def waiting(self) -> tuple[str, ...]:
         """The tasks that are not ready yet, by name."""
-        return self._names([index for index, unmet in self._unmet.items() if unmet])
+        return self._names([task for task, unmet in self._unmet.items() if unmet])
 
     def arrive(self, *evidence: Evidence) -> tuple[str, ...]:
         """The tasks whose last unmet edges these arrivals meet, by name; no task is told twice.
@@ -61,59 +75,104 @@ class Readiness:
         Args:
             evidence: what exists from now on, such as all outputs of a task together.
         """
-        return self._names(self._meet(self._tables(evidence)))
+        unmet, ready = self._unmet, []
+        for table, schema in self._tables(evidence):
+            for task in self._meet(table, schema):
+                if task in unmet:
+                    unmet[task] -= 1
+                    if not unmet[task]:
+                        ready.append(task)
+        return self._names(ready)
 
-    def finish(self, *tasks: str) -> tuple[str, ...]:
-        """The same, where these tasks write all of their outputs, with the schemas that their plans yield."""
-        graph, indices = self.graph.graph, self.graph.task_indices
-        tables = [table for task in tasks for table in graph.successor_indices(indices[task])]
-        nodes = cast("Mapping[int, EvidenceNode]", graph)
-        return self._names(self._meet([(table, nodes[table].schema) for table in tables]))
+    def waves(self) -> tuple[tuple[str, ...], ...]:
+        """The tasks that are ready, then those that become so as these finish, and so on; each wave by name.
+
+        All of them count as finished from then on, with all of their outputs as their plans tell.
+        """
+        since = [NEVER if lacks else 0 for lacks in self._lacking]  # the wave in which there is such a table
+        since_when, unmet, blocked = since.__getitem__, self._unmet, set[int]()
+        waves: list[list[int]] = []
+        for task in self.graph.order:
+            wave = max(map(since_when, self._reads[task]), default=0) if task in unmet else NEVER
+            if wave == NEVER or task in blocked:
+                continue
+            if wave == len(waves):
+                waves.append([])
+            waves[wave].append(task)
+            unmet[task] = 0
+            for table in self.graph.graph.successor_indices(task):
+                since[table] = min(since[table], wave + 1)
+                blocked.update(self._planned(table))
+        return tuple([self._names(tasks) for tasks in waves])
 
     def reasons(self, task: str) -> tuple[Reason, ...]:
         """What keeps a task from running, by evidence; nothing where it is ready."""
-        if not self._unmet[self.graph.task_indices[task]]:
+        reader, tables = self.graph.task_indices[task], self.graph.evidence_indices
+        if not self._unmet[reader]:
             return ()
-        there = self._schemas
-        found = [(edge, there.get(self.graph.evidence_indices[edge.evidence])) for edge in self.graph.edges_of(task)]
-        return tuple(reason for edge, schema in found for reason in check_schema(edge, schema))
+        edges = [(edge, tables[edge.evidence]) for edge in self.graph.edges_of(task)]
+        return tuple(
+            reason
+            for edge, table in edges
+            if self._lacking[table] and reader in self._waiting(table)
+            for reason in check_schema(edge, self._schemas.get(table))
+        )
 
-    def _tables(self, evidence: Iterable[Evidence]) -> list[tuple[int, ibis.Schema]]:
+    def _tables(self, evidence: Iterable[Evidence]) -> Iterator[tuple[int, ibis.Schema]]:
         """Where evidence is in the graph, with its schemas; without what the graph knows nothing of."""
         indices = self.graph.evidence_indices
-        return [(indices[found.name], found.schema) for found in evidence if found.name in indices]
+        for found in evidence:
+            table = indices.get(found.name)
+            if table is not None:
+                yield table, found.schema
 
     def _names(self, tasks: Iterable[int]) -> tuple[str, ...]:
         nodes = self.graph.graph
         return tuple([nodes[task].name for task in sorted(tasks)])
 
-    def _meet(self, tables: Iterable[tuple[int, ibis.Schema]]) -> list[int]:
-        """The tasks whose last unmet edges these tables meet, which have these schemas from now on."""
-        graph, misfits, unmet, schemas = self.graph.graph, self.graph.misfits, self._unmet, self._schemas
-        nodes = cast("Mapping[int, EvidenceNode]", graph)
-        ready: list[int] = []
-        for table, schema in tables:
-            waiting = self._open.pop(table, ()) if table in schemas else graph.successor_indices(table)
-            schemas[table] = schema
-            planned = nodes[table].schema
-            # That a table is just as it was planned is nearly always so, and told in no time.
-            same = schema is planned or dict.__eq__(schema.fields, planned.fields)
-            for task in waiting if same and table not in misfits else self._met(table, schema, waiting):
-                if task in unmet:
-                    unmet[task] -= 1
-                    if not unmet[task]:
-                        ready.append(task)
-        return ready
+    def _is_as_planned(self, table: int, schema: ibis.Schema) -> bool:
+        """Whether a table with this schema has all that any of its readers was made for, as far as that is known."""
+        planned = cast("EvidenceNode", self.graph.graph[table])
+        return planned.fits and dict.__eq__(schema.fields, planned.schema.fields)
 
-    def _met(self, table: int, schema: ibis.Schema, waiting: Iterable[int]) -> list[int]:
+    def _waiting(self, table: int) -> Sequence[int]:
+        """Who waits for a table that lacks something."""
+        return self._open[table] if table in self._open else self.graph.graph.successor_indices(table)
+
+    def _meet(self, table: int, schema: ibis.Schema) -> Sequence[int]:
+        """Those who wait no longer for a table, which has this schema from now on."""
+        if not self._lacking[table]:
+            return ()
+        if not self._is_as_planned(table, schema):
+            return self._meet_some(table, schema)
+        self._lacking[table] = False
+        return self._waiting(table)
+
+    def _meet_some(self, table: int, schema: ibis.Schema) -> list[int]:
+        """The same of a table that may lack something; they read it no more, as that edge is met for good."""
+        met = self._met(table, schema)
+        for task in met:
+            self._reads[task] = [read for read in self._reads[task] if read != table]
+        return met
+
+    def _met(self, table: int, schema: ibis.Schema) -> list[int]:
         """Those who need no more of a table than it has with this schema; the others go on waiting for it."""
         graph, name = self.graph.graph, self.graph.graph[table].name
         columns, met, left = schema.fields.items(), [], []
-        for task in waiting:
+        for task in self._waiting(table):
             reader = cast("TaskNode", graph[task])
             fits = reader.deps.required_types[name].items() <= columns or not check_schema(
                 reader.edge_from(name), schema
             )
             (met if fits else left).append(task)
-        self._open[table] = left
+        self._schemas[table], self._open[table] = schema, left
         return met
+
+    def _planned(self, table: int) -> Sequence[int]:
+        """Those who wait in vain for a table, which is as planned from now on."""
+        planned = cast("EvidenceNode", self.graph.graph[table])
+        if planned.fits:
+            self._lacking[table] = False
+            return ()
+        self._met(table, planned.schema)
+        return self._open[table]

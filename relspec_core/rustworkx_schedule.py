@@ -82,15 +82,7 @@ def schedule_rules(
     """
     view = graph if isinstance(graph, TaskGraph) else TaskGraph(graph)
     readiness = Readiness(view, evidence=evidence, tasks=tasks)
-    waves, ready = [], readiness.ready
-    while ready:
-        waves.append(ready)
-        ready = readiness.finish(*ready)
-    return Schedule(
-        waves=tuple(waves),
-        blocked=_blocked(readiness),
-        graph=view,
-    )
+    return Schedule(waves=readiness.waves(), blocked=_blocked(readiness), graph=view)
 
 
 def _blocked(readiness: Readiness) -> dict[str, tuple[Reason, ...]]:
