@@ -14,7 +14,7 @@ from relspec_core.garbage import left_alone
 from relspec_core.plan_catalog import deps_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     import ibis
     import ibis.expr.datatypes as dt
@@ -114,8 +114,6 @@ class TaskNode(NamedTuple):
 
 
 RuleGraph: TypeAlias = "rx.PyDiGraph[EvidenceNode | TaskNode, None]"
-
-
 NAME = attrgetter("name")
 
 
@@ -129,26 +127,28 @@ class TaskGraph:
         graph: the same.
         evidence_indices: where each evidence is in it, in name order.
         task_indices: where each task is in it, in name order.
+        misfits: where the evidence is that, just as its node says, may lack what a reader was made for.
         order: where each task is in it, after those that write what it reads.
-        reads: for each index of a task, where the evidence is that it reads; nothing for others.
+        reads: by the index of a task, where the evidence is that it reads.
 
     Raises:
         CycleError: RS201, with the path.
     """
 
-    __slots__ = ("evidence_indices", "graph", "order", "reads", "task_indices")
+    __slots__ = ("evidence_indices", "graph", "misfits", "order", "reads", "task_indices")
 
     def __init__(self, graph: RuleGraph) -> None:
         self.graph = graph
         nodes, indices = graph.nodes(), list(graph.node_indices())
         first = bisect_left(nodes, 1, key=lambda node: isinstance(node, TaskNode))
-        names = [node.name for node in nodes]
-        tables, tasks = indices[:first], indices[first:]
-        self.evidence_indices: dict[str, int] = dict(zip(names[:first], tables, strict=True))
-        self.task_indices: dict[str, int] = dict(zip(names[first:], tasks, strict=True))
-        self.order = [index for index in _topological_order(graph) if tasks and index >= tasks[0]]
+        names = list(map(NAME, nodes))
+        self.evidence_indices: dict[str, int] = dict(zip(names[:first], indices[:first], strict=True))
+        self.task_indices: dict[str, int] = dict(zip(names[first:], indices[first:], strict=True))
+        tables = cast("list[EvidenceNode]", nodes[:first])
+        self.misfits = frozenset([index for index, node in zip(indices, tables, strict=False) if not node.fits])
+        self.order = _in_order(graph, tasks=frozenset(indices[first:]))
         self.reads: list[Sequence[int]] = [()] * (1 + max(indices, default=-1))
-        for index in tasks:
+        for index in indices[first:]:
             self.reads[index] = list(graph.predecessor_indices(index))
 
     @property
@@ -272,12 +272,11 @@ def task_graph_from_catalog(plan_catalog: PlanCatalog) -> TaskGraph:
     """
     _refuse_second_writers(plan_catalog)
     tasks = sorted(plan_catalog.by_task.items(), key=itemgetter(0))
-    evidence = [EvidenceNode(name, schema, None, None, True) for name, schema in plan_catalog.schemas.items()]
-    readers: list[TaskNode] = []
-    for task, plans in tasks:
-        outputs = tuple(map(NAME, plans))
-        evidence += [EvidenceNode(plan.name, plan.schema, task, plan.whole, True) for plan in plans]
-        readers.append(TaskNode(task, outputs, deps_of(plans)))
+    evidence = [EvidenceNode(name, schema, None, fits=True) for name, schema in plan_catalog.schemas.items()]
+    evidence += [
+        EvidenceNode(plan.name, plan.schema, task, plan.whole, fits=True) for task, plans in tasks for plan in plans
+    ]
+    readers = [TaskNode(task, tuple(map(NAME, plans)), deps_of(plans)) for task, plans in tasks]
     evidence.sort(key=itemgetter(0))
     indices = {node.name: index for index, node in enumerate(evidence)}
     sources, targets = _edges(evidence, readers, indices)
@@ -317,15 +316,17 @@ def _refuse_second_writers(plan_catalog: PlanCatalog) -> None:
         raise SecondWriterError(f"'{name}' has more than one writer", at=where, hint="give each evidence one writer.")
 
 
-def _topological_order(graph: RuleGraph) -> Sequence[int]:
-    """Nodes, each after those that it follows from; a circle of tasks is told from the one whose name comes first."""
+def _in_order(graph: RuleGraph, *, tasks: Collection[int]) -> list[int]:
+    """Tasks, each after those that write what it reads; a circle is told from the one whose name comes first."""
     try:
-        return rx.topological_sort(graph)
+        generations = rx.topological_generations(graph)
     except rx.DAGHasCycle:
         found = rx.digraph_find_cycle(graph)
-        names = [graph[source].name for source, _ in reversed(found) if isinstance(graph[source], TaskNode)]
+        names = [graph[source].name for source, _ in reversed(found) if source in tasks]
         start = names.index(min(names))
         raise CycleError([*names[start:], *names[:start], names[start]]) from None
+    # Sorted, those who go through them look at neighbours in memory one after the other.
+    return [index for generation in generations for index in sorted(generation) if index in tasks]
 
 
 def _node_data(node: EvidenceNode | TaskNode) -> dict[str, object]:

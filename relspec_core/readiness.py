@@ -54,11 +54,10 @@ class Readiness:
                 self._lacking[table] = False
             else:
                 self._meet_some(table, schema)
-        wanted = graph.task_indices if tasks is None else {*tasks}
+        indices = graph.task_indices
+        wanted = indices.values() if tasks is None else [indices[task] for task in sorted({*tasks} & indices.keys())]
         lacks = self._lacking.__getitem__
-        self._unmet = {
-            index: sum(map(lacks, self._reads[index])) for task, index in graph.task_indices.items() if task in wanted
-        }
+        self._unmet = {task: sum(map(lacks, self._reads[task])) for task in wanted}
         self.ready = self._names([task for task, unmet in self._unmet.items() if not unmet])
 
     @property
@@ -89,21 +88,25 @@ class Readiness:
 
         All of them count as finished from then on, with all of their outputs as their plans tell.
         """
-        since = [NEVER if lacks else 0 for lacks in self._lacking]  # the wave in which there is such a table
+        since = [NEVER if lacks else 0 for lacks in self._lacking]  # the wave in which there is a table as planned
         since_when, unmet, blocked = since.__getitem__, self._unmet, set[int]()
+        outputs_of, misfits = self.graph.graph.successor_indices, self.graph.misfits
         waves: list[list[int]] = []
         for task in self.graph.order:
-            wave = max(map(since_when, self._reads[task]), default=0) if task in unmet else NEVER
-            if wave == NEVER or task in blocked:
+            wave = max(map(since_when, self._reads[task]), default=0)
+            if wave == NEVER or task in blocked or task not in unmet:
                 continue
             if wave == len(waves):
                 waves.append([])
             waves[wave].append(task)
             unmet[task] = 0
-            for table in self.graph.graph.successor_indices(task):
-                since[table] = min(since[table], wave + 1)
-                blocked.update(self._planned(table))
-        return tuple([self._names(tasks) for tasks in waves])
+            for table in outputs_of(task):
+                if since[table]:
+                    since[table] = wave + 1
+                if table in misfits:
+                    blocked.update(self._in_vain(table))
+        self._lacking = bytearray([when == NEVER or table in misfits for table, when in enumerate(since)])
+        return tuple(map(self._names, waves))
 
     def reasons(self, task: str) -> tuple[Reason, ...]:
         """What keeps a task from running, by evidence; nothing where it is ready."""
@@ -168,11 +171,7 @@ class Readiness:
         self._schemas[table], self._open[table] = schema, left
         return met
 
-    def _planned(self, table: int) -> Sequence[int]:
-        """Those who wait in vain for a table, which is as planned from now on."""
-        planned = cast("EvidenceNode", self.graph.graph[table])
-        if planned.fits:
-            self._lacking[table] = False
-            return ()
-        self._met(table, planned.schema)
+    def _in_vain(self, table: int) -> Sequence[int]:
+        """Those who go on waiting for a table that is as planned from now on."""
+        self._met(table, cast("EvidenceNode", self.graph.graph[table]).schema)
         return self._open[table]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from relspec_core import Evidence, EvidenceCatalog, SourceSpec, TaskGraph, schedule_rules, task_graph_from_catalog
 from relspec_core.graph_edge_validation import MissingColumn, MissingEvidence, check_edge
-from relspec_core.graph_inference import EvidenceNode, RuleGraph, TaskNode
+from relspec_core.graph_inference import EdgeRequirement, EvidenceNode, RuleGraph, TaskNode
 from relspec_core.inferred_deps import InferredDeps
 from relspec_core.readiness import Readiness
 from tests.catalogs import compiled, sql_task, task_of
@@ -128,7 +128,7 @@ def test_an_arrival_looks_at_no_edge_but_those_of_its_readers() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """A random graph, what exists at the start, and what arrives, a batch at a time."""
+    """A random graph, whose plans need not fit each other, what exists at the start, and what arrives, in batches."""
 
     graph: TaskGraph
     there: tuple[Evidence, ...]
@@ -149,9 +149,12 @@ def tables(draw: st.DrawFn, name: str) -> Evidence:
     return table(name, **{column: draw(st.sampled_from(KINDS)) for column in columns})
 
 
+def types_of(read: Mapping[str, list[str]]) -> dict[str, dict[str, dt.DataType]]:
+    return {name: dict.fromkeys(columns, ibis.dtype("int64")) for name, columns in sorted(read.items())}
+
+
 @st.composite
 def drawn_graphs(draw: st.DrawFn) -> Drawn:
-    whole = table("_", **dict.fromkeys(COLUMNS, "int64")).schema
     names = [f"s{n}" for n in range(draw(st.integers(1, 3)))]
     tasks: dict[str, tuple[tuple[str, ...], dict[str, list[str]]]] = {}
     for n in draw(st.permutations(range(draw(st.integers(1, 7))))):
@@ -162,12 +165,19 @@ def drawn_graphs(draw: st.DrawFn) -> Drawn:
         names += outputs
     graph: RuleGraph = rx.PyDiGraph()
     writers = {output: task for task, (outputs, _) in tasks.items() for output in outputs}
-    nodes = {
-        name: graph.add_node(EvidenceNode(name=name, schema=whole, task=writers.get(name))) for name in sorted(names)
-    }
+    planned = {name: draw(tables(name)) for name in sorted(names)}
+    nodes: dict[str, int] = {}
+    for name, found in planned.items():
+        edges = [
+            EdgeRequirement(name, task, types_of(read)[name], reads({}))
+            for task, (_, read) in tasks.items()
+            if name in read
+        ]
+        fits = draw(st.booleans()) and not any(check_edge(edge, planned) for edge in edges)
+        nodes[name] = graph.add_node(EvidenceNode(name, found.schema, writers.get(name), fits=fits))
     for task in sorted(tasks):
         outputs, read = tasks[task]
-        types = {name: dict.fromkeys(columns, ibis.dtype("int64")) for name, columns in sorted(read.items())}
+        types = types_of(read)
         node = graph.add_node(TaskNode(task, outputs, reads(types)))
         graph.add_edges_from_no_data([(nodes[name], node) for name in types])
         graph.add_edges_from_no_data([(node, nodes[output]) for output in outputs])
@@ -224,7 +234,7 @@ def test_a_schedule_is_what_becomes_ready_as_each_wave_arrives(drawn: Drawn) -> 
         assert wave == tuple(sorted(naive.ready - done))
         done |= set(wave)
         written = [output for task in wave for output in drawn.graph.outputs_of(task)]
-        naive.put(*(table(output, **dict.fromkeys(COLUMNS, "int64")) for output in written))
+        naive.put(*(Evidence(name=output, schema=drawn.graph.schema_of(output)) for output in written))
     assert naive.ready == done
     assert tuple(schedule.blocked) == tuple(sorted(drawn.tasks - done))
     assert all(schedule.blocked.values())

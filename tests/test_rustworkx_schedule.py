@@ -1,8 +1,17 @@
 from collections.abc import Iterable, Mapping
 
+import ibis
 import pytest
 
-from relspec_core import EvidenceCatalog, Schedule, SourceSpec, TaskGraph, schedule_rules, task_graph_from_catalog
+from relspec_core import (
+    EvidenceCatalog,
+    PlanCatalog,
+    Schedule,
+    SourceSpec,
+    TaskGraph,
+    schedule_rules,
+    task_graph_from_catalog,
+)
 from relspec_core.graph_edge_validation import MissingColumn, MissingEvidence, WaitsForTask
 from tests.catalogs import compiled, sql_task
 
@@ -142,6 +151,23 @@ def test_a_schedule_prints_its_waves_and_what_is_blocked() -> None:
     ]
     assert "blocked: task 'notes' reads 'raw.note'" in str(schedule_with(without("raw", "note")))
     assert str(schedule_with({}, tasks=[])) == "nothing to run"
+
+
+def test_a_reader_that_was_made_for_more_than_its_writer_writes_is_blocked_though_that_runs() -> None:
+    (writer,) = compiled(sql_task("SELECT id FROM raw", "staged"), sources=[SourceSpec("raw", schema=RAW["raw"])])
+    readers = compiled(
+        sql_task("SELECT amount FROM staged", "amounts"),
+        sql_task("SELECT id FROM staged", "ids"),
+        sources=[SourceSpec("staged", schema=RAW["raw"])],
+    )
+    schemas = {"raw": ibis.schema(RAW["raw"])}
+    sources = {"raw": SourceSpec("raw", schema=RAW["raw"])}
+    graph = task_graph_from_catalog(PlanCatalog((*readers, writer), sources=sources, schemas=schemas, dialect="duckdb"))
+    schedule = schedule_rules(graph.graph, evidence=EvidenceCatalog.from_sources(schemas))
+    assert schedule.waves == (("staged",), ("ids",))
+    assert schedule.blocked == {
+        "amounts": (MissingColumn(task="amounts", evidence="staged", column="amount", columns=("id",)),)
+    }
 
 
 def test_a_long_chain_is_one_task_a_wave_and_tells_the_cause_at_its_start() -> None:
