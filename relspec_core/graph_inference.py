@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
+from itertools import chain
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
@@ -14,7 +15,7 @@ from relspec_core.garbage import left_alone
 from relspec_core.plan_catalog import deps_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     import ibis
     import ibis.expr.datatypes as dt
@@ -114,7 +115,7 @@ class TaskNode(NamedTuple):
 
 
 RuleGraph: TypeAlias = "rx.PyDiGraph[EvidenceNode | TaskNode, None]"
-NAME = attrgetter("name")
+NAME, FITS = attrgetter("name"), attrgetter("fits")
 
 
 class TaskGraph:
@@ -127,15 +128,15 @@ class TaskGraph:
         graph: the same.
         evidence_indices: where each evidence is in it, in name order.
         task_indices: where each task is in it, in name order.
-        misfits: where the evidence is that, just as its node says, may lack what a reader was made for.
-        order: where each task is in it, after those that write what it reads.
-        reads: by the index of a task, where the evidence is that it reads.
+        source_indices: where the evidence is that no task writes.
+        waves: where each task is, in the waves that there are as long as exactly the sources exist, just as their nodes
+            say; none where it is not certain that all evidence fits.
 
     Raises:
         CycleError: RS201, with the path.
     """
 
-    __slots__ = ("evidence_indices", "graph", "misfits", "order", "reads", "task_indices")
+    __slots__ = ("evidence_indices", "graph", "source_indices", "task_indices", "waves")
 
     def __init__(self, graph: RuleGraph) -> None:
         self.graph = graph
@@ -145,11 +146,9 @@ class TaskGraph:
         self.evidence_indices: dict[str, int] = dict(zip(names[:first], indices[:first], strict=True))
         self.task_indices: dict[str, int] = dict(zip(names[first:], indices[first:], strict=True))
         tables = cast("list[EvidenceNode]", nodes[:first])
-        self.misfits = frozenset([index for index, node in zip(indices, tables, strict=False) if not node.fits])
-        self.order = _in_order(graph, tasks=frozenset(indices[first:]))
-        self.reads: list[Sequence[int]] = [()] * (1 + max(indices, default=-1))
-        for index in indices[first:]:
-            self.reads[index] = list(graph.predecessor_indices(index))
+        self.source_indices = frozenset([at for at, node in zip(indices, tables, strict=False) if node.task is None])
+        waves = _waves(graph, tasks=frozenset(indices[first:]))
+        self.waves = waves if all(map(FITS, tables)) else []
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -273,10 +272,11 @@ def task_graph_from_catalog(plan_catalog: PlanCatalog) -> TaskGraph:
     _refuse_second_writers(plan_catalog)
     tasks = sorted(plan_catalog.by_task.items(), key=itemgetter(0))
     evidence = [EvidenceNode(name, schema, None, fits=True) for name, schema in plan_catalog.schemas.items()]
-    evidence += [
-        EvidenceNode(plan.name, plan.schema, task, plan.whole, fits=True) for task, plans in tasks for plan in plans
-    ]
-    readers = [TaskNode(task, tuple(map(NAME, plans)), deps_of(plans)) for task, plans in tasks]
+    readers: list[TaskNode] = []
+    for task, plans in tasks:
+        for plan in plans:
+            evidence.append(EvidenceNode(plan.name, plan.schema, task, plan.whole, fits=True))  # noqa: PERF401 - is faster
+        readers.append(TaskNode(task, tuple(map(NAME, plans)), deps_of(plans)))
     evidence.sort(key=itemgetter(0))
     indices = {node.name: index for index, node in enumerate(evidence)}
     sources, targets = _edges(evidence, readers, indices)
@@ -316,17 +316,24 @@ def _refuse_second_writers(plan_catalog: PlanCatalog) -> None:
         raise SecondWriterError(f"'{name}' has more than one writer", at=where, hint="give each evidence one writer.")
 
 
-def _in_order(graph: RuleGraph, *, tasks: Collection[int]) -> list[int]:
-    """Tasks, each after those that write what it reads; a circle is told from the one whose name comes first."""
+def _waves(graph: RuleGraph, *, tasks: Collection[int]) -> list[list[int]]:
+    """Tasks, each in the first wave after those that write what it reads, in order."""
     try:
-        generations = rx.topological_generations(graph)
+        found = rx.topological_generations(graph)
     except rx.DAGHasCycle:
-        found = rx.digraph_find_cycle(graph)
-        names = [graph[source].name for source, _ in reversed(found) if source in tasks]
-        start = names.index(min(names))
-        raise CycleError([*names[start:], *names[:start], names[start]]) from None
-    # Sorted, those who go through them look at neighbours in memory one after the other.
-    return [index for generation in generations for index in sorted(generation) if index in tasks]
+        raise _cycle(graph) from None
+    # Evidence and tasks take turns, but that those tasks that read nothing are among the sources.
+    pairs = [chain(*found[at : at + 2]) for at in range(0, len(found), 2)]
+    waves = [sorted([index for index in pair if index in tasks]) for pair in pairs]
+    return [wave for wave in waves if wave]
+
+
+def _cycle(graph: RuleGraph) -> CycleError:
+    """A circle of tasks, each before what it reads, told from the task whose name comes first."""
+    found = rx.digraph_find_cycle(graph)
+    names = [graph[source].name for source, _ in reversed(found) if isinstance(graph[source], TaskNode)]
+    start = names.index(min(names))
+    return CycleError([*names[start:], *names[:start], names[start]])
 
 
 def _node_data(node: EvidenceNode | TaskNode) -> dict[str, object]:

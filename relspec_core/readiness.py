@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, cast
 
 from relspec_core.garbage import left_alone
 from relspec_core.graph_edge_validation import check_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     import ibis
 
     from relspec_core.evidence import Evidence
     from relspec_core.graph_edge_validation import Reason
     from relspec_core.graph_inference import EvidenceNode, TaskGraph, TaskNode
-
-NEVER = sys.maxsize
 
 
 class Readiness:
@@ -38,27 +35,26 @@ class Readiness:
         ready: the tasks that were ready at the start, by name; those that read nothing are among them.
     """
 
-    __slots__ = ("_lacking", "_open", "_reads", "_schemas", "_unmet", "graph", "ready")
+    __slots__ = ("_lacking", "_open", "_schemas", "_unmet", "graph", "ready")
 
     @left_alone()
     def __init__(
         self, graph: TaskGraph, *, evidence: Mapping[str, Evidence], tasks: Iterable[str] | None = None
     ) -> None:
         self.graph = graph
-        self._reads = graph.reads.copy()  # less the edges that were met one by one
-        self._lacking = bytearray(b"\1") * len(graph.reads)
+        self._lacking = set(graph.evidence_indices.values())
         self._schemas: dict[int, ibis.Schema] = {}  # of the tables that are there and lack something
         self._open: dict[int, Sequence[int]] = {}  # who waits for these
-        for table, schema in self._tables(evidence.values()):
-            if self._is_as_planned(table, schema):
-                self._lacking[table] = False
-            else:
-                self._meet_some(table, schema)
+        found = list(self._tables(evidence.values()))
+        others = [(table, schema) for table, schema in found if not self._is_as_planned(table, schema)]
+        there = {table for table, _ in found}.difference([table for table, _ in others])
+        self._lacking -= there
         indices = graph.task_indices
         wanted = indices.values() if tasks is None else [indices[task] for task in sorted({*tasks} & indices.keys())]
-        lacks = self._lacking.__getitem__
-        self._unmet = {task: sum(map(lacks, self._reads[task])) for task in wanted}
-        self.ready = self._names([task for task, unmet in self._unmet.items() if not unmet])
+        self._unmet = self._counted(wanted, there)
+        for table, schema in others:
+            self._count_down(self._met(table, schema))
+        self.ready = self._names(self._now)
 
     @property
     def waiting(self) -> tuple[str, ...]:
@@ -74,39 +70,25 @@ class Readiness:
         Args:
             evidence: what exists from now on, such as all outputs of a task together.
         """
-        unmet, ready = self._unmet, []
-        for table, schema in self._tables(evidence):
-            for task in self._meet(table, schema):
-                if task in unmet:
-                    unmet[task] -= 1
-                    if not unmet[task]:
-                        ready.append(task)
-        return self._names(ready)
+        return self._names(self._meet(self._tables(evidence)))
 
     def waves(self) -> tuple[tuple[str, ...], ...]:
         """The tasks that are ready, then those that become so as these finish, and so on; each wave by name.
 
         All of them count as finished from then on, with all of their outputs as their plans tell.
         """
-        since = [NEVER if lacks else 0 for lacks in self._lacking]  # the wave in which there is a table as planned
-        since_when, unmet, blocked = since.__getitem__, self._unmet, set[int]()
-        outputs_of, misfits = self.graph.graph.successor_indices, self.graph.misfits
-        waves: list[list[int]] = []
-        for task in self.graph.order:
-            wave = max(map(since_when, self._reads[task]), default=0)
-            if wave == NEVER or task in blocked or task not in unmet:
-                continue
-            if wave == len(waves):
-                waves.append([])
-            waves[wave].append(task)
-            unmet[task] = 0
-            for table in outputs_of(task):
-                if since[table]:
-                    since[table] = wave + 1
-                if table in misfits:
-                    blocked.update(self._in_vain(table))
-        self._lacking = bytearray([when == NEVER or table in misfits for table, when in enumerate(since)])
-        return tuple(map(self._names, waves))
+        graph = self.graph
+        if graph.waves and self._is_all_to_come:
+            self._unmet = dict.fromkeys(self._unmet, 0)
+            self._lacking.clear()
+            return tuple(map(self._names, graph.waves))
+        nodes = cast("Mapping[int, EvidenceNode]", graph.graph)
+        waves, ready = [], self._now
+        while ready:
+            waves.append(self._names(ready))
+            written = [table for task in ready for table in graph.graph.successor_indices(task)]
+            ready = self._meet([(table, nodes[table].schema) for table in written])
+        return tuple(waves)
 
     def reasons(self, task: str) -> tuple[Reason, ...]:
         """What keeps a task from running, by evidence; nothing where it is ready."""
@@ -117,7 +99,7 @@ class Readiness:
         return tuple(
             reason
             for edge, table in edges
-            if self._lacking[table] and reader in self._waiting(table)
+            if table in self._lacking and reader in self._waiting(table)
             for reason in check_schema(edge, self._schemas.get(table))
         )
 
@@ -133,30 +115,66 @@ class Readiness:
         nodes = self.graph.graph
         return tuple([nodes[task].name for task in sorted(tasks)])
 
+    @property
+    def _now(self) -> list[int]:
+        """The tasks that are ready."""
+        return [task for task, unmet in self._unmet.items() if not unmet]
+
+    @property
+    def _is_all_to_come(self) -> bool:
+        """Whether all tasks are asked for, and exactly the sources are there, as planned."""
+        there = len(self.graph.evidence_indices) - len(self._lacking)
+        return (
+            there == len(self.graph.source_indices)
+            and self._lacking.isdisjoint(self.graph.source_indices)
+            and not self._schemas
+            and len(self._unmet) == len(self.graph.task_indices)
+        )
+
+    def _counted(self, tasks: Iterable[int], there: Collection[int]) -> dict[int, int]:
+        """How many edges each of these tasks waits for, where these tables lack nothing and all others are absent."""
+        graph, step, tables = self.graph.graph, -1, there
+        if len(self._lacking) < len(there):
+            unmet, step, tables = dict.fromkeys(tasks, 0), 1, self._lacking
+        else:
+            unmet = {task: graph.in_degree(task) for task in tasks}
+        for table in tables:
+            for task in graph.successor_indices(table):
+                if task in unmet:
+                    unmet[task] += step
+        return unmet
+
     def _is_as_planned(self, table: int, schema: ibis.Schema) -> bool:
-        """Whether a table with this schema has all that any of its readers was made for, as far as that is known."""
+        """Whether a table with this schema is known to have all that any of its readers was made for."""
         planned = cast("EvidenceNode", self.graph.graph[table])
-        return planned.fits and dict.__eq__(schema.fields, planned.schema.fields)
+        return planned.fits and (schema is planned.schema or dict.__eq__(schema.fields, planned.schema.fields))
 
     def _waiting(self, table: int) -> Sequence[int]:
         """Who waits for a table that lacks something."""
         return self._open[table] if table in self._open else self.graph.graph.successor_indices(table)
 
-    def _meet(self, table: int, schema: ibis.Schema) -> Sequence[int]:
-        """Those who wait no longer for a table, which has this schema from now on."""
-        if not self._lacking[table]:
-            return ()
-        if not self._is_as_planned(table, schema):
-            return self._meet_some(table, schema)
-        self._lacking[table] = False
-        return self._waiting(table)
+    def _meet(self, tables: Iterable[tuple[int, ibis.Schema]]) -> list[int]:
+        """The tasks whose last unmet edges these tables meet, which have these schemas from now on."""
+        ready: list[int] = []
+        for table, schema in tables:
+            if table not in self._lacking:
+                continue
+            if self._is_as_planned(table, schema):
+                self._lacking.discard(table)
+                ready += self._count_down(self._waiting(table))
+            else:
+                ready += self._count_down(self._met(table, schema))
+        return ready
 
-    def _meet_some(self, table: int, schema: ibis.Schema) -> list[int]:
-        """The same of a table that may lack something; they read it no more, as that edge is met for good."""
-        met = self._met(table, schema)
-        for task in met:
-            self._reads[task] = [read for read in self._reads[task] if read != table]
-        return met
+    def _count_down(self, tasks: Iterable[int]) -> list[int]:
+        """Those of these tasks, one of whose edges is met now each, that wait for no other."""
+        unmet, ready = self._unmet, []
+        for task in tasks:
+            if task in unmet:
+                unmet[task] -= 1
+                if not unmet[task]:
+                    ready.append(task)
+        return ready
 
     def _met(self, table: int, schema: ibis.Schema) -> list[int]:
         """Those who need no more of a table than it has with this schema; the others go on waiting for it."""
@@ -170,8 +188,3 @@ class Readiness:
             (met if fits else left).append(task)
         self._schemas[table], self._open[table] = schema, left
         return met
-
-    def _in_vain(self, table: int) -> Sequence[int]:
-        """Those who go on waiting for a table that is as planned from now on."""
-        self._met(table, cast("EvidenceNode", self.graph.graph[table]).schema)
-        return self._open[table]
