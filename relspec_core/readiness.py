@@ -42,13 +42,16 @@ class Readiness:
         self, graph: TaskGraph, *, evidence: Mapping[str, Evidence], tasks: Iterable[str] | None = None
     ) -> None:
         self.graph = graph
-        self._lacking = set(graph.evidence_indices.values())
         self._schemas: dict[int, ibis.Schema] = {}  # of the tables that are there and lack something
         self._open: dict[int, Sequence[int]] = {}  # who waits for these
-        found = list(self._tables(evidence.values()))
-        others = [(table, schema) for table, schema in found if not self._is_as_planned(table, schema)]
-        there = {table for table, _ in found}.difference([table for table, _ in others])
-        self._lacking -= there
+        there: list[int] = []
+        others: list[tuple[int, ibis.Schema]] = []
+        for table, schema in self._tables(evidence.values()):
+            if self._is_as_planned(table, schema):
+                there.append(table)
+            else:
+                others.append((table, schema))
+        self._lacking = set(graph.evidence_indices.values()).difference(there)
         indices = graph.task_indices
         wanted = indices.values() if tasks is None else [indices[task] for task in sorted({*tasks} & indices.keys())]
         self._unmet = self._counted(wanted, there)
