@@ -15,6 +15,7 @@ from relspec_core.errors import TaskFailedError, WarehouseError
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.foreign_changes import nothing_changed
 from relspec_core.hamilton_module import write_if_asked
+from relspec_core.held_signals import held_signals
 from relspec_core.leftovers import sweep
 from relspec_core.progress import RunProgress
 from relspec_core.publication import Built, Publication
@@ -134,7 +135,10 @@ def _logged(
         if not is_stuck:
             try:
                 rest = events.not_built(planned.graph)
-                log.end(number, outcome=outcome, peak_memory=peak_memory, rest=rest, sizes=sizes)
+                with held_signals() as tell_signals:
+                    log.end(number, outcome=outcome, peak_memory=peak_memory, rest=rest, sizes=sizes)
+                if outcome != "interrupted":
+                    tell_signals()
             except duckdb.Error as error:
                 events.say(f"how this run ended can't be written down: {str(error).strip().splitlines()[0]}")
     with suppress(duckdb.Error):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import duckdb
 
 from relspec_core.early_cutoff import EarlyCutoff
 from relspec_core.errors import RelspecError
+from relspec_core.held_signals import held_signals
 from relspec_core.memory_monitor import MemoryMonitor
 from relspec_core.publication import Publication
 from relspec_core.ready_queue import ReadyQueue
@@ -113,22 +113,24 @@ class RunCrew:
         Raises:
             KeyboardInterrupt: as it comes; statements are stopped, and nothing half-done is published.
         """
-        try:
-            for thread in self._threads:
-                thread.start()
-            while working := [thread for thread in self._threads if thread.is_alive()]:
-                working[0].join(LOOK_AGAIN)
-                if self._error is not None:
-                    self._stop()
-                self._stop_what_is_late()
-                self._monitor.look([worker.task for worker in self._workers if worker.task is not None])
-        except BaseException:
-            self._stop()
-            raise
-        finally:
-            for cursor in self._cursors:
-                if not self._stopping.is_set():
-                    cursor.connection.close()
+        with held_signals() as tell_signals:
+            try:
+                for thread in self._threads:
+                    thread.start()
+                while working := [thread for thread in self._threads if thread.is_alive()]:
+                    working[0].join(LOOK_AGAIN)
+                    tell_signals()
+                    if self._error is not None:
+                        self._stop()
+                    self._stop_what_is_late()
+                    self._monitor.look([worker.task for worker in self._workers if worker.task is not None])
+            except BaseException:
+                self._stop()
+                raise
+            finally:
+                for cursor in self._cursors:
+                    if not self._stopping.is_set():
+                        cursor.connection.close()
         if self._error is not None:
             raise self._error
 
@@ -143,18 +145,17 @@ class RunCrew:
         return any(thread.is_alive() for thread in self._threads)
 
     def _stop(self) -> None:
-        """Stop the statements that run; again, as what is between two does not hear it. A second Ctrl-C is no news."""
+        """Stop the statements that run; again, as what is between two does not hear it."""
         self._stopping.set()
         until = time.monotonic() + PATIENCE
         while self.is_working and time.monotonic() < until:
-            with suppress(KeyboardInterrupt):
-                for worker in self._workers:
-                    worker.publication.warehouse.halt()
-                with self._changed:
-                    self._changed.notify_all()
-                for thread in self._threads:
-                    if thread.is_alive():
-                        thread.join(LOOK_AGAIN)
+            for worker in self._workers:
+                worker.publication.warehouse.halt()
+            with self._changed:
+                self._changed.notify_all()
+            for thread in self._threads:
+                if thread.is_alive():
+                    thread.join(LOOK_AGAIN)
         if not self.is_working:
             for worker in self._workers:
                 worker.publication.warehouse.is_halted = False

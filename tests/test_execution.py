@@ -317,6 +317,7 @@ def test_ctrl_c_in_a_long_query_ends_the_run_and_leaves_the_old_state(tmp_path: 
         _, message = running.communicate(timeout=30)
     finally:
         running.kill()
+        running.communicate()
     assert "KeyboardInterrupt" in message
     assert running.returncode != 0
     con = ibis.duckdb.connect(tmp_path / "w.duckdb")
