@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import ibis
 
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.errors import RelspecError, SourceError, TaskFailedError, listed
 from relspec_core.names import quoted_name
 from relspec_core.plan_catalog import compile_what_compiles
@@ -86,7 +87,7 @@ def check_catalog(task_catalog: TaskCatalog, *, backend: Engine, ctx: ExecutionC
     """
     ctx = ctx or ExecutionContext()
     found = compile_what_compiles(task_catalog, backend=backend, ctx=ctx)
-    scratch = Warehouse(ibis.duckdb.connect())
+    scratch = DuckDBWarehouse(ibis.duckdb.connect())
     try:
         broken = tuple(_create_tables(found.plans, scratch))
         errors = {**found.errors, **_run_all(found.plans, scratch)}

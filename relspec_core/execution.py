@@ -11,6 +11,7 @@ import duckdb
 
 from relspec_core.column_sizes import bytes_of, size_text
 from relspec_core.duckdb_engine import DuckDBEngine
+from relspec_core.engine_warehouse import warehouse_of
 from relspec_core.errors import TaskFailedError, WarehouseError
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.foreign_changes import nothing_changed
@@ -75,7 +76,7 @@ def run(
     targets = None if targets is None else tuple(targets)
     options = options or RunOptions(workers=1 if workers is None else workers, quiet=quiet, cutoff_rows=cutoff_rows)
     engine = DuckDBEngine.open() if backend is None else backend
-    warehouse = Warehouse(engine)
+    warehouse = warehouse_of(engine)
     if resume:
         last = RunLog(warehouse).last()
         targets = last.targets or None if last is not None else None
@@ -101,6 +102,11 @@ def run_planned(
         RunInterrupted: a ``KeyboardInterrupt`` that has the report of what was done until then.
     """
     options = options or RunOptions()
+    if options.all_or_nothing and not warehouse.has_transactions:
+        raise WarehouseError(
+            f"the {warehouse.backend.name} engine has no transaction in which all of a run could appear at once",
+            hint="leave all-or-nothing out.",
+        )
     _limit(warehouse, options)
     with RunProgress(len(planned.schedule.order), quiet=options.quiet) as progress, _engine_errors(warehouse):
         events = RunEvents(progress=progress)

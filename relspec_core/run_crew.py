@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.early_cutoff import EarlyCutoff
 from relspec_core.errors import RelspecError
 from relspec_core.held_signals import held_signals
@@ -72,19 +73,23 @@ class RunCrew:
         self._stopping = threading.Event()
         self._error: BaseException | None = None
         upstream = {task: planned.graph.upstream_tasks(task) for task in planned.schedule.order}
-        alone = options.all_or_nothing or len(upstream) < 2 or warehouse.has_session_tables()  # noqa: PLR2004 - one
-        number = 1 if alone else min(options.workers, len(upstream))
+        self._cursors: list[DuckDBWarehouse] = []
+        if isinstance(warehouse, DuckDBWarehouse):
+            alone = options.all_or_nothing or warehouse.has_session_tables()
+            number = 1 if alone else max(1, min(options.workers, len(upstream)))
+            self._cursors = [warehouse.cursor() for _ in range(number)]
+        others = self._cursors[1:]
+        number = 1 + len(others)
         # One worker takes as long in any order, so that this is by name.
         self._queue = ReadyQueue(upstream, seconds=self._recorded_seconds() if number > 1 else {})
-        looks, *others = self._cursors = [warehouse.cursor() for _ in range(number)]
-        self._monitor = MemoryMonitor(looks)
+        self._monitor = MemoryMonitor(self._cursors[0] if self._cursors else None)
         self._workers = [
             Worker(number=at, publication=self._publication(own), log=RunLog(own))
             for at, own in enumerate([warehouse, *others])
         ]
         self._threads = [
             threading.Thread(target=self._work, args=(worker,), name=f"relspec-{worker.number}", daemon=True)
-            for worker in self._workers
+            for worker in (self._workers if self._cursors else ())
         ]
         if number > 1:  # a transaction that creates one keeps others from it
             warehouse.make_schemas(plan.name for task in planned.schedule.order for plan in planned.plans.of_task(task))
@@ -113,6 +118,30 @@ class RunCrew:
         Raises:
             KeyboardInterrupt: as it comes; statements are stopped, and nothing half-done is published.
         """
+        if self._threads:
+            self._work_in_threads()
+        else:
+            self._work_here()
+        if self._error is not None:
+            raise self._error
+
+    def _work_here(self) -> None:
+        """Work in this thread, to which the connection of another engine may belong; stop what is late from another."""
+        has_ended = threading.Event()
+
+        def watch() -> None:
+            while not has_ended.wait(LOOK_AGAIN):
+                self._stop_what_is_late()
+
+        watcher = threading.Thread(target=watch, name="relspec-watch", daemon=True)
+        watcher.start()
+        try:
+            self._work(self._workers[0])
+        finally:
+            has_ended.set()
+            watcher.join()
+
+    def _work_in_threads(self) -> None:
         with held_signals() as tell_signals:
             try:
                 for thread in self._threads:
@@ -131,8 +160,6 @@ class RunCrew:
                 for cursor in self._cursors:
                     if not self._stopping.is_set():
                         cursor.connection.close()
-        if self._error is not None:
-            raise self._error
 
     @property
     def peak_memory(self) -> int | None:
