@@ -26,7 +26,7 @@ from relspec_core.task_fixtures import task_fixtures
 from relspec_core.unused_columns import unused_columns
 
 if TYPE_CHECKING:
-    from relspec_core.duckdb_engine import DuckDBEngine
+    from relspec_core.duckdb_engine import Engine
     from relspec_core.evidence_change import EvidenceChange
     from relspec_core.graph_inference import TaskGraph
     from relspec_core.plan_catalog import PlanCatalog
@@ -39,7 +39,7 @@ def _compiled(session: Session) -> tuple[PlanCatalog, TaskGraph]:
     return plans, task_graph_from_catalog(plans)
 
 
-def _plans(session: Session, backend: DuckDBEngine) -> PlanCatalog:
+def _plans(session: Session, backend: Engine) -> PlanCatalog:
     known = EvidenceStore(warehouse_of(backend)).known_sources()
     return compile_task_catalog(session.catalog, backend=backend, ctx=session.ctx, known=known)
 

@@ -195,7 +195,7 @@ def _tuple(numbers: Iterable[int]) -> str:
 
 
 def _moment(moment: datetime) -> str:
-    return f"TIMESTAMP {quoted_text(moment.astimezone(UTC).replace(tzinfo=None).isoformat(sep=' '))}"
+    return quoted_text(moment.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" "))
 
 
 def _short(found: TaskOutcome) -> dict[str, object]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from relspec_core.database_file import file_state
 from relspec_core.database_lock import DatabaseHeldError
 from relspec_core.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.engine_warehouse import warehouse_of
+from relspec_core.errors import WarehouseError
 from relspec_core.warehouse import Warehouse
 from relspec_core.warehouse_reading import connect_for_reading
 from relspec_dagster.resources import RelspecResource
@@ -46,17 +47,14 @@ class WatchedPlace:
             with self._file(self._database, say) as warehouse:
                 yield warehouse
             return
-        try:
-            found = self._database.get_backend()
-            backend = found.__enter__()
-        except Exception as error:  # noqa: BLE001 - each driver has errors of its own
-            say(f"the database can't be reached: {str(error).strip().splitlines()[0]}")
-            yield None
-            return
-        try:
-            yield warehouse_of(backend)
-        finally:
-            found.__exit__(None, None, None)
+        with ExitStack() as stack:
+            try:
+                backend = stack.enter_context(self._database.get_backend())
+            except WarehouseError as error:
+                say(error.what)
+                yield None
+            else:
+                yield warehouse_of(backend)
 
     @staticmethod
     @contextmanager

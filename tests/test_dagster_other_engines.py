@@ -90,7 +90,7 @@ def test_a_database_that_cant_be_reached_pauses_the_sensor(postgres: str, postgr
         admin.raw_sql(f"ALTER DATABASE {postgres.rpartition('/')[2]} ALLOW_CONNECTIONS false").close()
         found = ticks.skipped()
         admin.disconnect()
-        assert "the database can't be reached: " in found
+        assert "the postgres database can't be reached: " in found
 
 
 def processes_job() -> dg.JobDefinition:

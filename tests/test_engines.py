@@ -1,15 +1,18 @@
 """Runs on engines other than DuckDB: a PostgreSQL server, and SQLite."""
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import ibis
 import pytest
+from click.testing import CliRunner, Result
 
 from relspec_core import RunReport, SourceSpec, TaskCatalog, TaskSpec, run
+from relspec_core.cli import main
 from relspec_core.engine_warehouse import warehouse_of
+from relspec_core.engine_ways import WAYS
 from relspec_core.errors import WarehouseError
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.run_log import RunLog
@@ -31,16 +34,19 @@ class Shop:
     """A database with orders, and tasks on it.
 
     Args:
-        connect: opens a connection to it.
+        url: of it.
     """
 
-    def __init__(self, connect: Callable[[], Any]) -> None:
-        self.connect = connect
-        self.con = connect()
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.con = self.connect()
         self.tasks = {"stg_orders": STG_ORDERS, "revenue": REVENUE, "notes": NOTES}
         self.others: list[TaskSpec] = []
         self.sql(ORDERS)
         self.sql(ROWS)
+
+    def connect(self) -> Any:  # noqa: ANN401 - Ibis's base class declares no connection
+        return ibis.connect(self.url)
 
     @property
     def catalog(self) -> TaskCatalog:
@@ -63,11 +69,8 @@ class Shop:
 
 @pytest.fixture(params=["postgres", "sqlite"])
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Shop]:
-    if request.param == "sqlite":
-        found = Shop(lambda: ibis.sqlite.connect(tmp_path / "shop.db"))
-    else:
-        url = request.getfixturevalue("postgres")
-        found = Shop(lambda: ibis.connect(url))
+    is_sqlite = request.param == "sqlite"
+    found = Shop(f"sqlite://{tmp_path / 'shop.db'}" if is_sqlite else request.getfixturevalue("postgres"))
     yield found
     found.con.disconnect()
 
@@ -228,3 +231,59 @@ def test_two_runs_at_once_leave_what_one_leaves(shop: Shop) -> None:
     assert shop.rows("revenue") == [(1, 8.0, 2), (2, 2.0, 1)]
     assert not shop.run().ran
     assert {found.number for found in RunLog(warehouse_of(shop.con)).runs().runs} == {1, 2, 3, 4}
+
+
+def test_the_command_takes_the_url_of_an_engine(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sql").mkdir()
+    for name, text in shop.tasks.items():
+        (tmp_path / "sql" / f"{name}.sql").write_text(text)
+    (tmp_path / "pyproject.toml").write_text('[tool.relspec]\ncatalog = "./sql"\ndatabase = "$SHOP_URL"\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SHOP_URL", shop.url)
+
+    def relspec(*arguments: str) -> Result:
+        return CliRunner().invoke(main, list(arguments))
+
+    assert relspec("plan").exit_code == 3
+    assert relspec("run").output.splitlines()[-1].startswith("3 ran, 0 skipped")
+    assert relspec("plan").exit_code == 0
+    assert "wrote revenue, 2 rows" in relspec("explain", "revenue").output
+    assert relspec("runs", "show", "1").output.startswith("run 1 finished")
+    assert "paid_on" in relspec("unused").output
+    assert "1 broken, 2 waiting" in relspec("impact", "raw_orders.order_id", "--drop").output
+    assert relspec("check").exit_code == 2
+    result = relspec("run", "--database", "postgres://127.0.0.1:1/nothing")
+    assert (result.exit_code, result.output.splitlines()[0][:51]) == (
+        2,
+        "[RS402] the postgres database can't be reached: con",
+    )
+
+
+@pytest.fixture
+def unknown(postgres: str, monkeypatch: pytest.MonkeyPatch) -> Generator[Shop]:
+    """A shop on an engine of which relspec knows nothing but that it has SQL."""
+    monkeypatch.delitem(WAYS, "postgres")
+    found = Shop(postgres)
+    yield found
+    found.con.disconnect()
+
+
+def test_on_an_engine_that_cant_compare_contents_what_reads_sources_is_built_each_time(unknown: Shop) -> None:
+    unknown.tasks["one"] = "SELECT 1 AS one"
+    assert len(unknown.run().ran) == 4
+    again = unknown.run()
+    assert list(again.ran) == ["stg_orders", "notes", "revenue"]
+    assert again.ran["stg_orders"].endswith("of 'raw_orders', of which no version is known")
+    assert unknown.rows("revenue") == [(1, 6.0, 2), (2, 1.0, 1)]
+
+
+def test_on_an_engine_without_transactions_a_failed_task_leaves_its_table_and_is_built_again(unknown: Shop) -> None:
+    unknown.tasks = {"kinds": "SELECT 1 AS a"}
+    unknown.run()
+    unknown.tasks["kinds"] = "SELECT 1 / (SELECT count(*) FROM raw_orders WHERE order_id > 3) AS a"
+    assert list(unknown.run().failed) == ["kinds"]
+    assert unknown.rows("kinds") == [(1,)]
+    unknown.tasks["kinds"] = "SELECT 1 AS a"
+    assert unknown.run().ran == {"kinds": "'kinds' does not exist yet"}
+    with pytest.raises(WarehouseError, match="no transaction in which all of a run could appear at once"):
+        unknown.run(all_or_nothing=True)
