@@ -11,7 +11,7 @@ import ibis
 import pytest
 
 from relspec_core import TaskCatalog
-from relspec_dagster import RelspecResource, build_definitions
+from relspec_dagster import RelspecResource, build_definitions, edges_ready
 from tests.catalogs import sql_task
 from tests.dagster_ticks import Ticks
 
@@ -68,6 +68,26 @@ def test_what_arrives_in_tables_sets_off_its_readers(url: str, sql: Callable[[st
         assert ticks.skipped() == waiting
         ticks.reload()
         assert ticks.skipped() == waiting
+
+
+def test_automation_by_edges_asks_for_the_readers_of_what_changed(url: str, sql: Callable[[str], list[tuple]]) -> None:
+    definitions = build_definitions(CATALOG, database=RelspecResource(url=url), automation=edges_ready())
+    keys = definitions.resolve_asset_graph().materializable_asset_keys
+    job = definitions.resolve_implicit_global_asset_job_def()
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def asked_for(cursor: Any) -> tuple[set[str], Any]:  # noqa: ANN401 - of a module that is private to Dagster
+            chosen = dg.AssetSelection.assets(*keys)
+            found = dg.evaluate_automation_conditions(definitions, instance, chosen, cursor=cursor)
+            return {key.to_user_string() for key in keys if found.get_num_requested(key)}, found.cursor
+
+        assert job.execute_in_process(instance=instance).success
+        asked, cursor = asked_for(None)
+        assert not asked
+        sql("INSERT INTO raw_notes VALUES ('new')")
+        sql("ALTER TABLE raw_orders DROP COLUMN amount")
+        asked, cursor = asked_for(cursor)
+        assert asked == {"other_notes"}
 
 
 def until(work: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
