@@ -41,7 +41,7 @@ import os, sys
 from relspec_core.run_log import RunLog
 from relspec_core.run_record import TaskOutcome
 from relspec_core.database_file import connect
-from relspec_core.warehouse import Warehouse
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
 
 warehouse = DuckDBWarehouse(connect(sys.argv[1]))
 log = RunLog(warehouse)
