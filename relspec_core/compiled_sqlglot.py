@@ -43,8 +43,8 @@ def notice() -> str:
     return (
         f"SQLGlot's compiled build ({found}) is installed, and Ibis is not compatible with it: interval arithmetic and "
         "uuid fail on DuckDB, and some other dialects fail altogether. "
-        f"The way out: pip uninstall {DISTRIBUTION} {OLDER}. SQLGlot works without them, and so does dagster-dbt, which "
-        "asks for them as sqlglot[rs]."
+        f"The way out: pip uninstall {DISTRIBUTION} {OLDER}. SQLGlot works without them, and so does dagster-dbt, "
+        "which asks for them as sqlglot[rs]."
     )
 
 
