@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import dagster as dg
@@ -13,14 +14,29 @@ from relspec_dagster.settings import RelspecSettings
 TABLE_NAME = "dagster/table_name"
 # Where dagster-dlt keeps the objects behind an asset: its table name has neither a dataset nor dlt's spelling.
 DLT_SOURCE, DLT_PIPELINE = "dagster_dlt/source", "dagster_dlt/pipeline"
+NESTED = "__"  # between the name of a table of dlt's and what a list in its rows is called
 SCHEMA_AND_TABLE = 2
 
 # A table's name in lower case, outermost part first, as far as it is told.
 Table: TypeAlias = tuple[str, ...]
 
 
-def attached_sources(settings: RelspecSettings, sources: Mapping[str, dg.AssetSpec]) -> Mapping[str, dg.AssetKey]:
-    """The key of each source that is somebody else's asset.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachments:
+    """Sources that others' assets write.
+
+    Attributes:
+        keys: the asset of each source that is somebody else's.
+        beside: of each source that has an asset of its own and is written with another one, that: dlt makes a table of
+            the lists in the rows of another table.
+    """
+
+    keys: Mapping[str, dg.AssetKey]
+    beside: Mapping[str, dg.AssetKey] = field(default_factory=dict)
+
+
+def attach(settings: RelspecSettings, sources: Mapping[str, dg.AssetSpec]) -> Attachments:
+    """Who writes which source.
 
     Dagster itself can find an asset by a dependency's table name, but not for a check on it, and only in the same code
     location; here both follow the same key.
@@ -47,7 +63,17 @@ def attached_sources(settings: RelspecSettings, sources: Mapping[str, dg.AssetSp
         elif writers:
             found[name] = writers[0]
     raise_all(problems)
-    return found
+    lists = {_table(spec): key for key, spec in specs.items() if DLT_PIPELINE in spec.metadata}
+    others = {name: _written_beside(_table(spec), lists) for name, spec in sources.items() if name not in found}
+    return Attachments(keys=found, beside={name: key for name, key in others.items() if key is not None})
+
+
+def _written_beside(table: Table, dlt_tables: Mapping[Table, dg.AssetKey]) -> dg.AssetKey | None:
+    """The asset of dlt's whose rows, or lists in them, have the lists that this is a table of; None where there is none."""
+    *_, schema, name = ("", "", *table)
+    parts = name.split(NESTED)
+    parents = [(schema, NESTED.join(parts[:length])) for length in range(len(parts) - 1, 0, -1)]
+    return next((dlt_tables[parent] for parent in parents if parent in dlt_tables), None)
 
 
 def _writers(table: Table, tables: Mapping[dg.AssetKey, Table]) -> list[dg.AssetKey]:

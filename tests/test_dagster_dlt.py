@@ -22,13 +22,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:The `__fields__` attribute is de
 
 ORDERS = "shop_raw.raw_orders"
 LOADED = dg.AssetKey("dlt_shop_rawOrders")
-COLUMNS = {"customer_id": "int64", "amount": "int64", "note": "string"}
 CATALOG = TaskCatalog(
     [
         sql_task(f"SELECT customer_id, sum(amount) AS total FROM {ORDERS} GROUP BY ALL", "totals"),
         sql_task(f"SELECT note FROM {ORDERS}", "notes"),
     ],
-    [SourceSpec(ORDERS, schema=COLUMNS)],
+    [SourceSpec(ORDERS, schema={"customer_id": "int64", "amount": "int64", "note": "string"})],
 )
 
 
@@ -59,9 +58,9 @@ def loading(folder: Path, *rows: dict[str, Any], name: str = "shop", dataset: st
     return load
 
 
-def definitions_on(folder: Path, *loads: dg.AssetsDefinition) -> dg.Definitions:
+def definitions_on(folder: Path, *loads: dg.AssetsDefinition, catalog: TaskCatalog = CATALOG) -> dg.Definitions:
     ours = build_definitions(
-        CATALOG,
+        catalog,
         database=folder / "shop.duckdb",
         translator=RelspecTranslator(RelspecSettings(attach_to=loads)),
         evidence_sensor=EvidenceSensor(name="arrivals"),
@@ -105,6 +104,14 @@ def test_what_dlt_loads_is_one_asset_and_starts_exactly_the_readers_of_its_colum
     run(second, *(request.asset_selection or ()))
     with duckdb.connect(tmp_path / "shop.duckdb", read_only=True) as connection:
         assert connection.execute("FROM totals, notes").fetchall() == [(1, 5, "hot")]
+
+
+def test_a_table_that_dlt_makes_of_lists_in_rows_is_after_the_asset_that_is_loaded_with_it(tmp_path: Path) -> None:
+    lists = [SourceSpec(f"{ORDERS}__lines{more}", schema={"sku": "string"}) for more in ("", "__parts")]
+    catalog = TaskCatalog([sql_task(f"SELECT sku FROM {source.name}", source.name[9:]) for source in lists], lists)
+    graph = definitions_on(tmp_path, loading(tmp_path), catalog=catalog).resolve_asset_graph()
+    for source in lists:
+        assert graph.get(dg.AssetKey(source.name.split("."))).parent_keys == {LOADED}
 
 
 def test_a_table_of_the_same_name_in_another_dataset_is_another_table(tmp_path: Path) -> None:
