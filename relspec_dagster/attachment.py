@@ -69,7 +69,7 @@ def attach(settings: RelspecSettings, sources: Mapping[str, dg.AssetSpec]) -> At
 
 
 def _written_beside(table: Table, dlt_tables: Mapping[Table, dg.AssetKey]) -> dg.AssetKey | None:
-    """The asset of dlt's whose rows, or lists in them, have the lists that this is a table of; None where there is none."""
+    """The asset of dlt's whose rows, or lists in them, have the lists that this is a table of; None where none has."""
     *_, schema, name = ("", "", *table)
     parts = name.split(NESTED)
     parents = [(schema, NESTED.join(parts[:length])) for length in range(len(parts) - 1, 0, -1)]
