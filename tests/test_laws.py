@@ -118,10 +118,10 @@ def test_the_hash_seed_of_the_process_changes_nothing() -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        for seed in ("0", "1", "2")
+        for seed in ("0", "1")
     ]
     outputs = [process.communicate() for process in running]
-    assert [process.returncode for process in running] == [0, 0, 0], outputs[0][1].decode()
+    assert [process.returncode for process in running] == [0, 0], outputs[0][1].decode()
     assert len({output for output, _ in outputs}) == 1
     assert outputs[0][0].count(b"flowchart") > 2
 
