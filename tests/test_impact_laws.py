@@ -46,13 +46,13 @@ def changes_of(source: str, column: str, graph: TaskGraph) -> dict[str, Evidence
 def test_what_a_run_does_after_a_source_has_other_columns_was_foretold(
     generated: Generated, data: st.DataObject
 ) -> None:
-    con = ibis.duckdb.connect(threads=1)
+    con, ctx = ibis.duckdb.connect(threads=1), ExecutionContext()  # its cache serves all runs
     generated.load(con)
     catalog = TaskCatalog(generated.tasks)
-    assume(run(catalog, backend=con, quiet=True).ok)
-    plans = compile_task_catalog(catalog, backend=con)
+    assume(run(catalog, backend=con, ctx=ctx, quiet=True).ok)
+    plans = compile_task_catalog(catalog, backend=con, ctx=ctx)
     graph = task_graph_from_catalog(plans)
-    always = set(run(catalog, backend=con, quiet=True).ran)
+    always = set(run(catalog, backend=con, ctx=ctx, quiet=True).ran)
     source = data.draw(st.sampled_from(graph.sources))
     changes = changes_of(source, data.draw(st.sampled_from(tuple(columns_of(source, graph)))), graph)
     text = data.draw(st.sampled_from(tuple(changes)))
@@ -62,7 +62,7 @@ def test_what_a_run_does_after_a_source_has_other_columns_was_foretold(
     rebuilt = {rebuild.task for rebuild in found.rebuilt}
     con.con.execute(text)
     try:
-        report = run(catalog, backend=con, quiet=True)
+        report = run(catalog, backend=con, ctx=ctx, quiet=True)
     except RelspecError:
         assert not found.ok
     else:
@@ -77,16 +77,16 @@ def test_what_a_run_does_after_a_source_has_other_columns_was_foretold(
 @settings(max_examples=4)
 @given(catalogs(most=4))
 def test_what_a_run_rebuilds_after_a_columns_values_changed_was_foretold(generated: Generated) -> None:
-    con = ibis.duckdb.connect(threads=1)
+    con, ctx = ibis.duckdb.connect(threads=1), ExecutionContext()  # its cache serves all runs
     generated.load(con)
-    assume(run(generated.catalog, backend=con, quiet=True).ok)
-    plans = compile_task_catalog(generated.catalog, backend=con)
+    assume(run(generated.catalog, backend=con, ctx=ctx, quiet=True).ok)
+    plans = compile_task_catalog(generated.catalog, backend=con, ctx=ctx)
     graph = task_graph_from_catalog(plans)
-    always = set(run(generated.catalog, backend=con, quiet=True).ran)
+    always = set(run(generated.catalog, backend=con, ctx=ctx, quiet=True).ran)
     for source in graph.sources:
         for column in [name for name, kind in columns_of(source, graph).items() if kind.is_integer()]:
             con.con.execute(f"UPDATE {q(source)} SET {q(column)} = {q(column)} + 1")
-            ran = set(run(generated.catalog, backend=con, quiet=True).ran) - always
+            ran = set(run(generated.catalog, backend=con, ctx=ctx, quiet=True).ran) - always
             change = recalculated(EvidenceReference(evidence=source, column=column), graph)
             assert ran <= {
                 found.task for found in impact_of(change, plans=plans, graph=graph, compiler=COMPILER).rebuilt
