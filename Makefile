@@ -31,14 +31,18 @@ SQLGLOT_TESTS := tests/test_lineage_cases.py tests/test_inferred_deps.py tests/t
 # `make NO_BROWSER=1 test` does without, and leaves those tests out.
 CHROMIUM ?= /usr/bin/chromium
 NO_BROWSER ?=
-export CHROMIUM NO_BROWSER
+# The database server that tests start for themselves. Where there is no Debian: make POSTGRES=/path/to/its/bin test.
+# `make NO_POSTGRES=1 test` does without, and leaves those tests out.
+POSTGRES ?= $(or $(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin))),$(patsubst %/pg_ctl,%,$(shell command -v pg_ctl)))
+NO_POSTGRES ?=
+export CHROMIUM NO_BROWSER POSTGRES NO_POSTGRES
 DATABASE := build/jaffle_shop.duckdb
 DAGSTER_HOME_DIR := $(CURDIR)/build/dagster_home
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup data demo test fuzz chaos mutants dev bench-inference bench-rebuild bench-run bench-dagster clean
+.PHONY: help setup debian postgres data demo test fuzz chaos mutants dev bench-inference bench-rebuild bench-run bench-dagster clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -74,12 +78,22 @@ $(OLDEST)/.ready: $(READY)
 	@$(PIP) install --quiet --no-deps --target $(OLDEST) sqlglot==$(OLDEST_SQLGLOT)
 	@touch $@
 
+# What the tests need that pip does not install.
+debian: $(if $(NO_BROWSER),,$(CHROMIUM)) $(if $(NO_POSTGRES)$(POSTGRES),,postgres)
+
 /usr/bin/chromium:
 	@command -v apt-get >/dev/null 2>&1 || { \
 	  echo "The tests look at Dagster in a browser, and there is no Chromium here. Name one: make CHROMIUM=/path/to/chromium test, or leave those tests out: make NO_BROWSER=1 test" >&2; exit 1; }
 	@echo "==> Installing Debian's Chromium for the tests in a browser"
 	@sudo=$$(test "$$(id -u)" = 0 || echo sudo); export DEBIAN_FRONTEND=noninteractive; \
 	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends chromium
+
+postgres:
+	@command -v apt-get >/dev/null 2>&1 || { \
+	  echo "The tests start a PostgreSQL server, and there is none here. Name its programs: make POSTGRES=/path/to/bin test, or leave those tests out: make NO_POSTGRES=1 test" >&2; exit 1; }
+	@echo "==> Installing Debian's PostgreSQL for the tests of other engines"
+	@sudo=$$(test "$$(id -u)" = 0 || echo sudo); export DEBIAN_FRONTEND=noninteractive; \
+	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends postgresql
 
 data: $(READY) ## Generate the example's raw data (once, into examples/jaffle_shop/data)
 	@$(PY) -m examples.jaffle_shop.generate
@@ -93,8 +107,10 @@ demo: data ## Build the example twice: the second run has nothing to do, and say
 	@echo; echo "The tables are in $(CURDIR)/$(DATABASE)"
 	@echo "Next: '$(BIN)/relspec plan' shows what each task reads; 'make dev' opens the same graph in Dagster."
 
-# The example's data are made, by one processor in half a minute, while the other ones do all but the tests themselves.
-test: $(OLDEST)/.ready $(if $(NO_BROWSER),,$(CHROMIUM)) ## Lint, formatting, types, import layers, tests and doctests
+# What takes one processor its time goes beside the rest: what Debian installs beside what pip does, and the example's
+# data, in half a minute, beside all but the tests themselves.
+test: ## Lint, formatting, types, import layers, tests and doctests
+	@$(MAKE) --no-print-directory debian & installing=$$!; $(MAKE) --no-print-directory $(OLDEST)/.ready && wait $$installing
 	@mkdir -p build
 	@$(PY) -m examples.jaffle_shop.generate & making=$$!; trap 'kill $$making 2>/dev/null || true' EXIT; set -e; \
 	  echo "==> ruff check"; $(PY) -m ruff check; \

@@ -12,10 +12,10 @@ from benchmarks.building_tools import shell
 from benchmarks.rivals import ROOT
 from benchmarks.small_tasks import large
 from relspec_core.duckdb_engine import DuckDBEngine
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.execution import run_planned
 from relspec_core.run_options import RunOptions
 from relspec_core.run_plan import plan_run
-from relspec_core.warehouse import Warehouse
 
 PLACE = ROOT / "build" / "running"
 SIZES = (500_000, 4_000_000, 16_000_000)
@@ -51,7 +51,7 @@ def _megabytes(rows: int) -> int:
         engine.con.execute(f"SET memory_limit = '{LIMIT}MB'")
         work.load(engine.con)
         planned = plan_run(work.catalog, backend=engine, ctx=work.ctx)
-        report = run_planned(planned, warehouse=Warehouse(engine), options=RunOptions(workers=2, quiet=True))
+        report = run_planned(planned, warehouse=DuckDBWarehouse(engine), options=RunOptions(workers=2, quiet=True))
         engine.disconnect()
     report.raise_if_failed()
     unit = 1024 if sys.platform == "linux" else 1024 * 1024

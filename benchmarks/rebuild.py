@@ -19,7 +19,7 @@ from benchmarks.building_tools import PLACE, BuildingTool, Dbt, Relspec, SqlMesh
 from benchmarks.goals import Goal, Rounds, ratio
 from benchmarks.rivals import ROOT, RivalFailed
 from benchmarks.shop import EDITS, Models, models
-from relspec_core.warehouse import Warehouse
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
 
 FLOOR, PLAN, SQLMESH_PLAN = "import ibis and connect", "relspec plan", "sqlmesh plan"
 IDLE_GOALS = (
@@ -117,7 +117,7 @@ def _digests(*, rounds: int, rows: int) -> None:
     """Write a table, and digest it as a run does after a build: as a whole, and what each of two readers reads."""
     with tempfile.TemporaryDirectory(dir=PLACE) as folder:
         backend = ibis.duckdb.connect(Path(folder) / "digests.duckdb")
-        warehouse = Warehouse(backend)
+        warehouse = DuckDBWarehouse(backend)
         warehouse.execute(f"CREATE TABLE original AS {TABLE.format(rows=rows)}")
         turns: dict[str, Callable[[], object]] = {
             WRITE: lambda: warehouse.execute("CREATE OR REPLACE TABLE written AS FROM original"),

@@ -26,6 +26,7 @@ from benchmarks.shop import Model
 from benchmarks.small_tasks import Work, independent, large, layered
 from relspec_core import compile_task_catalog
 from relspec_core.duckdb_engine import DuckDBEngine
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.execution import run_planned
 from relspec_core.names import quoted_name
 from relspec_core.run_options import RunOptions
@@ -119,7 +120,7 @@ def _spent(work: Work, execute: Callable[[RunPlan, Warehouse], None]) -> Spent:
         if len(planned.schedule.order) != len(work.tasks):
             raise SystemExit(f"not all of {work.name} would run:\n{planned.total}")
         start = time.perf_counter()
-        execute(planned, Warehouse(engine))
+        execute(planned, DuckDBWarehouse(engine))
         seconds = time.perf_counter() - start
         ((written,),) = engine.con.execute(
             "SELECT count(*) FROM duckdb_tables() WHERE table_name ^@ 'task_'"

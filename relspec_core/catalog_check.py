@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import duckdb
 import ibis
 
-from relspec_core.errors import RelspecError, SourceError, TaskFailedError, listed
+from relspec_core.duckdb_engine import NAME
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
+from relspec_core.errors import RelspecError, SourceError, TaskFailedError, UnsupportedPlanError, listed
 from relspec_core.names import quoted_name
 from relspec_core.plan_catalog import compile_what_compiles
 from relspec_core.source_schemas import SourceSchemas
@@ -83,10 +85,18 @@ def check_catalog(task_catalog: TaskCatalog, *, backend: Engine, ctx: ExecutionC
         task_catalog: what users declared.
         backend: asked for the schemas of sources, and for nothing else; nothing is written to it.
         ctx: more sources, and parameters.
+
+    Raises:
+        UnsupportedPlanError: RS202, for plans of another engine: they are tried on DuckDB.
     """
+    if backend.name != NAME:
+        raise UnsupportedPlanError(
+            f"plans are checked on empty tables in DuckDB, and these are written for {backend.name}",
+            hint="check the catalog against a DuckDB file; 'relspec plan' compiles it for the engine.",
+        )
     ctx = ctx or ExecutionContext()
     found = compile_what_compiles(task_catalog, backend=backend, ctx=ctx)
-    scratch = Warehouse(ibis.duckdb.connect())
+    scratch = DuckDBWarehouse(ibis.duckdb.connect())
     try:
         broken = tuple(_create_tables(found.plans, scratch))
         errors = {**found.errors, **_run_all(found.plans, scratch)}

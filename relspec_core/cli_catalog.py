@@ -57,7 +57,7 @@ def graph_command(session: Session, form: str, namespace: str | None) -> int:
     graph = task_graph_from_catalog(plans)
     session.write_hamilton_module(graph, plans)
     if form == OPENLINEAGE:
-        click.echo(to_openlineage_json(plans, namespace=namespace or f"duckdb://{session.project.database.name}"))
+        click.echo(to_openlineage_json(plans, namespace=namespace or session.project.namespace))
     else:
         click.echo(GRAPH_FORMATS[form](graph).rstrip("\n"))
     return DONE

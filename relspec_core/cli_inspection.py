@@ -12,6 +12,7 @@ from relspec_core.catalog_check import check_catalog
 from relspec_core.changed_plans import PlanCompiler
 from relspec_core.cli_session import DONE, FAILED, Session, as_json, command
 from relspec_core.contract import contract_of
+from relspec_core.engine_warehouse import warehouse_of
 from relspec_core.errors import raise_all
 from relspec_core.evidence_change import dropped, proposed, recalculated, renamed, retyped
 from relspec_core.evidence_reference import find_column_reference, find_evidence, find_reference
@@ -23,10 +24,9 @@ from relspec_core.plan_catalog import compile_task_catalog, compile_what_compile
 from relspec_core.schema_files import schema_in_file, type_named
 from relspec_core.task_fixtures import task_fixtures
 from relspec_core.unused_columns import unused_columns
-from relspec_core.warehouse import Warehouse
 
 if TYPE_CHECKING:
-    from relspec_core.duckdb_engine import DuckDBEngine
+    from relspec_core.duckdb_engine import Engine
     from relspec_core.evidence_change import EvidenceChange
     from relspec_core.graph_inference import TaskGraph
     from relspec_core.plan_catalog import PlanCatalog
@@ -39,8 +39,8 @@ def _compiled(session: Session) -> tuple[PlanCatalog, TaskGraph]:
     return plans, task_graph_from_catalog(plans)
 
 
-def _plans(session: Session, backend: DuckDBEngine) -> PlanCatalog:
-    known = EvidenceStore(Warehouse(backend)).known_sources()
+def _plans(session: Session, backend: Engine) -> PlanCatalog:
+    known = EvidenceStore(warehouse_of(backend)).known_sources()
     return compile_task_catalog(session.catalog, backend=backend, ctx=session.ctx, known=known)
 
 
@@ -155,7 +155,7 @@ def unused_command(session: Session, as_json: bool) -> int:  # noqa: FBT001 - a 
     with session.backend(read_only=True) as backend:
         plans = compile_task_catalog(session.catalog, backend=backend, ctx=session.ctx)
         graph = task_graph_from_catalog(plans)
-        report = unused_columns(session.catalog, plans=plans, graph=graph, warehouse=Warehouse(backend))
+        report = unused_columns(session.catalog, plans=plans, graph=graph, warehouse=warehouse_of(backend))
     click.echo(report.to_json() if as_json else str(report))
     return DONE
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from relspec_core.cli_session import DONE, Session, as_json, project_command
+from relspec_core.engine_warehouse import warehouse_of
 from relspec_core.run_log import RunLog
 from relspec_core.run_timeline import timeline
-from relspec_core.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from relspec_core.run_record import RunRecord
@@ -38,7 +38,7 @@ def runs_command() -> None:
 def list_command(session: Session, limit: int, as_json: bool) -> int:  # noqa: FBT001 - a flag of the command line
     """Show the last runs: when, how long, how they ended, and how many tasks had which outcome."""
     with session.backend(read_only=True) as backend:
-        history = RunLog(Warehouse(backend)).runs(limit)
+        history = RunLog(warehouse_of(backend)).runs(limit)
     click.echo(history.to_json() if as_json else str(history))
     return DONE
 
@@ -51,7 +51,7 @@ def list_command(session: Session, limit: int, as_json: bool) -> int:  # noqa: F
 def show_command(session: Session, number: str, page: TextIO | None, as_json: bool) -> int:  # noqa: FBT001 - as above
     """Show a run, by its number or the last one: what became of every task and why, rows, sizes and durations."""
     with session.backend(read_only=True) as backend:
-        run = _find(number, RunLog(Warehouse(backend)))
+        run = _find(number, RunLog(warehouse_of(backend)))
     if page is not None:
         page.write(timeline(run))
     if as_json or page is None:

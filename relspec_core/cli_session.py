@@ -17,6 +17,7 @@ import click
 from relspec_core.compile_cache import CompileCache
 from relspec_core.compiled_sqlglot import CompiledSqlglotWarning, is_compiled, notice
 from relspec_core.database_file import connect
+from relspec_core.engine_url import connect_to
 from relspec_core.errors import NotReadyError, RelspecError, TaskFailedError
 from relspec_core.foreign_changes import settle
 from relspec_core.hamilton_module import write_if_asked
@@ -28,7 +29,7 @@ from relspec_core.warehouse_reading import connect_for_reading, read_schemas
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from relspec_core.duckdb_engine import DuckDBEngine
+    from relspec_core.duckdb_engine import Engine
     from relspec_core.graph_inference import TaskGraph
     from relspec_core.plan_catalog import PlanCatalog
     from relspec_core.task_catalog import TaskCatalog
@@ -53,7 +54,7 @@ class Session:
         return self.project.load()
 
     @contextmanager
-    def backend(self, *, read_only: bool, wait: float = 0.0, quiet: bool = False) -> Generator[DuckDBEngine]:
+    def backend(self, *, read_only: bool, wait: float = 0.0, quiet: bool = False) -> Generator[Engine]:
         """The warehouse, closed at the end; what was worked out for it is kept for the next command.
 
         Args:
@@ -62,7 +63,9 @@ class Session:
             quiet: say nothing of waiting.
         """
         database = self.project.database
-        if read_only:
+        if isinstance(database, str):
+            backend = connect_to(database)
+        elif read_only:
             backend = connect_for_reading(database, say=_say)
         else:
             backend = connect(database, wait=wait, say=None if quiet else _say)
@@ -70,24 +73,27 @@ class Session:
             yield backend
 
     @contextmanager
-    def schemas(self) -> Generator[DuckDBEngine]:
+    def schemas(self) -> Generator[Engine]:
         """The warehouse without the rows of its tables, for what compiles plans and no more; its file is closed."""
-        backend = read_schemas(self.project.database, say=_say)
+        database = self.project.database
+        backend = connect_to(database) if isinstance(database, str) else read_schemas(database, say=_say)
         with self._closing(backend):
             yield backend
 
     @contextmanager
-    def _closing(self, backend: DuckDBEngine) -> Generator[None]:
+    def _closing(self, backend: Engine) -> Generator[None]:
         try:
             yield
         finally:
             backend.disconnect()
-            settle(self.project.database, self.ctx.cache)
+            if isinstance(self.project.database, Path):
+                settle(self.project.database, self.ctx.cache)
             self.ctx.cache.save()
 
     def write_hamilton_module(self, graph: TaskGraph, plans: PlanCatalog) -> None:
         """The graph as a Hamilton module, where the environment asks for it."""
-        write_if_asked(graph, plans, os.environ, catalog=self.project.catalog, database=self.project.database)
+        database = self.project.database if isinstance(self.project.database, Path) else None
+        write_if_asked(graph, plans, os.environ, catalog=self.project.catalog, database=database)
 
 
 def _say(text: str) -> None:
@@ -110,9 +116,9 @@ def project_command(function: Callable[Concatenate[Session, P], int]) -> Callabl
     """A command that finds its project, and turns outcomes and errors into exit codes."""
 
     @click.option("--catalog", metavar="MODULE:ATTRIBUTE|FOLDER", help="The catalog, instead of the project file's.")
-    @click.option("--database", type=click.Path(path_type=Path), help="The DuckDB file, instead of the project file's.")
+    @click.option("--database", metavar="PATH|URL", help="The DuckDB file, or another database.")
     @wraps(function)
-    def wrapped(catalog: str | None, database: Path | None, *args: P.args, **kwargs: P.kwargs) -> None:
+    def wrapped(catalog: str | None, database: str | None, *args: P.args, **kwargs: P.kwargs) -> None:
         if is_compiled():
             click.echo(f"warning: {notice()}", err=True)
             warnings.simplefilter("ignore", CompiledSqlglotWarning)

@@ -47,7 +47,7 @@ class ColumnSizes:
 def column_sizes(
     evidence: str, columns: Iterable[str], warehouse: Warehouse, *, source: SourceSpec | None = None
 ) -> ColumnSizes:
-    """The sizes of an evidence's columns; of views and text files none is known.
+    """The sizes of an evidence's columns; of views, text files and other engines' tables none is known.
 
     Parquet files tell them. DuckDB does not: columns share its blocks. What a column has of a block is taken for the
     distance to the next one's beginning or the block's end, and for no more than its values take up uncompressed, which
@@ -62,7 +62,7 @@ def column_sizes(
     files = source_files(source) if source is not None else None
     if files is not None:
         return _of_files(files, tuple(columns), warehouse)
-    if warehouse.relation_kind(evidence) != "table":
+    if not warehouse.is_duckdb or warehouse.relation_kind(evidence) != "table":
         return ColumnSizes()
     found = _of_blocks([evidence], warehouse)
     return ColumnSizes(bytes={column: size for _, column, size in found}, estimated=True)
@@ -119,9 +119,9 @@ def _of_files(files: SourceFiles, columns: tuple[str, ...], warehouse: Warehouse
     if files.reader != "read_parquet":
         return ColumnSizes()
     files.open_in(warehouse.connection)
-    rows = warehouse.rows(
+    rows = warehouse.connection.execute(
         f"SELECT path_in_schema, sum(total_compressed_size)::BIGINT FROM parquet_metadata({files.listing}) GROUP BY ALL"  # noqa: S608 - quoted
-    )
+    ).fetchall()
     found = {
         column: [size for path, size in rows if path == column or path.startswith(f"{column}, ")] for column in columns
     }

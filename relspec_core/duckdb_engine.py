@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import duckdb
 import ibis
 
+from relspec_core.errors import UnsupportedPlanError
 from relspec_core.names import quoted_column, quoted_text
 
 if TYPE_CHECKING:
@@ -89,13 +90,18 @@ def recorded_of(backend: Engine) -> RecordedDatabase | None:
     return backend.recorded if isinstance(backend, DuckDBEngine) else None
 
 
-def has_sql(backend: Engine) -> bool:
-    """Whether plans can be written in a backend's SQL."""
+def require_sql(backend: Engine) -> None:
+    """See that plans can be written in a backend's SQL.
+
+    Raises:
+        UnsupportedPlanError: RS202, where it has none.
+    """
     if isinstance(backend, DuckDBEngine):
-        return True
+        return
     from ibis.backends.sql import SQLBackend  # noqa: PLC0415 - it loads all of Ibis's dialects
 
-    return isinstance(backend, SQLBackend)
+    if not isinstance(backend, SQLBackend):
+        raise UnsupportedPlanError(f"the {backend.name} backend has no SQL", hint="use one that has, such as DuckDB.")
 
 
 def compiler_of(backend: Engine) -> SQLGlotCompiler:

@@ -6,33 +6,32 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-import duckdb
 import ibis
 
 from relspec_core.column_types import schema_from_duckdb, to_duckdb
 from relspec_core.evidence import Evidence, EvidenceCatalog, Versions
-from relspec_core.names import quoted_column, quoted_text
+from relspec_core.names import quoted_text
+from relspec_core.warehouse import RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from relspec_core.warehouse import Warehouse
 
-SCHEMA = "relspec"
-TABLE = "evidence"
+# What has parts is a text in JSON.
 COLUMNS = (
     "name VARCHAR NOT NULL",
     "task VARCHAR",
     "kind VARCHAR NOT NULL",
     "fingerprint VARCHAR",
     "version VARCHAR",
-    "versions JSON",
-    "calculations JSON",
-    "columns JSON NOT NULL",
-    "inputs JSON NOT NULL",
-    "reads JSON NOT NULL",
-    "digests JSON NOT NULL",
-    "input_digests JSON NOT NULL",
+    "versions VARCHAR",
+    "calculations VARCHAR",
+    "columns VARCHAR NOT NULL",
+    "inputs VARCHAR NOT NULL",
+    "reads VARCHAR NOT NULL",
+    "digests VARCHAR NOT NULL",
+    "input_digests VARCHAR NOT NULL",
     "row_count BIGINT",
     "built_at TIMESTAMP NOT NULL",
     "seconds DOUBLE",
@@ -55,28 +54,27 @@ class EvidenceStore:
         warehouse: where the records are; nothing is created before the first record.
     """
 
-    __slots__ = ("_schema", "_table", "_warehouse")
+    __slots__ = ("_table", "_warehouse")
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
-        # In full, for the database may be named like the schema.
-        ((database,),) = warehouse.rows("SELECT current_database()")
-        self._schema = f"{quoted_column(database)}.{SCHEMA}"
-        self._table = f"{self._schema}.{TABLE}"
+        self._table = warehouse.own_table(RECORDS)
 
     def load(self, names: Iterable[str] | None = None) -> EvidenceCatalog:
         """Every record, or those of some evidence; none where another release has recorded, in another form."""
-        if self._columns() != NAMES:
+        if self._warehouse.own_columns(RECORDS) != NAMES:
             return EvidenceCatalog()
-        which = "true" if names is None else f"name IN ({', '.join(['NULL', *map(quoted_text, names)])})"
+        which = "" if names is None else f"WHERE name IN ({', '.join(['NULL', *map(quoted_text, names)])})"
         columns = ", ".join(NAMES)
-        rows = self._warehouse.rows(f"SELECT {columns} FROM {self._table} WHERE {which} ORDER BY name")  # noqa: S608 - quoted
+        rows = self._warehouse.rows(f"SELECT {columns} FROM {self._table} {which} ORDER BY name")  # noqa: S608 - quoted
         return EvidenceCatalog(_from_row(dict(zip(NAMES, row, strict=True))) for row in rows)
 
     def load_changed(self, known: Mapping[str, Record]) -> dict[str, Record]:
         """Every record with a hash of it; those whose hash is known are not read again: that takes most of the time."""
-        if self._columns() != NAMES:
+        if self._warehouse.own_columns(RECORDS) != NAMES:
             return {}
+        if not self._warehouse.is_duckdb:
+            return self._load_marked()
         hashes = dict(self._warehouse.rows(f"SELECT name, hash(found) FROM {self._table} AS found ORDER BY name"))  # noqa: S608
         changed = [name for name, mark in hashes.items() if name not in known or known[name].mark != mark]
         if not changed:
@@ -86,15 +84,19 @@ class EvidenceStore:
         new = {row[0]: Record(_from_row(dict(zip(NAMES, row, strict=True))), hashes[row[0]]) for row in rows}
         return {name: new[name] if name in new else known[name] for name in hashes}
 
+    def _load_marked(self) -> dict[str, Record]:
+        """Every record, on an engine that has no hash of a row."""
+        rows = self._warehouse.rows(f"SELECT {', '.join(NAMES)} FROM {self._table} ORDER BY name")  # noqa: S608 - quoted
+        return {row[0]: Record(_from_row(dict(zip(NAMES, row, strict=True))), hash(row)) for row in rows}
+
     def known_sources(self) -> EvidenceCatalog:
         """As the function of that name, for the records that there are now."""
         return known_sources(self.load())
 
     def prepare(self) -> None:
         """Make room for records, where there is none yet; before any transaction that is to hold some."""
-        if self._columns() != NAMES:
-            self._warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {self._schema}")
-            self._warehouse.execute(f"CREATE OR REPLACE TABLE {self._table} ({', '.join(COLUMNS)})")
+        if self._warehouse.own_columns(RECORDS) != NAMES:
+            self._warehouse.make_own_table(RECORDS, COLUMNS)
 
     def record(self, evidence: Iterable[Evidence]) -> None:
         """Put records in place of their predecessors; goes into the running transaction."""
@@ -107,12 +109,6 @@ class EvidenceStore:
         values = ", ".join(f"({row})" for row in rows.values())
         self._warehouse.execute(f"INSERT INTO {self._table} VALUES {values}")  # noqa: S608 - quoted
 
-    def _columns(self) -> tuple[str, ...]:
-        try:
-            return tuple(row[0] for row in self._warehouse.rows(f"DESCRIBE {self._table}"))
-        except duckdb.CatalogException:
-            return ()
-
 
 def known_sources(records: EvidenceCatalog) -> EvidenceCatalog:
     """For everything that a recorded table was built from and that is no recorded table: the columns read of it."""
@@ -122,6 +118,12 @@ def known_sources(records: EvidenceCatalog) -> EvidenceCatalog:
             if name not in records:
                 columns.setdefault(name, {}).update(read)
     return EvidenceCatalog(Evidence(name=name, schema=_schema(found)) for name, found in columns.items())
+
+
+def moment_in_utc(found: datetime | str) -> datetime:
+    """A moment as the engine gives it; SQLite has none but as text."""
+    moment = datetime.fromisoformat(found) if isinstance(found, str) else found
+    return moment.replace(tzinfo=UTC)
 
 
 def _quoted(value: object) -> str:
@@ -185,7 +187,7 @@ def _from_row(row: dict) -> Evidence:
         reads=json.loads(row["reads"]),
         digests=json.loads(row["digests"]),
         input_digests=json.loads(row["input_digests"]),
-        built_at=row["built_at"].replace(tzinfo=UTC),
+        built_at=moment_in_utc(row["built_at"]),
         seconds=row["seconds"],
         because=row["because"],
     )

@@ -11,10 +11,12 @@ import duckdb
 
 from relspec_core.column_sizes import bytes_of, size_text
 from relspec_core.duckdb_engine import DuckDBEngine
+from relspec_core.engine_warehouse import warehouse_of
 from relspec_core.errors import TaskFailedError, WarehouseError
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.foreign_changes import nothing_changed
 from relspec_core.hamilton_module import write_if_asked
+from relspec_core.held_signals import held_signals
 from relspec_core.leftovers import sweep
 from relspec_core.progress import RunProgress
 from relspec_core.publication import Built, Publication
@@ -74,7 +76,7 @@ def run(
     targets = None if targets is None else tuple(targets)
     options = options or RunOptions(workers=1 if workers is None else workers, quiet=quiet, cutoff_rows=cutoff_rows)
     engine = DuckDBEngine.open() if backend is None else backend
-    warehouse = Warehouse(engine)
+    warehouse = warehouse_of(engine)
     if resume:
         last = RunLog(warehouse).last()
         targets = last.targets or None if last is not None else None
@@ -100,6 +102,11 @@ def run_planned(
         RunInterrupted: a ``KeyboardInterrupt`` that has the report of what was done until then.
     """
     options = options or RunOptions()
+    if options.all_or_nothing and not warehouse.has_transactions:
+        raise WarehouseError(
+            f"the {warehouse.backend.name} engine has no transaction in which all of a run could appear at once",
+            hint="leave all-or-nothing out.",
+        )
     _limit(warehouse, options)
     with RunProgress(len(planned.schedule.order), quiet=options.quiet) as progress, _engine_errors(warehouse):
         events = RunEvents(progress=progress)
@@ -134,7 +141,10 @@ def _logged(
         if not is_stuck:
             try:
                 rest = events.not_built(planned.graph)
-                log.end(number, outcome=outcome, peak_memory=peak_memory, rest=rest, sizes=sizes)
+                with held_signals() as tell_signals:
+                    log.end(number, outcome=outcome, peak_memory=peak_memory, rest=rest, sizes=sizes)
+                if outcome != "interrupted":
+                    tell_signals()
             except duckdb.Error as error:
                 events.say(f"how this run ended can't be written down: {str(error).strip().splitlines()[0]}")
     with suppress(duckdb.Error):

@@ -16,6 +16,7 @@ import ibis
 
 from relspec_core.catalog_reference import catalog_at
 from relspec_core.database_file import connect
+from relspec_core.engine_warehouse import warehouse_of
 from relspec_core.errors import ProjectionError, listed
 from relspec_core.evidence import Evidence
 from relspec_core.evidence_store import EvidenceStore
@@ -90,11 +91,11 @@ class HamiltonRun:
     def _warehouse(self) -> Generator[Warehouse]:
         """The warehouse. A driver does not say when it is done, and an open file keeps other processes out."""
         if not isinstance(self._database, str | Path):
-            yield Warehouse(self._database)
+            yield warehouse_of(self._database)
             return
         backend = connect(self._database)
         try:
-            yield Warehouse(backend)
+            yield warehouse_of(backend)
         finally:
             backend.disconnect()
 

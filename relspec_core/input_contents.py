@@ -52,7 +52,9 @@ class InputContents:
 
     def _is_compared(self, name: str, evidence: Mapping[str, Evidence]) -> bool:
         found = evidence.get(name)
-        if found is None or (name in self.plans and not self.plans[name].task.early_cutoff):
+        if found is None or not self.warehouse.compares_contents:
+            return False
+        if name in self.plans and not self.plans[name].task.early_cutoff:
             return False
         if found.rows is not None:
             return found.rows <= self.cutoff_rows

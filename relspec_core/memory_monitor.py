@@ -18,7 +18,7 @@ class MemoryMonitor:
     """Looks now and then at the bytes that DuckDB's buffer manager holds; what is shorter than that is not seen.
 
     Args:
-        warehouse: a cursor that nobody else uses.
+        warehouse: a cursor that nobody else uses; None: nothing is seen.
 
     Attributes:
         peak: the most bytes that were held; None before the first look.
@@ -26,7 +26,7 @@ class MemoryMonitor:
 
     __slots__ = ("_of_tasks", "_seen_at", "_warehouse", "peak")
 
-    def __init__(self, warehouse: Warehouse) -> None:
+    def __init__(self, warehouse: Warehouse | None) -> None:
         self._warehouse = warehouse
         self._of_tasks: dict[str, int] = {}
         self._seen_at = time.monotonic()
@@ -38,7 +38,7 @@ class MemoryMonitor:
         Args:
             tasks: that are being built now.
         """
-        if time.monotonic() - self._seen_at < PAUSE:
+        if self._warehouse is None or time.monotonic() - self._seen_at < PAUSE:
             return
         ((held,),) = self._warehouse.rows(HELD)
         self.peak = max(held, self.peak or 0)

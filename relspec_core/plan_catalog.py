@@ -10,13 +10,12 @@ import ibis
 
 from relspec_core.compile_cache import CompileCache
 from relspec_core.compiled_sqlglot import warn_if_compiled
-from relspec_core.duckdb_engine import DuckDBEngine, has_sql
+from relspec_core.duckdb_engine import DuckDBEngine, require_sql
 from relspec_core.errors import (
     RelspecError,
     SourceError,
     UnknownColumnError,
     UnknownTableError,
-    UnsupportedPlanError,
     all_of,
     did_you_mean,
     raise_all,
@@ -202,8 +201,7 @@ def compile_what_compiles(
     """
     warn_if_compiled()
     engine = DuckDBEngine.open() if backend is None else backend
-    if not has_sql(engine):
-        raise UnsupportedPlanError(f"the {engine.name} backend has no SQL", hint="use one that has, such as DuckDB.")
+    require_sql(engine)
     ctx = ctx or ExecutionContext()
     catalog = TaskCatalog(task_catalog.tasks, (*task_catalog.sources, *ctx.sources))
     building, plans, errors = _compile(catalog, engine, ctx, None)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relspec_core.catalog_reference import catalog_at, names_folder
+from relspec_core.engine_url import database_at, engine_of
 from relspec_core.errors import CatalogError, did_you_mean, listed
 from relspec_core.fingerprint import digest
 from relspec_core.ignored_folder import CACHE_FOLDER
@@ -30,17 +31,24 @@ class Project:
         root: the folder that modules are imported from.
         catalog: ``package.module:attribute``, a module whose tasks and sources make the catalog, or the path of a
             folder of ``.sql`` files.
-        database: the DuckDB file.
+        database: the DuckDB file, or the URL of another engine's database.
     """
 
     root: Path
     catalog: str
-    database: Path
+    database: Path | str
 
     @property
     def cache_file(self) -> Path:
         """Where compilations of the catalog are kept."""
         return self.root / CACHE_FOLDER / f"{digest(self.reference)}.pickle"
+
+    @property
+    def namespace(self) -> str:
+        """The database, as OpenLineage names it: without what a URL says of users."""
+        if isinstance(self.database, Path):
+            return f"duckdb://{self.database.name}"
+        return f"{engine_of(self.database)}://{self.database.rpartition('@')[2].rpartition('://')[2]}"
 
     @property
     def reference(self) -> str:
@@ -58,13 +66,14 @@ class Project:
         return catalog_at(self.catalog)
 
 
-def find_project(start: Path, *, catalog: str | None = None, database: Path | None = None) -> Project:
+def find_project(start: Path, *, catalog: str | None = None, database: str | None = None) -> Project:
     """The project around a folder; what is given here goes before what its file says.
 
     Args:
         start: where to begin; ``pyproject.toml`` is looked for here and in the folders around.
         catalog: instead of the file's; a folder in the file is relative to it.
-        database: instead of the file's; the file's own is relative to it.
+        database: instead of the file's; the file's own is relative to it, and has variables of the environment, as
+            ``$SHOP_URL``, in which a URL with a password can be kept.
 
     Raises:
         CatalogError: RS100, where no catalog is named or the file can't be read.
@@ -77,7 +86,8 @@ def find_project(start: Path, *, catalog: str | None = None, database: Path | No
         named = str(root / named)
     if named is None:
         raise CatalogError("no catalog is named", at=str(file or start), hint=CATALOG_HINT)
-    return Project(root=root, catalog=named, database=database or root / settings.get("database", DEFAULT_DATABASE))
+    own = database_at(os.path.expandvars(settings.get("database", DEFAULT_DATABASE)), root)
+    return Project(root=root, catalog=named, database=database_at(database, Path()) if database else own)
 
 
 def _settings(file: Path) -> dict[str, str]:

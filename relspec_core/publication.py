@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import duckdb
 
-from relspec_core.column_types import as_written, schema_to_duckdb
+from relspec_core.column_types import schema_to_duckdb
 from relspec_core.evidence import Evidence, Versions
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.foreign_changes import SIGNATURE, columns_key, whole_table
@@ -165,13 +165,12 @@ class Publication:
         versions = output_versions(plan, read, build=uuid4().hex)
         digests: dict[str, str] = {}
         if created.rows is None:
-            digests[SIGNATURE] = uuid4().hex
-            self.warehouse.sign(plan.name, digests[SIGNATURE])
-        elif created.rows <= self.cutoff_rows:
+            digests[SIGNATURE] = self.warehouse.sign(plan.name)
+        elif created.rows <= self.cutoff_rows and self.warehouse.compares_contents:
             self._types[plan.name] = created.types
         self._pending[plan.name] = Evidence(
             name=plan.name,
-            schema=as_written(plan.schema),
+            schema=created.schema,
             rows=created.rows,
             version=table_version(plan, versions),
             versions=versions,

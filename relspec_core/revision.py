@@ -25,12 +25,14 @@ from relspec_core.errors import RelspecError
 from relspec_core.plan_catalog import compile_task_catalog
 from relspec_core.project import Project
 from relspec_core.database_file import connect
+from relspec_core.engine_url import connect_to, is_url
 
 root, folder, catalog, database = sys.argv[1:]
 os.chdir(folder)
 try:
-    project = Project(root=Path(root), catalog=catalog, database=Path(database))
-    plans = compile_task_catalog(project.load(), backend=connect(database, read_only=True))
+    project = Project(root=Path(root), catalog=catalog, database=database)
+    backend = connect_to(database) if is_url(database) else connect(database, read_only=True)
+    plans = compile_task_catalog(project.load(), backend=backend)
     print(json.dumps(snapshot(plans)))
 except RelspecError as error:
     sys.exit(str(error))

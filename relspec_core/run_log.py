@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections import Counter, defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-import duckdb
-
-from relspec_core.names import quoted_column, quoted_text
+from relspec_core.evidence_store import moment_in_utc
+from relspec_core.names import quoted_text
 from relspec_core.run_record import RunHistory, RunRecord, RunSummary, TaskOutcome
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from relspec_core.run_record import RunEnd
     from relspec_core.warehouse import Warehouse
 
-SCHEMA = "relspec"
+RUNS, TASKS = "runs", "run_tasks"
 RUN_COLUMNS = (
     "number BIGINT NOT NULL",
     "started_at TIMESTAMP NOT NULL",
@@ -28,15 +28,14 @@ RUN_COLUMNS = (
     "outcome VARCHAR NOT NULL",
     "pid BIGINT NOT NULL",
     "host VARCHAR NOT NULL",
-    "targets JSON NOT NULL",
+    "targets VARCHAR NOT NULL",
     "workers INTEGER NOT NULL",
     "peak_memory BIGINT",
-    "bytes JSON",
+    "bytes VARCHAR",
 )
 # One row for all tasks of a transaction, one text for all that is known of them, as a list in JSON: a row of twelve
 # columns takes as long to insert as a small table to create.
 TASK_COLUMNS = ("run BIGINT NOT NULL", "tasks VARCHAR NOT NULL")
-COUNTED = '[{"outcome": "VARCHAR"}]'
 KEEP_DAYS, KEEP_RUNS = 90, 1000
 LOADED_AT = datetime.now(UTC)
 
@@ -48,14 +47,11 @@ class RunLog:
         warehouse: where they are; one thread's. Nothing is created before the first run begins.
     """
 
-    __slots__ = ("_runs", "_schema", "_tasks", "_warehouse")
+    __slots__ = ("_runs", "_tasks", "_warehouse")
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
-        # In full, for the database may be named like the schema.
-        ((database,),) = warehouse.rows("SELECT current_database()")
-        self._schema = f"{quoted_column(database)}.{SCHEMA}"
-        self._runs, self._tasks = f"{self._schema}.runs", f"{self._schema}.run_tasks"
+        self._runs, self._tasks = warehouse.own_table(RUNS), warehouse.own_table(TASKS)
 
     def begin(
         self, *, targets: Iterable[str], workers: int, keep_days: int = KEEP_DAYS, keep_runs: int = KEEP_RUNS
@@ -63,7 +59,8 @@ class RunLog:
         """Record that a run begins, in a transaction of its own.
 
         Runs that never said how they ended are marked as died, unless this process began them: DuckDB lets one process
-        write to a file, and that is this one. Old runs are deleted.
+        write to a file, and that is this one. On another engine only those whose process is seen to be gone. Old runs
+        are deleted.
 
         Args:
             targets: what was asked for; none: everything.
@@ -78,13 +75,14 @@ class RunLog:
         asked = quoted_text(json.dumps(list(targets)))
         with self._warehouse.transaction():
             self._create()
-            self._sweep(before=now - timedelta(days=keep_days), most=keep_runs - 1)
-            sequence = quoted_text(f"{self._schema}.run_numbers")
-            ((number,),) = self._warehouse.rows(f"SELECT nextval({sequence})")
+            self._warehouse.lock(RUNS)
+            ((last,),) = self._warehouse.rows(f"SELECT max(number) FROM {self._runs}")  # noqa: S608 - quoted
+            number = 1 if last is None else last + 1
             self._warehouse.execute(
                 f"INSERT INTO {self._runs} VALUES ({number}, {_moment(now)}, NULL, 'running', {os.getpid()}, "  # noqa: S608 - quoted
                 f"{quoted_text(socket.gethostname())}, {asked}, {workers}, NULL, NULL)"
             )
+            self._sweep(before=now - timedelta(days=keep_days), most=keep_runs)
         return number
 
     def _sweep(self, *, before: datetime, most: int) -> None:
@@ -92,18 +90,22 @@ class RunLog:
         runs = self._warehouse.rows(
             f"SELECT number, started_at, outcome, pid, host FROM {self._runs} ORDER BY number DESC"  # noqa: S608 - quoted
         )
-        own = (os.getpid(), socket.gethostname())
         died = [
             number
-            for number, started_at, outcome, *process in runs
-            if outcome == "running" and (tuple(process) != own or _in_utc(started_at) < LOADED_AT)
+            for number, started_at, outcome, pid, host in runs
+            if outcome == "running" and self._has_died(moment_in_utc(started_at), pid, host)
         ]
         if died:
             self._warehouse.execute(f"UPDATE {self._runs} SET outcome = 'died' WHERE number IN {_tuple(died)}")  # noqa: S608 - numbers
-        old = [number for index, (number, at, *_) in enumerate(runs) if index >= most or _in_utc(at) < before]
+        old = [number for index, (number, at, *_) in enumerate(runs) if index >= most or moment_in_utc(at) < before]
         if old:
             self._warehouse.execute(f"DELETE FROM {self._tasks} WHERE run IN {_tuple(old)}")  # noqa: S608 - numbers
             self._warehouse.execute(f"DELETE FROM {self._runs} WHERE number IN {_tuple(old)}")  # noqa: S608 - numbers
+
+    def _has_died(self, started_at: datetime, pid: int, host: str) -> bool:
+        if (pid, host) == (os.getpid(), socket.gethostname()):
+            return started_at < LOADED_AT
+        return self._warehouse.is_duckdb or _is_gone(pid, host)
 
     def record(self, number: int, outcomes: Iterable[TaskOutcome]) -> None:
         """Add what became of tasks of a run, in one statement; goes into the running transaction."""
@@ -166,33 +168,22 @@ class RunLog:
         if not rows:
             return []
         numbers = _tuple(row[0] for row in rows)
-        counted = self._warehouse.rows(
-            f"SELECT run, task.outcome, count(*) FROM (SELECT run, unnest(from_json(tasks, '{COUNTED}')) AS task "  # noqa: S608 - quoted
-            f"FROM {self._tasks} WHERE run IN {numbers}) GROUP BY ALL"
-        )
-        counts: dict[int, dict[str, int]] = {}
-        for run, outcome, count in counted:
-            counts.setdefault(run, {})[outcome] = count
+        counts: dict[int, Counter[str]] = defaultdict(Counter)
+        for run, tasks in self._warehouse.rows(f"SELECT run, tasks FROM {self._tasks} WHERE run IN {numbers}"):  # noqa: S608 - numbers
+            counts[run].update(task["outcome"] for task in json.loads(tasks))
         return [_run(row, counts.get(row[0], {})) for row in rows]
 
     def _is_kept(self) -> bool:
         """Whether there are tables of this form."""
-        return self._form(self._runs) == _names(RUN_COLUMNS) and self._form(self._tasks) == _names(TASK_COLUMNS)
+        forms = {RUNS: RUN_COLUMNS, TASKS: TASK_COLUMNS}
+        return all(self._warehouse.own_columns(table) == _names(columns) for table, columns in forms.items())
 
     def _create(self) -> None:
         """Both tables, where they are missing or another release's; what is in that one's is lost."""
         if self._is_kept():
             return
-        self._warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {self._schema}")
-        self._warehouse.execute(f"CREATE SEQUENCE IF NOT EXISTS {self._schema}.run_numbers")
-        self._warehouse.execute(f"CREATE OR REPLACE TABLE {self._runs} ({', '.join(RUN_COLUMNS)})")
-        self._warehouse.execute(f"CREATE OR REPLACE TABLE {self._tasks} ({', '.join(TASK_COLUMNS)})")
-
-    def _form(self, table: str) -> tuple[str, ...]:
-        try:
-            return tuple(row[0] for row in self._warehouse.rows(f"DESCRIBE {table}"))
-        except duckdb.CatalogException:
-            return ()
+        self._warehouse.make_own_table(RUNS, RUN_COLUMNS)
+        self._warehouse.make_own_table(TASKS, TASK_COLUMNS)
 
 
 def _names(columns: Iterable[str]) -> tuple[str, ...]:
@@ -203,12 +194,8 @@ def _tuple(numbers: Iterable[int]) -> str:
     return f"({', '.join(map(str, numbers))})"
 
 
-def _in_utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC)
-
-
 def _moment(moment: datetime) -> str:
-    return f"TIMESTAMP {quoted_text(moment.astimezone(UTC).replace(tzinfo=None).isoformat(sep=' '))}"
+    return quoted_text(moment.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" "))
 
 
 def _short(found: TaskOutcome) -> dict[str, object]:
@@ -242,8 +229,8 @@ def _run(row: tuple, counts: Mapping[str, int]) -> tuple[RunSummary, Mapping[str
     number, started_at, ended_at, outcome, pid, host, targets, workers, peak_memory, sizes = row
     run = RunSummary(
         number=number,
-        started_at=_in_utc(started_at),
-        ended_at=None if ended_at is None else _in_utc(ended_at),
+        started_at=moment_in_utc(started_at),
+        ended_at=None if ended_at is None else moment_in_utc(ended_at),
         outcome=outcome,
         pid=pid,
         host=host,
@@ -252,18 +239,18 @@ def _run(row: tuple, counts: Mapping[str, int]) -> tuple[RunSummary, Mapping[str
         peak_memory=peak_memory,
         counts=counts,
     )
-    gone = outcome == "running" and host == socket.gethostname() and not _is_alive(pid)
+    gone = outcome == "running" and _is_gone(pid, host)
     return replace(run, outcome="died") if gone else run, {} if sizes is None else json.loads(sizes)
 
 
-def _is_alive(pid: int) -> bool:
-    """Whether a process of this machine is there; believed where asking is not safe: on Windows it would end it."""
-    if os.name != "posix":
-        return True
+def _is_gone(pid: int, host: str) -> bool:
+    """Whether a process of this machine has ended; not asked where that is not safe: on Windows it would end it."""
+    if os.name != "posix" or host != socket.gethostname():
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return False
-    except PermissionError:
         return True
-    return True
+    except PermissionError:
+        return False
+    return False

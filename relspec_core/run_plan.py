@@ -10,6 +10,7 @@ from uuid import uuid4
 import duckdb
 
 from relspec_core.catalog_diff import snapshot
+from relspec_core.engine_warehouse import warehouse_of
 from relspec_core.errors import RelspecError, UnknownTargetError, did_you_mean, listed, raise_all
 from relspec_core.evidence import FILES, Evidence, EvidenceCatalog, Versions
 from relspec_core.evidence_store import EvidenceStore, known_sources
@@ -187,7 +188,7 @@ def plan_run(
     Raises:
         RelspecError: as ``compile_task_catalog`` does; ``UnknownTargetError``, RS302.
     """
-    warehouse, ctx = Warehouse(backend), ctx or ExecutionContext()
+    warehouse, ctx = warehouse_of(backend), ctx or ExecutionContext()
     records = EvidenceStore(warehouse).load()
     plans = compile_task_catalog(task_catalog, backend=backend, ctx=ctx, known=known_sources(records))
     graph = task_graph_from_catalog(plans)
@@ -330,13 +331,18 @@ def _read_by_wider_table(
 def known_versions(
     evidence: Mapping[str, Evidence], warehouse: Warehouse, plans: PlanCatalog, records: Mapping[str, Evidence]
 ) -> Callable[[EdgeRequirement], Versions | None]:
-    """The same; of tables that can't be read now those that were seen last, or None, as of files of untold states."""
+    """The same; of tables that can't be read now those that were seen last.
+
+    None where no version can be known: of files of untold states, and of tables on an engine that has no hash.
+    """
     now, recorded = input_versions(evidence, warehouse, plans, records=evidence), warehouse.recorded
 
     def versions(edge: EdgeRequirement) -> Versions | None:
         found = evidence[edge.evidence]
         if found.kind == FILES:
             return None if found.version is None else now(edge)
+        if found.versions is None and not warehouse.compares_contents:
+            return None
         return now(edge) if recorded is None else recorded_versions(edge, recorded, records)
 
     return versions

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 # Even all pairs of so many rows take a second at most.
 MOST_ROWS = 10_000
 MAKES_ROWS = re.compile(
-    r"\b(range|generate_series|repeat|unnest|glob|query|query_table|(read|scan)_\w+|\w+_scan)\b", re.IGNORECASE
+    r"\b(recursive|range|generate_series|repeat|unnest|glob|query|query_table|(read|scan)_\w+|\w+_scan)\b",
+    re.IGNORECASE,
 )
 
 

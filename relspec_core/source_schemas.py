@@ -28,6 +28,9 @@ def dialect_of(backend: Engine) -> str:
     return NAME if backend.name == NAME else type(Dialect.get_or_raise(backend.dialect)).__name__.lower()
 
 
+OWN = "relspec_"  # of relspec's own tables and passing ones, on engines other than DuckDB
+
+
 class BackendTables:
     """The tables of a backend, as they are at one moment.
 
@@ -67,7 +70,9 @@ class BackendTables:
     @property
     def names(self) -> list[str]:
         """Every table, for suggestions."""
-        return self._live.names if self._live is not None else self._backend.list_tables()
+        if self._live is not None:
+            return self._live.names
+        return [name for name in self._backend.list_tables() if not name.startswith(OWN)]
 
 
 def _place(backend: Engine) -> tuple[str, ...]:

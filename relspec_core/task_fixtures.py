@@ -11,6 +11,7 @@ import duckdb
 import ibis
 
 from relspec_core.column_types import schema_to_duckdb
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.errors import UnknownTargetError, did_you_mean, listed
 from relspec_core.fixture_values import NULL, TEXTS, literal
 from relspec_core.names import quoted_column, quoted_name
@@ -18,7 +19,6 @@ from relspec_core.plan_catalog import compile_what_compiles
 from relspec_core.schema_files import name_of_type
 from relspec_core.sql_binding import empty_table
 from relspec_core.task_catalog import SourceSpec, TaskCatalog
-from relspec_core.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -225,7 +225,7 @@ def _tables(schemas: Mapping[str, ibis.Schema], text: Callable[[int], str] | Non
 
 def _refusal(plans: Iterable[PlanArtifact], tables: tuple[FixtureTable, ...]) -> str | None:
     """What the engine has against running plans on tables; None where they run."""
-    warehouse = Warehouse(ibis.duckdb.connect())
+    warehouse = DuckDBWarehouse(ibis.duckdb.connect())
     try:
         for table in tables:
             for statement in table.statements:

@@ -1,45 +1,24 @@
-"""The warehouse: the one place that touches the engine."""
+"""The warehouse: where tables are written and read, and the one thing that the engine is asked through."""
 
 from __future__ import annotations
 
-import re
-from contextlib import contextmanager, suppress
+from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import duckdb
-
-from relspec_core.column_casts import cast_query
-from relspec_core.column_types import schema_from_duckdb
-from relspec_core.content_digests import ComparedTable, digest_query, digests
-from relspec_core.database_file import file_state
-from relspec_core.duckdb_engine import connection_of, cursor_of, recorded_of
-from relspec_core.errors import WarehouseError
-from relspec_core.fingerprint import digest
-from relspec_core.live_tables import LiveTables
-from relspec_core.names import MEMORY_PREFIX, quoted_column, quoted_name, quoted_text, table_parts
-from relspec_core.user_functions import has_python_functions
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
 
+    import duckdb
     import ibis
 
     from relspec_core.duckdb_engine import Engine
-    from relspec_core.plan_catalog import PlanArtifact
+    from relspec_core.plan_artifact import PlanArtifact
     from relspec_core.recorded_database import RecordedDatabase
 
-# So much may be in DuckDB's log before it puts it into its file: by default, and in a run.
-CHECKPOINTS, OFTEN, SELDOM = "checkpoint_threshold", "16.0 MiB", "256 MiB"
-RELATION_KINDS = ("table", "view")
-SOURCE_MARK = "relspec source"
-VIEW_MARK = "relspec view"
-MOST_ROLLBACKS = 100
-FEW = 20  # tables that are asked for one by one
-OTHER_KIND = re.compile(
-    r"^Catalog Error: Existing object .* is of type (?P<kind>Table|View), trying to replace", re.DOTALL
-)
-INTERRUPTED = re.compile(r"^Query interrupted|executing the UDF: KeyboardInterrupt")
+SCHEMA = "relspec"  # of relspec's own tables
+RECORDS = "evidence"  # the one of these that says what every other table is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,76 +27,60 @@ class Created:
 
     Attributes:
         rows: how many a table has; None for a view.
-        types: its columns with DuckDB's names of their types.
+        schema: as the engine tells it, in types that DuckDB has: that is the form of the records.
+        types: the same with DuckDB's names of the types.
     """
 
     rows: int | None
+    schema: ibis.Schema
     types: Mapping[str, str]
 
 
-class Warehouse:
-    """A DuckDB database, through an Ibis backend.
+class Warehouse(ABC):
+    """A database on some engine.
 
-    Args:
-        backend: of DuckDB; its connection is used and left open.
+    Relspec's own statements are written in DuckDB's SQL, plans in that of the engine.
 
     Attributes:
-        backend: the same.
-        connection: DuckDB's own.
+        backend: of the engine; its connection is used and left open.
+        connection: DuckDB's own, with which sources' files are read: the warehouse's, or of a database in memory.
         is_halted: whether statements are refused, as a run is being stopped.
-
-    Raises:
-        WarehouseError: RS402, for another engine: plans compile for any, tables are written to DuckDB.
+        is_duckdb: whether the warehouse is DuckDB's: one process has it, its connection has cursors for threads, its
+            file can be looked at, and it reads sources' files.
+        compares_contents: whether it tells what is in tables; where it does not, nothing counts as known.
+        has_transactions: whether tables can be made and dropped in transactions.
     """
 
     __slots__ = ("backend", "connection", "is_halted")
 
-    def __init__(self, backend: Engine) -> None:
-        connection = connection_of(backend)
-        if connection is None:
-            raise WarehouseError(
-                f"tables can't be written with the {backend.name} backend",
-                hint="give a DuckDB backend, such as ibis.duckdb.connect('warehouse.duckdb').",
-            )
-        self.backend = backend
-        self.connection = connection
-        self.is_halted = False
+    backend: Engine
+    connection: duckdb.DuckDBPyConnection
+    is_halted: bool
+    is_duckdb: bool
+    compares_contents: bool
+    has_transactions: bool
 
-    @property
-    def recorded(self) -> RecordedDatabase | None:
-        """What was recorded of the database, where that is all there is of it; its tables have no rows to look at."""
-        return recorded_of(self.backend)
+    # -- statements ----------------------------------------------------------------------------------------------------
 
-    @property
-    def path(self) -> str | None:
-        """The database's file; None where it is in memory."""
-        ((path,),) = self.rows("SELECT path FROM duckdb_databases() WHERE database_name = current_database()")
-        return path
-
-    def state(self) -> str | None:
-        """As ``file_state`` of the database's file; None where it is in memory."""
-        path = self.path
-        return None if path is None else file_state(path)
-
+    @abstractmethod
     def execute(self, sql: str) -> None:
-        """Run one statement. Values stand in its text: DuckDB imports pandas to bind even a string (0.6 s)."""
-        self._run(sql)
+        """Run one statement."""
 
+    @abstractmethod
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows that a query gives."""
-        return self._run(sql).fetchall()
 
-    def _run(self, sql: str) -> duckdb.DuckDBPyConnection:
-        if self.is_halted:
-            raise KeyboardInterrupt
-        try:
-            return self.connection.execute(sql)
-        except (RuntimeError, duckdb.Error) as error:
-            # DuckDB turns Ctrl-C into other errors, and its threads go on with the statement: a rollback would wait.
-            if not INTERRUPTED.search(str(error)):
-                raise
-            self.connection.interrupt()
-            raise KeyboardInterrupt from error
+    @abstractmethod
+    def begin(self) -> None:
+        """Open a transaction."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """End the transaction that is open: all of it happens."""
+
+    @abstractmethod
+    def roll_back(self) -> None:
+        """End the transaction, if one is still open: nothing of it happens."""
 
     @contextmanager
     def transaction(self) -> Generator[None]:
@@ -130,245 +93,135 @@ class Warehouse:
             raise
         self.commit()
 
-    def begin(self) -> None:
-        """Open a transaction."""
-        self.execute("BEGIN TRANSACTION")
-
-    def commit(self) -> None:
-        """End the transaction that is open: all of it happens."""
-        self.execute("COMMIT")
-
-    def roll_back(self) -> None:
-        """End the transaction, if one is still open: nothing of it happens."""
-        for _ in range(MOST_ROLLBACKS):
-            try:
-                self.connection.rollback()
-            except duckdb.InterruptException:  # meant for the statement before
-                continue
-            except duckdb.Error:  # the error has ended the transaction itself, or the database
-                return
-            return
-
-    def cursor(self) -> Warehouse:
-        """The same database for another thread, by a connection of its own; tables of a session are not in it."""
-        return Warehouse(cursor_of(self.connection))
-
-    def has_session_tables(self) -> bool:
-        """Whether there are tables or views that this connection alone sees."""
-        return bool(
-            self.rows("SELECT 1 FROM duckdb_tables() WHERE temporary LIMIT 1")
-            or any(
-                not name.startswith(MEMORY_PREFIX)
-                for (name,) in self.rows("SELECT view_name FROM duckdb_views() WHERE temporary AND NOT internal")
-            )
-        )
-
-    def set(self, name: str, value: str) -> None:
-        """Change one of DuckDB's settings."""
-        self.execute(f"SET {name} = {quoted_text(value)}")
-
-    @contextmanager
-    def few_checkpoints(self) -> Generator[None]:
-        """Let DuckDB put what is written inside into its file less often than it does by itself.
-
-        Every checkpoint goes over all tables, and everybody waits for it; the last one comes when the database is
-        closed anyway. Where somebody has set how often it is to be, that stays.
-        """
-        ((threshold,),) = self.rows(f"SELECT current_setting('{CHECKPOINTS}')")
-        if threshold != OFTEN:
-            yield
-            return
-        self.set(CHECKPOINTS, SELDOM)
-        try:
-            yield
-        finally:
-            if not self.is_halted:  # a statement that can't be stopped has the connection
-                with suppress(duckdb.Error):  # a database that has failed
-                    self.set(CHECKPOINTS, threshold)
-
+    @abstractmethod
     def interrupt(self) -> None:
         """Stop the statement that another thread runs on this connection."""
-        self.connection.interrupt()
 
     def halt(self) -> None:
         """The same; nor does that thread begin another one, until ``is_halted`` is taken back."""
         self.is_halted = True
-        self.connection.interrupt()
+        self.interrupt()
 
-    def schemas(self, names: Iterable[str]) -> dict[str, ibis.Schema]:
-        """The live schema of each of these tables and views that exists."""
-        names = tuple(names)
-        tables = self._described(names) if self.recorded is None and len(names) <= FEW else None
-        if tables is not None:
-            return tables
-        live = LiveTables(self.connection, recorded=self.recorded)
-        return {name: found.schema for name in names if (found := live.find(name)) is not None}
+    # -- the database --------------------------------------------------------------------------------------------------
 
-    def _described(self, names: Iterable[str]) -> dict[str, ibis.Schema] | None:
-        """The same one by one, where all are tables; None where one may be a view, which is not as it was created.
-
-        In a file that was just opened DuckDB takes 50 ms to list the columns of all tables, and 1 ms for one.
-        """
-        listed = self.rows("SELECT database_name, schema_name, view_name FROM duckdb_views() WHERE NOT internal")
-        views = {tuple(part.casefold() for part in place) for place in listed}
-        ((*current,),) = self.rows("SELECT current_database(), current_schema()")
-        found: dict[str, ibis.Schema] = {}
-        for name in names:
-            parts = table_parts(name)
-            place = (*current[: 3 - len(parts)], *parts)
-            if tuple(part.casefold() for part in place) in views:
-                return None
-            try:
-                columns = self.rows(f"DESCRIBE {'.'.join(quoted_column(part) for part in place)}")
-            except duckdb.CatalogException:
-                continue  # there is no such table
-            except duckdb.BinderException:
-                return None
-            found[name] = schema_from_duckdb({column: kind for column, kind, *_ in columns})
-        return found
-
-    def column_types(self, names: Iterable[str]) -> dict[str, Mapping[str, str]]:
-        """The same as DuckDB's names of the columns' types, which are quicker to compare than to read."""
-        live = LiveTables(self.connection, recorded=self.recorded)
-        return {name: found for name in names if (found := live.types(name)) is not None}
-
-    def _full_name(self, name: str) -> tuple[str, str, str]:
-        """Database, schema and table of an evidence name, folded as DuckDB compares them."""
-        ((database, schema),) = self.rows("SELECT current_database(), current_schema()")
-        parts = table_parts(name)
-        place = (*(database, schema)[: 3 - len(parts)], *parts)
-        return place[0].casefold(), place[1].casefold(), place[2].casefold()
-
-    def relation_kind(self, name: str) -> str | None:
-        """``table``, ``view`` or, where there is neither, None."""
-        for kind in RELATION_KINDS:
-            if self._catalog(kind, name):
-                return kind
+    @property
+    def recorded(self) -> RecordedDatabase | None:
+        """What was recorded of the database, where that is all there is of it; its tables have no rows to look at."""
         return None
 
-    def _catalog(self, kind: str, name: str) -> list[tuple[Any, ...]]:
-        """The comment of the table or view of that name, in one row; no row where there is none."""
-        database, schema, table = (quoted_text(part) for part in self._full_name(name))
-        return self.rows(
-            f"SELECT comment FROM duckdb_{kind}s() WHERE lower(database_name) = {database} "  # noqa: S608 - quoted
-            f"AND lower(schema_name) = {schema} AND lower({kind}_name) = {table}"
-        )
+    @property
+    def path(self) -> str | None:
+        """DuckDB's file; None where there is none."""
+        return None
 
-    def prepare(self, plan: PlanArtifact, *, functions: bool = True) -> None:
-        """Make a plan's in-memory tables and functions known to the engine.
+    def state(self) -> str | None:
+        """As ``file_state`` of that file; None where there is none."""
+        return None
 
-        Not inside a transaction: DuckDB's client believes that a function is there which a rollback has taken away.
+    def glance(self) -> str | None:
+        """Another one soon after something was written, told without reading tables; None where nothing tells."""
+        return None
 
-        Args:
-            plan: of a task.
-            functions: whether to make its functions known too, which all cursors of a database share.
-        """
-        # Ibis has no public way to do these without executing the expression.
-        if functions and has_python_functions(plan.expr):
-            self.backend._register_udfs(plan.expr)  # noqa: SLF001
-        for table in plan.memory.values():
-            self.backend._register_in_memory_tables(table)  # noqa: SLF001
+    @abstractmethod
+    def set(self, name: str, value: str) -> None:
+        """Change one of DuckDB's settings."""
 
-    def create(self, name: str, sql: str, *, schema: ibis.Schema, kind: str) -> Created:
-        """Create or replace a table or view with exactly this schema; goes into the running transaction."""
-        query, types = cast_query(self.connection, sql, schema)
-        found = self._create_or_replace(kind, name, query)
-        return Created(rows=found[0][0] if kind == "table" else None, types=types)
+    @contextmanager
+    def few_checkpoints(self) -> Generator[None]:
+        """Let the engine put what is written inside into its file less often than it does by itself, if it has one."""
+        yield
 
-    def show_source(self, name: str, query: str) -> None:
-        """Let a source's files be read under its name: a view, made anew only when its query changes.
+    # -- tables --------------------------------------------------------------------------------------------------------
 
-        Raises:
-            WarehouseError: RS402, where something that relspec did not make has that name.
-        """
-        mark = f"{SOURCE_MARK} {digest(query)}"
-        found = self._catalog("view", name)
-        if found == [(mark,)]:
-            return
-        kind = self.relation_kind(name)
-        if kind == "table" or (found and not str(found[0][0]).startswith(SOURCE_MARK)):
-            raise WarehouseError(
-                f"source '{name}' has a path, but the warehouse has a {kind} of that name already",
-                at=f"source '{name}'",
-                hint=f"drop the {kind}, rename the source, or leave its path out to read the {kind}.",
-            )
-        self._create_or_replace("view", name, query)
-        self.execute(f"COMMENT ON VIEW {quoted_name(name)} IS '{mark}'")
+    @abstractmethod
+    def schemas(self, names: Iterable[str]) -> dict[str, ibis.Schema]:
+        """The live schema of each of these tables and views that exists, in types that DuckDB has."""
 
-    def make_schemas(self, names: Iterable[str]) -> None:
-        """Create the schemas that tables of these names are to be in, where they are missing."""
-        outer = {".".join(table_parts(name)[:-1]) for name in names}
-        for schema in sorted(filter(None, outer)):
-            self.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted_name(schema)}")
+    @abstractmethod
+    def column_types(self, names: Iterable[str]) -> dict[str, Mapping[str, str]]:
+        """The same as DuckDB's names of the columns' types, which are quicker to compare than to read."""
 
-    def _create_or_replace(self, kind: str, name: str, query: str) -> list[tuple[Any, ...]]:
-        """Also in place of a view where there is to be a table, or the other way round."""
-        target = quoted_name(name)
-        self.make_schemas([name])
-        statement = f"CREATE OR REPLACE {kind.upper()} {target} AS {query}"
-        try:
-            return self.rows(statement)
-        except duckdb.CatalogException as error:
-            other = OTHER_KIND.search(str(error))
-            if other is None:
-                raise
-        self.execute(f"DROP {other['kind']} {target}")
-        return self.rows(statement)
+    @abstractmethod
+    def relation_kind(self, name: str) -> str | None:
+        """``table``, ``view`` or, where there is neither, None."""
 
-    def sign(self, name: str, mark: str) -> None:
-        """Put a mark on a view that is gone when somebody else defines it anew; in the running transaction."""
-        self.execute(f"COMMENT ON VIEW {quoted_name(name)} IS {quoted_text(f'{VIEW_MARK} {mark}')}")
-
-    def signature(self, name: str) -> str | None:
-        """The mark on a view; None where there is no such view, or no mark."""
-        found = self._catalog("view", name)
-        comment = str(found[0][0]) if found else ""
-        return comment.removeprefix(f"{VIEW_MARK} ") if comment.startswith(VIEW_MARK) else None
-
+    @abstractmethod
     def sizes(self) -> dict[str, int]:
-        """About how many rows each table has, by its name in lower case: with and without what is current."""
-        found: dict[str, int] = {}
-        rows = self.rows(
-            "SELECT lower(database_name), lower(schema_name), lower(table_name), estimated_size, "
-            "schema_name = current_schema() AND database_name = current_database(), "
-            "database_name = current_database() FROM duckdb_tables()"
-        )
-        for database, schema, table, size, is_here, is_near in rows:
-            names = [f"{database}.{schema}.{table}"]
-            names += [f"{schema}.{table}"] if is_near else []
-            names += [table] if is_here else []
-            found.update(dict.fromkeys(names, size))
-        return found
+        """About how many rows each table has, by its name in lower case, as far as that is known at once."""
 
+    @abstractmethod
     def counts(self, names: Iterable[str]) -> dict[str, int]:
         """The number of rows of each table."""
-        found = list(names)
-        if not found:
-            return {}
-        tables = " UNION ALL ".join(f"SELECT count(*) FROM {quoted_name(name)}" for name in found)  # noqa: S608 - quoted
-        return dict(zip(found, (rows for (rows,) in self.rows(tables)), strict=True))
 
+    @abstractmethod
     def contents(self, name: str, groups: Sequence[Sequence[str]], *, query: str | None = None) -> list[str]:
         """For each group of columns a digest of them together, whatever the order of rows; one scan.
 
         Args:
             name: of the table.
             groups: of its columns.
-            query: what gives the rows, where there is no table.
+            query: what gives the rows on DuckDB, where there is no table.
         """
-        source = quoted_name(name) if query is None else f"({query})"
-        types = {row[0]: row[1] for row in self.rows(f"DESCRIBE FROM {source}")}
-        compared = [ComparedTable(source=source, types=types, groups=groups)]
-        return digests(compared, self.rows(digest_query(compared)))[0]
 
+    @abstractmethod
     def contents_of(self, tables: Mapping[str, tuple[Mapping[str, str], Sequence[Sequence[str]]]]) -> list[list[str]]:
-        """The same for several tables by one statement, which takes a small part of the time.
+        """The same for several tables at once.
 
         Args:
             tables: each with DuckDB's names of its columns' types, and the groups.
         """
-        compared = [
-            ComparedTable(source=quoted_name(name), types=types, groups=groups)
-            for name, (types, groups) in tables.items()
-        ]
-        return digests(compared, self.rows(digest_query(compared))) if compared else []
+
+    @abstractmethod
+    def prepare(self, plan: PlanArtifact, *, functions: bool = True) -> None:
+        """Make a plan's in-memory tables and functions known to the engine; not inside a transaction.
+
+        Args:
+            plan: of a task.
+            functions: whether to make its functions known too, which all cursors of a database share.
+        """
+
+    @abstractmethod
+    def make_schemas(self, names: Iterable[str]) -> None:
+        """Create the schemas that tables of these names are to be in, where they are missing."""
+
+    @abstractmethod
+    def create(self, name: str, sql: str, *, schema: ibis.Schema, kind: str) -> Created:
+        """Create or replace a table or view with exactly this schema; goes into the running transaction."""
+
+    @abstractmethod
+    def show_source(self, name: str, query: str) -> None:
+        """Let a source's files be read under its name.
+
+        Raises:
+            WarehouseError: RS402, where that can't be.
+        """
+
+    @abstractmethod
+    def sign(self, name: str) -> str:
+        """What tells later whether a view is still the one that it is now; in the running transaction."""
+
+    @abstractmethod
+    def signature(self, name: str) -> str | None:
+        """The same, of the view as it is found; None where there is no such view, or nothing is known of it."""
+
+    # -- relspec's own tables ------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def own_table(self, name: str) -> str:
+        """One of relspec's own tables, as SQL writes it."""
+
+    @abstractmethod
+    def own_columns(self, name: str) -> tuple[str, ...]:
+        """The columns of one of relspec's own tables; none where there is no such table."""
+
+    @abstractmethod
+    def make_own_table(self, name: str, columns: Iterable[str]) -> None:
+        """Make one of relspec's own tables anew; what is in it is lost.
+
+        Args:
+            name: of the table.
+            columns: each with its type.
+        """
+
+    def lock(self, name: str) -> None:  # noqa: B027 - one process has DuckDB's file anyway
+        """Keep others from writing to a table until the transaction ends, where several processes may."""

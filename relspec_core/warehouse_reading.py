@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from relspec_core.database_file import connect
 from relspec_core.database_lock import AGAIN_SECONDS, DatabaseHeldError
-from relspec_core.warehouse import Warehouse
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.warehouse_snapshot import find_snapshot, without_rows
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def read_schemas(database: Path, *, say: Callable[[str], None]) -> DuckDBEngine:
     if engine.recorded is not None or not database.exists():
         return engine
     try:
-        return without_rows(Warehouse(engine))
+        return without_rows(DuckDBWarehouse(engine))
     finally:
         engine.disconnect()
 

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from relspec_core.duckdb_engine import DuckDBEngine
-from relspec_core.evidence_store import SCHEMA, TABLE
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.ignored_folder import CACHE_FOLDER, write_ignored
 from relspec_core.live_tables import COLUMNS
 from relspec_core.names import quoted_column, quoted_text
 from relspec_core.recorded_database import RecordedDatabase, Sighting
-from relspec_core.warehouse import Warehouse
+from relspec_core.warehouse import RECORDS, SCHEMA, Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -35,7 +35,7 @@ FORM = 1  # of the file; what has another one was left by another release
 RUNS = 20
 MOMENT = 1.0  # seconds
 COPIED: Mapping[str, str] = {  # of relspec's own tables, each with what chooses the rows
-    TABLE: "",
+    RECORDS: "",
     "runs": f"QUALIFY dense_rank() OVER (ORDER BY number DESC) <= {RUNS}",
     "run_tasks": f"QUALIFY dense_rank() OVER (ORDER BY run DESC) <= {RUNS}",
 }
@@ -98,7 +98,7 @@ def snapshot_for_others(warehouse: Warehouse) -> Generator[None]:
 
 def _leave_meanwhile(engine: DuckDBEngine) -> None:
     with suppress(duckdb.Error):  # then the last one stays
-        leave_snapshot(Warehouse(engine))
+        leave_snapshot(DuckDBWarehouse(engine))
 
 
 def _is_recent(file: Path) -> bool:

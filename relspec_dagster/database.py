@@ -10,12 +10,15 @@ from typing import TypeAlias
 from dagster_duckdb import DuckDBResource
 
 from relspec_core.duckdb_engine import DuckDBEngine
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
+from relspec_core.engine_warehouse import warehouse_of
 from relspec_core.errors import ProjectionError
 from relspec_core.warehouse import Warehouse
 from relspec_core.warehouse_reading import connect_for_reading
 from relspec_core.warehouse_snapshot import snapshot_for_others
 from relspec_dagster.held_file import HeldFile
 from relspec_dagster.resources import RelspecDuckDBResource, RelspecResource, open_file
+from relspec_dagster.storage import Storage
 
 Resource: TypeAlias = DuckDBResource | RelspecResource
 
@@ -38,7 +41,7 @@ def open_warehouse(resource: Resource, *, may_stay: Callable[[], bool]) -> Gener
     """
     if isinstance(resource, RelspecResource):
         with resource.get_backend() as backend:
-            yield Warehouse(backend)
+            yield warehouse_of(backend)
         return
     held = _held(resource)
     if held is not None:
@@ -72,7 +75,7 @@ def read_warehouse(resource: Resource, *, say: Callable[[str], None]) -> Generat
     """
     if isinstance(resource, RelspecResource):
         with resource.get_backend() as backend:
-            yield Warehouse(backend)
+            yield warehouse_of(backend)
         return
     held = _held(resource)
     if held is not None:  # this process can't open it a second time only to read
@@ -91,13 +94,21 @@ def no_warehouse() -> Generator[Warehouse]:
 @contextmanager
 def _closed(engine: DuckDBEngine) -> Generator[Warehouse]:
     try:
-        yield Warehouse(engine)
+        yield DuckDBWarehouse(engine)
     finally:
         engine.disconnect()
 
 
-def database_file(database: str | Path) -> Path:
-    """The absolute path, as the processes of runs may have another working folder."""
+def database_place(database: str | Path | RelspecResource) -> Path | RelspecResource:
+    """A file by its absolute path, as the processes of runs may have another working folder.
+
+    Another engine with its settings from the environment looked up.
+
+    Raises:
+        ProjectionError: RS501, where the database is in memory.
+    """
+    if isinstance(database, RelspecResource):
+        return database.process_config_and_initialize()
     if str(database).startswith(":memory:") or not str(database):
         raise ProjectionError(
             f"database '{database}' is gone when a step ends",
@@ -105,3 +116,8 @@ def database_file(database: str | Path) -> Path:
             hint="give the path of a DuckDB file; it need not exist yet.",
         )
     return Path(database).expanduser().absolute()
+
+
+def storage_of(place: Path | RelspecResource) -> Storage:
+    """What Dagster says of where tables are."""
+    return Storage.of_file(place) if isinstance(place, Path) else place.storage

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import dagster as dg
 
-from relspec_core.errors import ProjectionError
 from relspec_core.graph_inference import task_graph_from_catalog
 from relspec_core.plan_catalog import PlanCatalog
 from relspec_core.task_catalog import ExecutionContext, TaskCatalog
@@ -15,7 +14,7 @@ from relspec_dagster.assets import multi_asset_of
 from relspec_dagster.automation import automate
 from relspec_dagster.automation_sensors import automation_sensors
 from relspec_dagster.carry_forward_sensor import carry_forward_sensor
-from relspec_dagster.database import database_file
+from relspec_dagster.database import database_place, storage_of
 from relspec_dagster.evidence_sensor import sensor_of
 from relspec_dagster.evidence_ticks import EvidenceSensor
 from relspec_dagster.loaded_catalog import LoadedCatalog, catalog_key
@@ -26,7 +25,6 @@ from relspec_dagster.readers import Readers
 from relspec_dagster.resources import LONGEST_WAIT, RelspecDuckDBResource, RelspecResource
 from relspec_dagster.schedules import RESOURCE_KEY, cron_schedules
 from relspec_dagster.source_checks import checks_of_sources
-from relspec_dagster.storage import Storage
 from relspec_dagster.translator import RelspecTranslator
 
 
@@ -80,10 +78,10 @@ def build_definitions(  # noqa: PLR0913 - all that there is to set, in one place
         RelspecError: RS1xx and RS2xx, where the catalog does not compile; RS402, where the database can't be looked at
             and it alone knows a source; RS501, where Dagster can't take a name, owner, tag or cron.
     """
-    place = _place(database)
+    place = database_place(database)
     plan_catalog = load_plans(task_catalog, database=place, ctx=ctx)
     task_graph = task_graph_from_catalog(plan_catalog)
-    storage = Storage.of_file(place) if isinstance(place, Path) else place.storage
+    storage = storage_of(place)
     resource = RelspecDuckDBResource(database=str(place), wait=wait) if isinstance(place, Path) else place
     projection = project(plan_catalog, task_graph, translator=translator or RelspecTranslator(), storage=storage)
     readers = Readers.of(projection, plan_catalog)
@@ -100,9 +98,8 @@ def build_definitions(  # noqa: PLR0913 - all that there is to set, in one place
         *automation_sensors(projection, prefix=resource_key, seconds=automation_seconds),
     ]
     if evidence_sensor is not None:
-        file = _file_of(place)
         sensors.append(
-            sensor_of(evidence_sensor, plans=plan_catalog, graph=task_graph, projection=projection, database=file)
+            sensor_of(evidence_sensor, plans=plan_catalog, graph=task_graph, projection=projection, database=place)
         )
     return dg.Definitions(
         assets=[*projection.sources, *multi_assets],
@@ -135,24 +132,6 @@ def _source_checks(
     checks = projection.source_checks
     return (
         [checks_of_sources(checks, name=name, plan_catalog=plan_catalog, resource_key=resource_key)] if checks else []
-    )
-
-
-def _place(database: str | Path | RelspecResource) -> Path | RelspecResource:
-    """A file by its absolute path; another engine with its settings from the environment looked up."""
-    if isinstance(database, RelspecResource):
-        return database.process_config_and_initialize()
-    return database_file(database)
-
-
-def _file_of(place: Path | RelspecResource) -> Path:
-    """The DuckDB file that an evidence sensor looks at."""
-    if isinstance(place, Path):
-        return place
-    raise ProjectionError(
-        "an evidence sensor looks at a DuckDB file, and the database is another engine",
-        at="build_definitions(evidence_sensor=...)",
-        hint="leave it out, or give the path of a DuckDB file as the database.",
     )
 
 

@@ -10,18 +10,18 @@ import dagster as dg
 from relspec_core.graph_inference import TaskGraph, task_graph_from_catalog
 from relspec_core.plan_catalog import PlanCatalog
 from relspec_core.task_catalog import ExecutionContext, TaskCatalog
-from relspec_dagster.database import database_file
+from relspec_dagster.database import database_place, storage_of
 from relspec_dagster.evidence_ticks import NAME, SECONDS, EvidenceSensor, EvidenceTicks
 from relspec_dagster.plans import load_plans
 from relspec_dagster.projection import Projection, project
-from relspec_dagster.storage import Storage
+from relspec_dagster.resources import RelspecResource
 from relspec_dagster.translator import RelspecTranslator
 
 
 def build_evidence_sensor(
     task_catalog: TaskCatalog,
     *,
-    database: str | Path,
+    database: str | Path | RelspecResource,
     ctx: ExecutionContext | None = None,
     translator: RelspecTranslator | None = None,
     name: str = NAME,
@@ -42,7 +42,8 @@ def build_evidence_sensor(
     task that failed is asked for again when something arrives that it comes from. One that a run in progress builds is
     looked at again when that run has ended.
 
-    The database is only ever read, and for a moment, when its file has changed. While another process writes to it,
+    The database is only ever read, and for a moment, when its file has changed; another engine that does not tell
+    whether anything has changed is read at each tick. While another process writes to it,
     what was recorded of it last is used instead, and where that process is no run of Dagster's, nothing is asked for.
     The contents of tables that relspec itself has built are not compared: that somebody else has changed them is told
     by their columns and row counts.
@@ -62,21 +63,26 @@ def build_evidence_sensor(
     Raises:
         RelspecError: as ``build_definitions`` does.
     """
-    path = database_file(database)
-    plans = load_plans(task_catalog, database=path, ctx=ctx)
+    place = database_place(database)
+    plans = load_plans(task_catalog, database=place, ctx=ctx)
     graph = task_graph_from_catalog(plans)
-    projection = project(plans, graph, translator=translator or RelspecTranslator(), storage=Storage.of_file(path))
+    projection = project(plans, graph, translator=translator or RelspecTranslator(), storage=storage_of(place))
     settings = EvidenceSensor(
         name=name,
         minimum_interval_seconds=minimum_interval_seconds,
         default_status=default_status,
         tags=dict(tags or {}),
     )
-    return sensor_of(settings, plans=plans, graph=graph, projection=projection, database=path)
+    return sensor_of(settings, plans=plans, graph=graph, projection=projection, database=place)
 
 
 def sensor_of(
-    settings: EvidenceSensor, *, plans: PlanCatalog, graph: TaskGraph, projection: Projection, database: Path
+    settings: EvidenceSensor,
+    *,
+    plans: PlanCatalog,
+    graph: TaskGraph,
+    projection: Projection,
+    database: Path | RelspecResource,
 ) -> dg.SensorDefinition:
     """The same, of a catalog that was compiled and projected already."""
     ticks = EvidenceTicks(settings, plans=plans, graph=graph, projection=projection, database=database)

@@ -17,6 +17,7 @@ from relspec_dagster.carry_forward import KEEP_UNCHANGED
 from relspec_dagster.evidence_cursor import EvidenceCursor
 from relspec_dagster.evidence_watch import EvidenceWatch, Glance
 from relspec_dagster.projection import Projection
+from relspec_dagster.resources import RelspecResource
 from relspec_dagster.run_requests import Decision, decide
 from relspec_dagster.waiting import named, waiting_text
 
@@ -79,7 +80,7 @@ class EvidenceTicks:
         plans: the compiled catalog.
         graph: of the plans.
         projection: of both, for the asset keys.
-        database: the DuckDB file.
+        database: the DuckDB file, or another engine.
 
     Attributes:
         tasks: the task that writes it, by asset key.
@@ -107,7 +108,7 @@ class EvidenceTicks:
         plans: PlanCatalog,
         graph: TaskGraph,
         projection: Projection,
-        database: Path,
+        database: Path | RelspecResource,
     ) -> None:
         self._settings = settings
         self._plans = plans

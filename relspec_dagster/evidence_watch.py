@@ -11,7 +11,9 @@ from relspec_core.plan_catalog import PlanCatalog
 from relspec_core.standing import Standing
 from relspec_dagster.evidence_keys import EvidenceKeys
 from relspec_dagster.known_evidence import KnownEvidence
+from relspec_dagster.resources import RelspecResource
 from relspec_dagster.watched_files import FilesGlance, WatchedFiles
+from relspec_dagster.watched_place import WatchedPlace
 from relspec_dagster.watched_warehouse import WatchedWarehouse
 
 
@@ -21,7 +23,7 @@ class Glance:
 
     Attributes:
         files: of the sources.
-        warehouse: its file; None where its looks do not tell.
+        warehouse: its file, or what its engine tells; None where that does not tell.
     """
 
     files: FilesGlance
@@ -34,7 +36,7 @@ class EvidenceWatch:
     Args:
         plans: the compiled catalog.
         graph: of the plans.
-        database: the DuckDB file of the warehouse; only ever read.
+        database: the DuckDB file of the warehouse, or another engine; only ever read.
 
     Attributes:
         known: what there is.
@@ -43,12 +45,12 @@ class EvidenceWatch:
 
     __slots__ = ("_files", "_keys", "_warehouse", "known", "standing")
 
-    def __init__(self, plans: PlanCatalog, graph: TaskGraph, *, database: Path) -> None:
+    def __init__(self, plans: PlanCatalog, graph: TaskGraph, *, database: Path | RelspecResource) -> None:
         self.known = KnownEvidence(plans, graph)
         self.standing = Standing(graph, plans)
         self._keys = EvidenceKeys(self.known, self.standing)
         self._files = WatchedFiles(self.known)
-        self._warehouse = WatchedWarehouse(self.known, database=database)
+        self._warehouse = WatchedWarehouse(self.known, place=WatchedPlace(database))
 
     @property
     def notice(self) -> str | None:

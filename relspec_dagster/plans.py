@@ -24,11 +24,12 @@ from ibis.common.annotations import ValidationError
 from relspec_core.database_file import connect
 from relspec_core.database_lock import DatabaseHeldError, Holder
 from relspec_core.duckdb_engine import DuckDBEngine
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
+from relspec_core.engine_warehouse import warehouse_of
 from relspec_core.errors import RelspecError, WarehouseError
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.plan_catalog import PlanCatalog, compile_task_catalog
 from relspec_core.task_catalog import ExecutionContext, SourceSpec, TaskCatalog
-from relspec_core.warehouse import Warehouse
 from relspec_core.warehouse_reading import notice_of
 from relspec_core.warehouse_snapshot import find_snapshot
 from relspec_dagster.resources import RelspecResource
@@ -55,7 +56,8 @@ def load_plans(
     context = ctx or ExecutionContext()
     if isinstance(database, RelspecResource):
         with database.get_backend() as backend:
-            return compile_task_catalog(task_catalog, backend=backend, ctx=context)
+            known = EvidenceStore(warehouse_of(backend)).known_sources()
+            return compile_task_catalog(task_catalog, backend=backend, ctx=context, known=known)
     key = _state_key(task_catalog, database)
     loaded = _schemas_at_load(key)
     plans = None if loaded is None else _compile_as(task_catalog, context, loaded)
@@ -100,7 +102,7 @@ def _compile_beside(
 
 
 def _compile_on(engine: DuckDBEngine, task_catalog: TaskCatalog, context: ExecutionContext) -> PlanCatalog:
-    known = EvidenceStore(Warehouse(engine)).known_sources()
+    known = EvidenceStore(DuckDBWarehouse(engine)).known_sources()
     return compile_task_catalog(task_catalog, backend=engine, ctx=context, known=known)
 
 

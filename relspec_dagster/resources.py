@@ -8,7 +8,6 @@ from pathlib import Path
 
 import dagster as dg
 import duckdb
-import ibis
 from dagster_duckdb import DuckDBResource
 from ibis.backends import BaseBackend
 from pydantic import Field, PrivateAttr
@@ -16,6 +15,7 @@ from pydantic import Field, PrivateAttr
 from relspec_core.database_file import connect
 from relspec_core.database_lock import DatabaseHeldError
 from relspec_core.duckdb_engine import DuckDBEngine
+from relspec_core.engine_url import connect_to, engine_of
 from relspec_dagster.held_file import HeldFile
 from relspec_dagster.storage import Storage
 
@@ -86,8 +86,7 @@ def open_file(resource: DuckDBResource) -> DuckDBEngine:
 class RelspecResource(dg.ConfigurableResource):
     """Another engine than a DuckDB file: whatever ``ibis.connect`` takes.
 
-    Plans compile for any engine that has SQL, and Dagster shows them. Tables are written to DuckDB alone as yet: on
-    another engine a run fails with RS402, which says so.
+    Any engine that has SQL will do. Each step has a connection of its own, so that steps may run in several processes.
     """
 
     url: str = Field(description="What ibis.connect takes, such as 'postgres://user:password@host/shop'.")
@@ -95,12 +94,16 @@ class RelspecResource(dg.ConfigurableResource):
     @property
     def storage(self) -> Storage:
         """The engine, by the first part of the URL."""
-        return Storage(kind=self.url.partition(":")[0])
+        return Storage(kind=engine_of(self.url))
 
     @contextmanager
     def get_backend(self) -> Generator[BaseBackend]:
-        """A connection, closed at the end."""
-        backend = ibis.connect(self.url)
+        """A connection, closed at the end.
+
+        Raises:
+            WarehouseError: RS402, where the database can't be reached.
+        """
+        backend = connect_to(self.url)
         try:
             yield backend
         finally:

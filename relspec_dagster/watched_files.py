@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from relspec_core.compile_cache import CompileCache
 from relspec_core.duckdb_engine import DuckDBEngine
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.errors import SourceError
 from relspec_core.evidence import FILES, Evidence
 from relspec_core.source_files import SourceFiles, source_files
@@ -122,7 +123,7 @@ class WatchedFiles:
             return None
         try:
             if self._warehouse is None:
-                self._warehouse = Warehouse(DuckDBEngine.open())
+                self._warehouse = DuckDBWarehouse(DuckDBEngine.open())
             schema = files.schema(self._warehouse.connection, cache=CompileCache())
             self._known.evidence[source.name] = Evidence(name=source.name, schema=schema, version=version, kind=FILES)
             self._known.take_versions(self._known.graph.edges_from(source.name), self._warehouse)

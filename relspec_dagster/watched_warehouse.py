@@ -6,20 +6,17 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import duckdb
 
 from relspec_core.column_types import schema_from_duckdb
-from relspec_core.database_file import file_state
-from relspec_core.database_lock import DatabaseHeldError
 from relspec_core.evidence import Evidence
 from relspec_core.evidence_store import EvidenceStore, Record
 from relspec_core.fingerprint import digest
 from relspec_core.recorded_versions import recorded_versions
 from relspec_core.warehouse import Warehouse
-from relspec_core.warehouse_reading import connect_for_reading
 from relspec_dagster.known_evidence import Contents, KnownEvidence
+from relspec_dagster.watched_place import WatchedPlace
 
 Columns = tuple[tuple[str, str], ...]  # names, with DuckDB's names of their types
 NOT_READ = "the warehouse can't read it"
@@ -28,23 +25,23 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class WatchedWarehouse:
-    """Keeps what is known of the tables in a DuckDB file: those of tasks, and the sources that are not files.
+    """Keeps what is known of the tables in a database: those of tasks, and the sources that are not files.
 
     Args:
         known: written to.
-        database: the file; it need not exist.
+        place: of the database.
 
     Attributes:
-        notice: why the file itself could not be looked at last, and what was looked at instead; None where it was.
+        notice: why the database could not be looked at last, and what was looked at instead; None where it was.
     """
 
-    __slots__ = ("_at", "_columns", "_database", "_known", "_made_from", "_sources", "_state", "notice")
+    __slots__ = ("_at", "_columns", "_known", "_made_from", "_place", "_sources", "_state", "notice")
 
-    def __init__(self, known: KnownEvidence, *, database: Path) -> None:
+    def __init__(self, known: KnownEvidence, *, place: WatchedPlace) -> None:
         self._known = known
-        self._database = database
+        self._place = place
         self._sources = tuple(name for name, source in known.plans.sources.items() if not source.paths)
-        self._state: str | None = None  # of the file when it was read; None where it has to be read again
+        self._state: str | None = None  # of the database when it was read; None where it has to be read again
         self._at = NEVER  # when that was, or when what was read instead was recorded
         self._columns: dict[str, Columns] = {}  # of the sources
         self._made_from: dict[str, tuple[object, ...]] = {}  # what the evidence of a task's table was made from
@@ -57,15 +54,15 @@ class WatchedWarehouse:
 
     @property
     def is_unknown(self) -> bool:
-        """Whether neither the file was ever looked at, nor what was recorded of it."""
+        """Whether neither the database was ever looked at, nor what was recorded of it."""
         return self._at == NEVER
 
     def glance(self) -> str | None:
-        """The state of the file; None where its looks do not tell, as while another process writes to it."""
-        return file_state(self._database) if self._database.exists() else "absent"
+        """The state of the database; None where its looks do not tell, as while another process writes to a file."""
+        return self._place.glance()
 
     def look(self, glance: str | None) -> set[str]:
-        """Read the tables, if the file has changed or could not be read the last time.
+        """Read the tables, if the database has changed or could not be read the last time.
 
         Returns:
             The evidence that came, went, or is not as it was.
@@ -94,19 +91,11 @@ class WatchedWarehouse:
 
     @contextmanager
     def _opened(self) -> Generator[Warehouse | None]:
-        """The file, or what was recorded of it, for a moment; None where there is neither."""
+        """The database, or what was recorded of it, for a moment; None where there is neither."""
         said: list[str] = []
-        engine = None
-        try:
-            engine = connect_for_reading(self._database, say=said.append, wait=0.0)
-        except DatabaseHeldError as error:
-            said.append(f"{error.holder} holds {self._database.name}, of which nothing was recorded")
-        self.notice = said[0] if said else None
-        try:
-            yield None if engine is None else Warehouse(engine)
-        finally:
-            if engine is not None:
-                engine.disconnect()
+        with self._place.opened(said.append) as warehouse:
+            self.notice = said[0] if said else None
+            yield warehouse
 
     def _look_at_outputs(self, live: Mapping[str, Columns], warehouse: Warehouse) -> set[str]:
         """The tables of tasks, each with its record."""

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import duckdb
 
-from relspec_core.evidence_store import SCHEMA, TABLE
+from relspec_core.duckdb_warehouse import VIEW_MARK
 from relspec_core.foreign_changes import SIGNATURE
-from relspec_core.warehouse import VIEW_MARK
+from relspec_core.warehouse import RECORDS, SCHEMA
 from tests.chaos_catalog import digests
 
 # All that a record says of a table, less what differs from run to run: the time, the reason, how long it took.
@@ -132,10 +132,10 @@ def _state(con: duckdb.DuckDBPyConnection, outputs: list[str]) -> State:
 
 
 def _records(con: duckdb.DuckDBPyConnection) -> dict[str, Record]:
-    place = f"(schema_name, table_name) = ('{SCHEMA}', '{TABLE}')"
+    place = f"(schema_name, table_name) = ('{SCHEMA}', '{RECORDS}')"
     if not con.execute(f"SELECT 1 FROM duckdb_tables() WHERE {place}").fetchall():
         return {}
-    cursor = con.execute(f"SELECT name, built_at, digests, {RECORDED} FROM {SCHEMA}.{TABLE}")
+    cursor = con.execute(f"SELECT name, built_at, digests, {RECORDED} FROM {SCHEMA}.{RECORDS}")
     found = {}
     for name, built_at, taken, *says in cursor.fetchall():
         mark = json.loads(taken).get(SIGNATURE)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
+from tests.postgres_server import new_database, postgres_server
 from tests.stores import WebStore, web_store
 
 # The same few examples on every machine and in every run. A failing catalog is shown as it was found: to make it smaller
@@ -72,6 +73,18 @@ def con() -> Iterator[DuckDBBackend]:
     backend = ibis.duckdb.connect(threads=1)  # by which small queries take three quarters of the time
     yield backend
     backend.disconnect()
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres(postgres_url: str) -> str:
+    """The URL of a database of a PostgreSQL server with nothing in it."""
+    return new_database(postgres_url)
 
 
 @pytest.fixture

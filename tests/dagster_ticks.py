@@ -10,7 +10,7 @@ import dagster as dg
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from relspec_core import ExecutionContext, TaskCatalog
-from relspec_dagster import EvidenceSensor, build_definitions
+from relspec_dagster import EvidenceSensor, RelspecResource, build_definitions
 from tests.catalogs import compiled_before
 
 
@@ -27,7 +27,7 @@ class Ticks:
     """
 
     catalog: TaskCatalog
-    database: Path
+    database: Path | RelspecResource
     instance: dg.DagsterInstance
     cursor: str | None = None
     requested: list[tuple[str, ...]] = field(default_factory=list)
@@ -35,6 +35,12 @@ class Ticks:
 
     def __post_init__(self) -> None:
         self.reload()
+
+    @property
+    def file(self) -> Path:
+        """The database, where it is a DuckDB file."""
+        assert isinstance(self.database, Path)
+        return self.database
 
     def reload(self) -> None:
         """Load the code location again: what the sensor had in memory is lost."""

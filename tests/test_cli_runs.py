@@ -9,9 +9,9 @@ from click.testing import CliRunner, Result
 
 from relspec_core.cli import main
 from relspec_core.database_file import connect
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.run_log import RunLog
 from relspec_core.run_record import RunRecord, TaskOutcome
-from relspec_core.warehouse import Warehouse
 
 AT = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
 ORDERS = TaskOutcome(
@@ -36,7 +36,7 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "pyproject.toml").write_text('[tool.relspec]\ncatalog = "gone:catalog"\ndatabase = "w.duckdb"\n')
     monkeypatch.chdir(tmp_path)
     backend = connect(tmp_path / "w.duckdb")
-    log = RunLog(Warehouse(backend))
+    log = RunLog(DuckDBWarehouse(backend))
     first = log.begin(targets=["orders", "totals"], workers=2)
     log.record(first, [ORDERS, TOTALS])
     log.end(first, outcome="failed", peak_memory=1_310_720, rest=REST, sizes={"orders": 2048})

@@ -146,25 +146,28 @@ def test_the_duckdb_resource_closes_its_connection_whatever_the_body_raises(data
         pass
 
 
-def test_another_engine_is_shown_and_a_run_says_that_it_cant_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_engine_is_shown_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "shop.sqlite"
     backend = ibis.sqlite.connect(path)
     backend.raw_sql("CREATE TABLE raw (id INTEGER, text TEXT)").close()
-    backend.disconnect()
+    backend.raw_sql("INSERT INTO raw VALUES (1, 'one'), (2, 'two')").close()
+    backend.con.commit()
     monkeypatch.setenv("SHOP_URL", f"sqlite://{path}")
     definitions = build_definitions(
-        TaskCatalog([TaskSpec("ids", ids)]), database=RelspecResource(url=dg.EnvVar("SHOP_URL"))
+        TaskCatalog([TaskSpec("ids", ids), TaskSpec("more", more_ids)]),
+        database=RelspecResource(url=dg.EnvVar("SHOP_URL")),
     )
-    assert edges(definitions) == {"ids": {"raw"}}
+    assert edges(definitions) == {"ids": {"raw"}, "more": {"ids"}}
     key = dg.AssetKey("ids")
     found = definitions.resolve_assets_def(key)
     assert found.get_asset_spec(key).kinds == {"sqlite", "ibis"}
     assert found.get_asset_spec(key).metadata["dagster/table_name"] == "ids"
     assert found.op.pool is None
     assert definitions.executor is None
-    assert "[RS402] tables can't be written with the sqlite backend" in error_of(run_of(definitions, "ids"), "ids")
+    assert run_of(definitions, "ids").success
+    assert run_of(definitions, "more").success
+    assert backend.raw_sql("SELECT more FROM more ORDER BY 1").fetchall() == [(1,), (2,)]
+    backend.disconnect()
 
 
 def test_duckdb_by_its_url_is_an_engine_like_others_and_is_written(database: Path) -> None:

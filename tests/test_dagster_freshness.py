@@ -15,8 +15,8 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 
 from relspec_core import SourceSpec, TaskBuildContext, TaskCatalog, run, task
 from relspec_core.database_file import connect
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.graph_inference import task_graph_from_catalog
-from relspec_core.warehouse import Warehouse
 from relspec_dagster import RelspecTranslator, build_definitions
 from relspec_dagster.carry_forward import CARRIED_FORWARD, KEEP_UNCHANGED, carry_forward
 from relspec_dagster.plans import load_plans
@@ -99,7 +99,7 @@ class Office:
         projection = project(plans, graph, translator=RelspecTranslator(), storage=Storage.of_file(self.database))
         engine = connect(self.database, read_only=True)
         try:
-            found = carry_forward(self.instance, Readers.of(projection, plans), Warehouse(engine))
+            found = carry_forward(self.instance, Readers.of(projection, plans), DuckDBWarehouse(engine))
         finally:
             engine.disconnect()
         return {key.to_user_string() for key in found}

@@ -43,7 +43,7 @@ def ticks(catalog: TaskCatalog, folder: Path) -> Ticks:
 
 
 def run_itself(shop: Ticks) -> None:
-    backend = connect(shop.database)
+    backend = connect(shop.file)
     run(shop.catalog, backend=backend, quiet=True).raise_if_failed()
     backend.disconnect()
 
@@ -270,9 +270,9 @@ def test_what_may_come_out_differently_each_time_is_asked_for_when_something_arr
 HOLD = """
 import sys
 from relspec_core.database_file import connect
-from relspec_core.warehouse import Warehouse
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.warehouse_snapshot import leave_snapshot
-warehouse = Warehouse(connect(sys.argv[1]))
+warehouse = DuckDBWarehouse(connect(sys.argv[1]))
 leave_snapshot(warehouse)
 print("held", flush=True)
 sys.stdin.readline()

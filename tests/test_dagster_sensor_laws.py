@@ -89,7 +89,7 @@ def arrive(found: Ticks, folder: Path, kind: str, what: str) -> None:
         case "file":
             file.write_text(FILES[what])
         case "table":
-            with duckdb.connect(found.database) as connection:
+            with duckdb.connect(found.file) as connection:
                 connection.execute(TABLES[what])
         case "report":
             found.report(what)
@@ -101,7 +101,7 @@ def arrive(found: Ticks, folder: Path, kind: str, what: str) -> None:
 
 def would_run(found: Ticks) -> tuple[str, ...]:
     """What ``relspec run`` would build now."""
-    backend = connect(found.database, read_only=True)
+    backend = connect(found.file, read_only=True)
     try:
         return tuple(sorted(plan_run(found.catalog, backend=backend).schedule.order))
     finally:

@@ -5,6 +5,7 @@ import pytest
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
 from relspec_core import Evidence
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.evidence import Versions
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.warehouse import Warehouse
@@ -13,7 +14,7 @@ from tests.catalogs import Project, sql_task
 
 @pytest.fixture
 def warehouse(con: DuckDBBackend) -> Warehouse:
-    return Warehouse(con)
+    return DuckDBWarehouse(con)
 
 
 def test_an_empty_warehouse_has_no_record_and_reading_creates_none(warehouse: Warehouse) -> None:
@@ -62,7 +63,7 @@ def test_known_sources_have_the_columns_that_were_read_of_them_by_anyone(con: Du
     Project(
         con, sql_task("SELECT id FROM orders", "ids"), sql_task("SELECT note, amount, ids.id FROM orders, ids", "notes")
     ).run()
-    known = EvidenceStore(Warehouse(con)).known_sources()
+    known = EvidenceStore(DuckDBWarehouse(con)).known_sources()
     assert list(known) == ["orders"]
     assert dict(known["orders"].schema.items()) == {
         "id": ibis.dtype("int32"), "note": ibis.dtype("string"), "amount": ibis.dtype("decimal(9, 2)")
@@ -74,7 +75,7 @@ def test_a_run_records_what_it_built_from_what_and_why(con: DuckDBBackend) -> No
     started = datetime.now(UTC)
     project = Project(con, sql_task("SELECT id FROM orders WHERE note = 'x'", "ids"))
     project.run()
-    record = EvidenceStore(Warehouse(con)).load()["ids"]
+    record = EvidenceStore(DuckDBWarehouse(con)).load()["ids"]
     assert (record.task, record.kind, record.rows, record.because) == ("ids", "table", 4, "'ids' does not exist yet")
     assert record.columns == ("id",)
     assert record.reads == {"orders": {"id": "BIGINT", "note": "TEXT"}}
@@ -87,5 +88,5 @@ def test_a_run_records_what_it_built_from_what_and_why(con: DuckDBBackend) -> No
 
 def test_a_view_records_no_row_count(con: DuckDBBackend) -> None:
     Project(con, sql_task("SELECT 1 AS one", "one", kind="view")).run()
-    record = EvidenceStore(Warehouse(con)).load()["one"]
+    record = EvidenceStore(DuckDBWarehouse(con)).load()["one"]
     assert (record.kind, record.rows) == ("view", None)

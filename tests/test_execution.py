@@ -12,11 +12,11 @@ from ibis import _
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
 from relspec_core import SourceSpec, TaskBuildContext, TaskCatalog, run
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.errors import NotReadyError, TaskFailedError, UnknownTargetError, WarehouseError
 from relspec_core.execution import build_task
 from relspec_core.run_plan import plan_run
 from relspec_core.task_catalog import Builder
-from relspec_core.warehouse import Warehouse
 from tests.catalogs import Project, sql_task, task_of, text_block
 
 ORDERS = "CREATE TABLE orders AS SELECT range AS id, range % 3 AS customer, range * 10 AS amount FROM range(6)"
@@ -118,14 +118,14 @@ def test_every_unknown_target_is_told_before_anything_is_built(project: Project)
         project.run("x", "y")
     with pytest.raises(UnknownTargetError, match="no task 'orders'"):
         project.run("orders")
-    assert Warehouse(project.con).relation_kind("paid") is None
+    assert DuckDBWarehouse(project.con).relation_kind("paid") is None
 
 
 # -- kinds, outputs, names ---------------------------------------------------------------------------------------------
 
 
 def kind_of(project: Project, name: str) -> str | None:
-    return Warehouse(project.con).relation_kind(name)
+    return DuckDBWarehouse(project.con).relation_kind(name)
 
 
 def test_a_view_shows_what_its_sources_have_now(con: DuckDBBackend) -> None:
@@ -317,6 +317,7 @@ def test_ctrl_c_in_a_long_query_ends_the_run_and_leaves_the_old_state(tmp_path: 
         _, message = running.communicate(timeout=30)
     finally:
         running.kill()
+        running.communicate()
     assert "KeyboardInterrupt" in message
     assert running.returncode != 0
     con = ibis.duckdb.connect(tmp_path / "w.duckdb")
@@ -368,4 +369,4 @@ def test_building_one_task_whose_source_is_not_there_is_refused(con: DuckDBBacke
     catalog = TaskCatalog([sql_task("SELECT a FROM absent", "reader")], [SourceSpec("absent", schema={"a": "int64"})])
     plans = plan_run(catalog, backend=con).plans
     with pytest.raises(NotReadyError, match="task 'reader' waits for 'absent', which does not exist"):
-        build_task("reader", plan_catalog=plans, warehouse=Warehouse(con))
+        build_task("reader", plan_catalog=plans, warehouse=DuckDBWarehouse(con))

@@ -10,6 +10,7 @@ from relspec_core import ExecutionContext, PlanCatalog, TaskCatalog, compile_tas
 from relspec_core.catalog_diff import catalog_diff, snapshot
 from relspec_core.changed_plans import PlanCompiler
 from relspec_core.contract import contract_of
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.errors import UnknownColumnError
 from relspec_core.evidence_change import EvidenceChange, dropped, recalculated
 from relspec_core.evidence_reference import find_reference
@@ -20,7 +21,6 @@ from relspec_core.lineage_tree import lineage_tree
 from relspec_core.plan_catalog import compile_what_compiles
 from relspec_core.task_fixtures import task_fixtures
 from relspec_core.unused_columns import unused_columns
-from relspec_core.warehouse import Warehouse
 from tests.catalogs import SHOP, Project, compiled, empty_backend, sql_task, task_of
 from tests.internal_tables import internal, staged_project
 
@@ -96,7 +96,9 @@ def test_unused_tells_nothing_of_what_is_left_out_nor_of_what_stands_for_rows() 
     catalog = TaskCatalog(tasks, SHOP)
     backend = empty_backend()
     plans = compile_task_catalog(catalog, backend=backend)
-    found = unused_columns(catalog, plans=plans, graph=task_graph_from_catalog(plans), warehouse=Warehouse(backend))
+    found = unused_columns(
+        catalog, plans=plans, graph=task_graph_from_catalog(plans), warehouse=DuckDBWarehouse(backend)
+    )
     assert [table.evidence for table in found.tables] == ["orders"]
     assert [column.name for column in found.tables[0].columns] == ["customer_id", "amount", "note", "day"]
 

@@ -27,8 +27,8 @@ from relspec_core import (
     schedule_rules,
     task_graph_from_catalog,
 )
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.graph_inference import EvidenceNode, RuleGraph, TaskNode
-from relspec_core.warehouse import Warehouse
 from tests.catalogs import empty_backend
 from tests.cutting import bag_of, cut_tables, quoted
 from tests.generated import Generated, catalogs, value
@@ -67,7 +67,7 @@ def test_a_plan_gives_the_same_rows_on_just_what_it_requires_and_binds_on_nothin
     with database(generated) as con:
         run(generated.catalog, backend=con, ctx=ctx, quiet=True).raise_if_failed()
         for plan in plans:
-            Warehouse(con).prepare(plan)
+            DuckDBWarehouse(con).prepare(plan)
             expected = rows_of_expression(con, plan)
             assert bag_of(con.con, f"FROM {quoted(plan.name)}") == expected
             with cut_tables(con.con, plan.deps) as cut:
@@ -262,7 +262,7 @@ def test_a_table_and_its_record_appear_together_or_not_at_all(data: st.DataObjec
         assert set(report.failed) == {name}
         assert set(report.blocked) == after
         assert recorded(con) == {plan.name for plan in plans if plan.task.name in report.ran}
-        assert recorded(con) == set(Warehouse(con).schemas([plan.name for plan in plans]))
+        assert recorded(con) == set(DuckDBWarehouse(con).schemas([plan.name for plan in plans]))
         run(generated.catalog, backend=con, ctx=ctx, quiet=True).raise_if_failed()
         before = tables_of(con, plans), records(con)
         assert set(run(broken, backend=con, ctx=ctx, quiet=True).failed) == {name}
@@ -270,7 +270,7 @@ def test_a_table_and_its_record_appear_together_or_not_at_all(data: st.DataObjec
 
 
 def recorded(con: DuckDBBackend) -> set[str]:
-    if Warehouse(con).relation_kind("relspec.evidence") is None:
+    if DuckDBWarehouse(con).relation_kind("relspec.evidence") is None:
         return set()
     return {name for (name,) in con.con.execute("SELECT name FROM relspec.evidence").fetchall()}
 

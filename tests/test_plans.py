@@ -12,7 +12,7 @@ from ibis.backends.duckdb import Backend as DuckDBBackend
 from ibis.backends.sql.datatypes import DuckDBType
 
 from relspec_core import PlanArtifact, compile_task_catalog
-from relspec_core.warehouse import Warehouse
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
 from tests.catalogs import deps_of_text, empty_backend
 from tests.cutting import bag_of, cut_tables
 from tests.generated import Generated, plans
@@ -93,7 +93,7 @@ def types_of(schema: ibis.Schema) -> dict[str, str]:
 
 def prepare(backend: DuckDBBackend, plan: PlanArtifact) -> None:
     """Make in-memory tables and functions known under the plan's names for them and under those that Ibis prints."""
-    Warehouse(backend).prepare(plan)
+    DuckDBWarehouse(backend).prepare(plan)
     backend._register_in_memory_tables(plan.expr)
 
 

@@ -13,12 +13,12 @@ from ibis import _
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
 from relspec_core import ExecutionContext, RunReport, SourceSpec, TaskBuildContext, TaskSpec, run
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.errors import WarehouseError
 from relspec_core.execution import run_planned
 from relspec_core.run_log import RunLog
 from relspec_core.run_options import RunOptions
 from relspec_core.run_plan import plan_run
-from relspec_core.warehouse import Warehouse
 from tests.catalogs import Project, sql_task, task_of
 
 NUMBERS = "CREATE TABLE numbers AS SELECT range AS x FROM range(5)"
@@ -216,7 +216,7 @@ def test_a_failure_tells_the_statement_the_engines_words_and_the_place(numbers: 
     report = run_with(project)
     assert "Could not convert string 'no number 0' to INT32" in report.failed["wrong"]
     assert "defined in tests/catalogs.py:" in report.failed["wrong"]
-    last = RunLog(Warehouse(project.con)).last()
+    last = RunLog(DuckDBWarehouse(project.con)).last()
     assert last is not None
     (task,) = last.tasks
     assert task.error is not None
@@ -247,7 +247,7 @@ def test_a_fault_that_passes_is_tried_again(held: Project, capsys: pytest.Captur
     let_go = threading.Timer(1.0, lambda: other.execute("ROLLBACK"))
     let_go.start()
     planned = plan_run(held.catalog, backend=held.con)
-    report = run_planned(planned, warehouse=Warehouse(held.con), options=RunOptions(retries=5))
+    report = run_planned(planned, warehouse=DuckDBWarehouse(held.con), options=RunOptions(retries=5))
     let_go.join()
     assert list(report.ran) == ["held", "reader"]
     assert held.sql("SELECT sum(x) FROM reader") == [(15,)]
@@ -375,7 +375,7 @@ def test_every_run_is_in_the_log(numbers: DuckDBBackend) -> None:
     project = Project(numbers, sql_task("SELECT x FROM numbers", "a"), sql_task("SELECT x FROM a", "b"))
     run_with(project, workers=2)
     run_with(project)
-    first, second = (RunLog(Warehouse(numbers)).find(number) for number in (1, 2))
+    first, second = (RunLog(DuckDBWarehouse(numbers)).find(number) for number in (1, 2))
     assert first is not None
     assert second is not None
     assert [(task.task, task.outcome, task.rows, task.upstream) for task in first.tasks] == [

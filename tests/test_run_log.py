@@ -12,6 +12,7 @@ from ibis.backends.duckdb import Backend as DuckDBBackend
 from relspec_core.column_sizes import bytes_of
 from relspec_core.database_file import connect
 from relspec_core.duckdb_engine import DuckDBEngine
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.run_log import RunLog
 from relspec_core.run_record import RunHistory, TaskOutcome
 from relspec_core.warehouse import Warehouse
@@ -40,9 +41,9 @@ import os, sys
 from relspec_core.run_log import RunLog
 from relspec_core.run_record import TaskOutcome
 from relspec_core.database_file import connect
-from relspec_core.warehouse import Warehouse
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
 
-warehouse = Warehouse(connect(sys.argv[1]))
+warehouse = DuckDBWarehouse(connect(sys.argv[1]))
 log = RunLog(warehouse)
 number = log.begin(targets=["a"], workers=2)
 with warehouse.transaction():
@@ -55,7 +56,7 @@ os._exit(9)
 
 @pytest.fixture
 def warehouse(con: DuckDBBackend) -> Warehouse:
-    return Warehouse(con)
+    return DuckDBWarehouse(con)
 
 
 def begun(warehouse: Warehouse) -> int:
@@ -116,10 +117,10 @@ def test_a_record_is_part_of_the_running_transaction(warehouse: Warehouse) -> No
 
 def test_threads_record_at_once_each_through_a_cursor_of_its_own(tmp_path: Path) -> None:
     backend = connect(tmp_path / "w.duckdb")
-    number = begun(Warehouse(backend))
+    number = begun(DuckDBWarehouse(backend))
 
     def work(worker: int) -> None:
-        own = Warehouse(DuckDBEngine(backend.con.cursor()))
+        own = DuckDBWarehouse(DuckDBEngine(backend.con.cursor()))
         log = RunLog(own)
         for step in range(25):
             with own.transaction():
@@ -128,7 +129,7 @@ def test_threads_record_at_once_each_through_a_cursor_of_its_own(tmp_path: Path)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
-    found = RunLog(Warehouse(backend)).find(number)
+    found = RunLog(DuckDBWarehouse(backend)).find(number)
     backend.disconnect()
     assert found is not None
     assert {task.task for task in found.tasks} == {f"t{worker}_{step}" for worker in range(4) for step in range(25)}
@@ -168,13 +169,13 @@ def test_a_run_whose_process_was_killed_died_and_what_it_committed_is_there(tmp_
     done = subprocess.run([sys.executable, "-c", DIES, database], check=False)
     assert done.returncode == 9
     reader = connect(database, read_only=True)
-    seen = RunLog(Warehouse(reader)).last()
+    seen = RunLog(DuckDBWarehouse(reader)).last()
     reader.disconnect()
     assert seen is not None
     assert (seen.outcome, [task.task for task in seen.tasks], seen.targets) == ("died", ["a"], ("a",))
     writer = connect(database)
-    log = RunLog(Warehouse(writer))
-    assert begun(Warehouse(writer)) == 2
+    log = RunLog(DuckDBWarehouse(writer))
+    assert begun(DuckDBWarehouse(writer)) == 2
     outcomes = writer.con.execute("SELECT number, outcome FROM relspec.runs ORDER BY ALL").fetchall()
     assert outcomes == [(1, "died"), (2, "running")]
     assert [run.outcome for run in log.runs().runs] == ["running", "died"]
@@ -211,15 +212,15 @@ def test_a_log_in_another_releases_form_is_none_until_the_next_run_begins(wareho
 def test_a_log_can_be_read_from_a_database_of_any_name_that_is_open_for_reading_only(tmp_path: Path) -> None:
     database = tmp_path / 'relspec.it\'s "odd".duckdb'
     backend = connect(database)
-    log = RunLog(Warehouse(backend))
-    log.end(begun(Warehouse(backend)), outcome="finished", rest=[SKIPPED])
+    log = RunLog(DuckDBWarehouse(backend))
+    log.end(begun(DuckDBWarehouse(backend)), outcome="finished", rest=[SKIPPED])
     backend.disconnect()
     reader = connect(database, read_only=True)
-    found = RunLog(Warehouse(reader)).last()
+    found = RunLog(DuckDBWarehouse(reader)).last()
     assert found is not None
     assert found.tasks == (SKIPPED,)
     with pytest.raises(duckdb.InvalidInputException):
-        begun(Warehouse(reader))
+        begun(DuckDBWarehouse(reader))
     reader.disconnect()
 
 
@@ -235,7 +236,7 @@ def test_ten_thousand_tasks_that_did_not_run_are_recorded_in_one_statement(wareh
 
 def test_the_bytes_of_tables_are_those_in_the_file(tmp_path: Path) -> None:
     backend = connect(tmp_path / "w.duckdb")
-    warehouse = Warehouse(backend)
+    warehouse = DuckDBWarehouse(backend)
     warehouse.execute("CREATE SCHEMA other")
     warehouse.execute('CREATE TABLE "it\'s" AS SELECT hash(range) AS a, hash(range + 1) AS b FROM range(100_000)')
     warehouse.execute("CREATE TABLE other.half AS SELECT hash(range) AS a FROM range(100_000)")

@@ -6,9 +6,9 @@ from ibis import _
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
 from relspec_core import ExecutionContext, RunReport, SourceSpec, TaskBuildContext, compile_task_catalog
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.run_plan import RunPlan, plan_outputs
 from relspec_core.staleness import UNCHANGED
-from relspec_core.warehouse import Warehouse
 from tests.catalogs import Project, sql_task, task_of
 
 ORDERS = "CREATE TABLE orders AS SELECT range AS id, range % 3 AS customer, range * 10 AS amount, 'n' || range AS note FROM range(6)"
@@ -62,7 +62,7 @@ def test_tables_asked_for_alone_are_judged_by_what_others_are_now(project: Proje
 
 def planned(project: Project, *outputs: str) -> RunPlan:
     plans = compile_task_catalog(project.catalog, backend=project.con, ctx=ExecutionContext(cache=project.cache))
-    return plan_outputs(plans, warehouse=Warehouse(project.con), outputs=outputs)
+    return plan_outputs(plans, warehouse=DuckDBWarehouse(project.con), outputs=outputs)
 
 
 def stale(project: Project, *outputs: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import pytest
 
 from relspec_core import SourceSpec, TaskCatalog, compile_task_catalog, run, task_graph_from_catalog
 from relspec_core.column_sizes import column_sizes
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.unused_columns import UnusedReport, unused_columns
 from relspec_core.warehouse import Warehouse
 from tests.catalogs import SHOP, sql_task
@@ -27,7 +28,7 @@ def test_columns_that_no_task_reads_are_told_and_final_tables_apart() -> None:
         ],
         SHOP,
     )
-    report = report_of(catalog, Warehouse(ibis.duckdb.connect()))
+    report = report_of(catalog, DuckDBWarehouse(ibis.duckdb.connect()))
     assert str(report).splitlines() == [
         "columns that no task reads",
         "  orders, a source",
@@ -49,7 +50,10 @@ def test_columns_that_no_task_reads_are_told_and_final_tables_apart() -> None:
 
 def test_a_catalog_without_unused_columns_says_so() -> None:
     catalog = TaskCatalog([sql_task("SELECT * FROM customers", "all_of_them")], SHOP[1:])
-    assert str(report_of(catalog, Warehouse(ibis.duckdb.connect()))).splitlines()[-1] == "0 unused columns in 0 tables"
+    assert (
+        str(report_of(catalog, DuckDBWarehouse(ibis.duckdb.connect()))).splitlines()[-1]
+        == "0 unused columns in 0 tables"
+    )
 
 
 def test_sizes_in_duckdbs_blocks_are_estimates_near_the_truth(tmp_path: Path) -> None:
@@ -61,8 +65,8 @@ def test_sizes_in_duckdbs_blocks_are_estimates_near_the_truth(tmp_path: Path) ->
     )
     run(catalog, backend=backend, quiet=True).raise_if_failed()
     backend.raw_sql("CHECKPOINT")
-    report = report_of(catalog, Warehouse(backend))
-    every = [column_sizes(name, [], Warehouse(backend)).bytes for name in ("raw", "staged", "most")]
+    report = report_of(catalog, DuckDBWarehouse(backend))
+    every = [column_sizes(name, [], DuckDBWarehouse(backend)).bytes for name in ("raw", "staged", "most")]
     backend.disconnect()
     sizes = {column.name: column.bytes for table in report.tables for column in table.columns}
     assert set(sizes) == {"one", "noise"}
@@ -75,7 +79,7 @@ def test_sizes_in_duckdbs_blocks_are_estimates_near_the_truth(tmp_path: Path) ->
 
 def test_sizes_in_parquet_files_are_those_that_the_files_tell(tmp_path: Path) -> None:
     file = tmp_path / "raw.parquet"
-    warehouse = Warehouse(ibis.duckdb.connect())
+    warehouse = DuckDBWarehouse(ibis.duckdb.connect())
     warehouse.execute(
         f"COPY (SELECT i AS id, {{'a': i, 'b': [i, i]}} AS nested FROM range(1000) AS r(i)) TO '{file}' (FORMAT parquet)"
     )
@@ -88,7 +92,7 @@ def test_sizes_in_parquet_files_are_those_that_the_files_tell(tmp_path: Path) ->
 
 
 def test_views_and_missing_tables_have_no_size() -> None:
-    warehouse = Warehouse(ibis.duckdb.connect())
+    warehouse = DuckDBWarehouse(ibis.duckdb.connect())
     warehouse.execute("CREATE VIEW v AS SELECT 1 AS a")
     assert column_sizes("v", ["a"], warehouse).bytes == {}
     assert column_sizes("absent", ["a"], warehouse).bytes == {}

@@ -10,6 +10,7 @@ from ibis.backends.duckdb import Backend as DuckDBBackend
 
 from relspec_core import TaskCatalog, run
 from relspec_core.database_file import connect
+from relspec_core.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.errors import WarehouseError
 from relspec_core.warehouse import Warehouse
 from tests.catalogs import sql_task
@@ -17,16 +18,7 @@ from tests.catalogs import sql_task
 
 @pytest.fixture
 def warehouse(con: DuckDBBackend) -> Warehouse:
-    return Warehouse(con)
-
-
-def test_another_engine_is_refused_before_anything_is_built() -> None:
-    with pytest.raises(WarehouseError) as caught:
-        run(TaskCatalog([sql_task("SELECT 1 AS one", "one")]), backend=ibis.sqlite.connect(), quiet=True)
-    assert str(caught.value) == (
-        "[RS402] tables can't be written with the sqlite backend\n"
-        "  next: give a DuckDB backend, such as ibis.duckdb.connect('warehouse.duckdb')."
-    )
+    return DuckDBWarehouse(con)
 
 
 def test_a_transaction_that_fails_leaves_nothing(warehouse: Warehouse) -> None:
@@ -121,14 +113,14 @@ def test_duckdb_puts_less_often_into_its_file_what_is_written_inside(warehouse: 
 def test_a_file_is_created_with_its_folder(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "w.duckdb"
     backend = connect(path)
-    assert Warehouse(backend).path == str(path)
+    assert DuckDBWarehouse(backend).path == str(path)
     backend.disconnect()
     assert path.is_file()
 
 
 def test_an_absent_file_that_is_only_read_stands_for_an_empty_one(tmp_path: Path) -> None:
     backend = connect(tmp_path / "none.duckdb", read_only=True)
-    assert Warehouse(backend).path is None
+    assert DuckDBWarehouse(backend).path is None
     backend.disconnect()
     assert list(tmp_path.iterdir()) == []
 
@@ -179,7 +171,7 @@ def test_duckdb_draws_nothing_where_commands_print_their_results(tmp_path: Path)
     ],
 )
 def test_other_values_have_another_digest(con: DuckDBBackend, one: str, other: str) -> None:
-    warehouse = Warehouse(con)
+    warehouse = DuckDBWarehouse(con)
     con.con.execute(f"CREATE TABLE one AS SELECT {one} AS x; CREATE TABLE other AS SELECT {other} AS x")
     assert warehouse.contents("one", [["x"]]) != warehouse.contents("other", [["x"]])
     assert warehouse.contents("one", [["x"]]) == warehouse.contents("one", [["x"]], query="FROM one")
