@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 DISTRIBUTION = "sqlglotc"
+OLDER = "sqlglotrs"  # comes with it, is not used, and without it has SQLGlot ask for it back
 
 
 class CompiledSqlglotWarning(UserWarning):
@@ -42,7 +43,8 @@ def notice() -> str:
     return (
         f"SQLGlot's compiled build ({found}) is installed, and Ibis is not compatible with it: interval arithmetic and "
         "uuid fail on DuckDB, and some other dialects fail altogether. "
-        f"The way out: pip uninstall {DISTRIBUTION}. SQLGlot works without it; dagster-dbt asks for it as sqlglot[rs]."
+        f"The way out: pip uninstall {DISTRIBUTION} {OLDER}. SQLGlot works without them, and so does dagster-dbt, "
+        "which asks for them as sqlglot[rs]."
     )
 
 

@@ -6,6 +6,7 @@ import glob
 import math
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from relspec_core.column_types import schema_from_duckdb, schema_to_duckdb, to_d
 from relspec_core.errors import SourceError
 from relspec_core.fingerprint import digest
 from relspec_core.names import quoted_column, quoted_text
+from relspec_core.store_thread import NoAnswerError, answer_in_time
 from relspec_core.stored_files import (
     bridged,
     described_names,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
 
     from relspec_core.compile_cache import CompileCache
+    from relspec_core.store_thread import Progress
     from relspec_core.stored_files import StoredFile
     from relspec_core.task_catalog import SourceSpec
 
@@ -156,12 +159,39 @@ class SourceFiles:
 def source_files(source: SourceSpec) -> SourceFiles | None:
     """The files behind a source now; None where it has no path, or no file is there.
 
+    A store is waited for while it goes on answering, and no longer than the source's ``timeout`` for any one answer.
+
     Raises:
-        SourceError: RS106, where their suffix is unknown, or their store can't be asked.
+        SourceError: RS106, where their suffix is unknown, or their store can't be asked, or does not answer.
+    """
+    if not any(is_url(on_this_machine(path)) for path in source.paths):
+        return files_now(source)
+    try:
+        return answer_in_time(partial(files_now, source), seconds=source.timeout, name=f"store of {source.name}")
+    except NoAnswerError as error:
+        raise no_answer(source, seconds=error.seconds) from error
+
+
+def no_answer(source: SourceSpec, *, seconds: float) -> SourceError:
+    """RS106, for a source whose store has not answered for so long."""
+    return SourceError(
+        f"the store of source '{source.name}' does not answer within {seconds:g} s",
+        at=", ".join(path for path in source.paths if is_url(path)),
+        hint="check the address, the network and the store itself, or give it longer: "
+        f"SourceSpec('{source.name}', timeout={2 * source.timeout:g}, ...).",
+    )
+
+
+def files_now(source: SourceSpec, progress: Progress | None = None) -> SourceFiles | None:
+    """The same, however long it takes.
+
+    Args:
+        source: whose.
+        progress: notes when a store has answered one of the requests that this takes.
     """
     paths = [on_this_machine(path) for path in source.paths]
     urls = [path for path in paths if is_url(path)]
-    stored = {file.url: file for url in urls for file in stored_files(url, source=source.name)}
+    stored = {file.url: file for url in urls for file in stored_files(url, source=source.name, progress=progress)}
     found = sorted({file for path in paths if path not in urls for file in _matches(path)})
     if not found and not stored:
         return None

@@ -10,7 +10,8 @@ from typing import Any
 import duckdb
 from fsspec import AbstractFileSystem
 
-from relspec_core.stored_files import STORES, open_store
+from relspec_core.store_thread import NoAnswerError, answer_in_time
+from relspec_core.stored_files import ANSWER_SECONDS, STORES, open_store, without_secrets
 
 
 def bridge_to(connection: duckdb.DuckDBPyConnection) -> None:
@@ -66,7 +67,7 @@ class _StoreFile(io.RawIOBase):
     def __init__(self, url: str) -> None:
         store, path = open_store(url)
         self._store, self._path = store, path
-        self._file: Any = store.open(path, "rb")
+        self._file: Any = _open(store, path, url=url)
         try:
             self.length = self.seek(0, io.SEEK_END)
         except (ValueError, OSError):
@@ -105,3 +106,18 @@ class _StoreFile(io.RawIOBase):
     def _read_whole(self) -> None:
         self._file.close()
         self._file = io.BytesIO(self._store.cat_file(self._path))
+
+
+def _open(store: Any, path: str, *, url: str) -> Any:  # noqa: ANN401 - fsspec's
+    """A file of a store, which is asked for it.
+
+    How long its contents may take is for fsspec to say: a store that sends them slowly can't be told from one that has
+    stopped. Filesystems with a connection for each thread open files in the thread that asks, and have limits of their
+    own.
+    """
+    if not getattr(store, "async_impl", False):
+        return store.open(path, "rb")
+    try:
+        return answer_in_time(lambda _: store.open(path, "rb"), seconds=ANSWER_SECONDS, name="a file of a store")
+    except NoAnswerError as error:
+        raise TimeoutError(f"{without_secrets(url)} does not answer within {error.seconds:g} s") from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from relspec_core.errors import CatalogError, SourceError, did_you_mean, listed
+from relspec_core.store_thread import Progress, answer_in_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,8 @@ MARKS = (
     *("LastModified", "last_modified", "Last-Modified", "mtime", "modified", "modify", "updated", "date_time"),
 )
 NOT_FOUND = (404, 410)
+ANSWER_SECONDS = 30.0  # some of fsspec's filesystems wait for minutes, or for as long as TCP does
+HINT_SECONDS = 5.0
 MOST_NAMES = 8
 MOST_TEXT = 300
 
@@ -108,8 +111,10 @@ def bridged(path: str) -> str:
     return f"{STORES}://{path}" if is_url(path) else path
 
 
-def stored_files(url: str, *, source: str) -> tuple[StoredFile, ...]:
+def stored_files(url: str, *, source: str, progress: Progress | None = None) -> tuple[StoredFile, ...]:
     """What is behind a URL now: a file, all data in a folder, or what a glob matches; nothing is downloaded.
+
+    It takes as long as the store does; ``source_files`` has a limit.
 
     A glob is matched folder by folder, one request for each that may have something: fsspec's own takes a store that
     does not answer for an empty one.
@@ -117,12 +122,13 @@ def stored_files(url: str, *, source: str) -> tuple[StoredFile, ...]:
     Args:
         url: with ``*``, ``?``, ``[...]`` and ``**`` as in paths; ``?`` is a part of web addresses.
         source: for errors.
+        progress: notes when the store has answered one of the requests that this takes.
 
     Raises:
         SourceError: RS106, where the store can't be reached, or can't be opened with what is installed.
     """
     try:
-        return tuple(_found(url))
+        return tuple(_found(url, progress or Progress()))
     except (FileNotFoundError, NotADirectoryError) as error:
         if not is_missing(error):
             raise _unreachable(url, source, error) from error
@@ -135,10 +141,15 @@ def stored_files(url: str, *, source: str) -> tuple[StoredFile, ...]:
 
 def names_beside(url: str) -> tuple[str, ...]:
     """What is in the folder of a URL; nothing where that can't be told."""
-    try:
+
+    def names(progress: Progress) -> tuple[str, ...]:
+        del progress
         store, path = open_store(url)
         folder = path[: _start_of_glob(url, path)].rpartition("/")[0]
         return tuple(sorted(_name(info) for info in store.ls(folder, detail=True)))
+
+    try:
+        return answer_in_time(names, seconds=HINT_SECONDS, name=f"beside {file_name(url)}")
     except Exception:  # noqa: BLE001 - whatever a store raises: it is for a hint only
         return ()
 
@@ -225,22 +236,23 @@ def _unreachable(url: str, source: str, error: Exception) -> SourceError:
     )
 
 
-def _found(url: str) -> Iterator[StoredFile]:
+def _found(url: str, progress: Progress) -> Iterator[StoredFile]:
     store, path = open_store(url)
     cut = _start_of_glob(url, path)
     if cut is not None:
         folder = path[:cut]
-        infos = _Folders(store).matching(folder, path[cut:].split("/"))
+        infos = _Folders(store, progress).matching(folder, path[cut:].split("/"))
     else:
         info = store.info(path)
         if info["type"] != "directory":
             yield _file(store, url, info)
             return
         folder = f"{path.rstrip('/')}/"
-        infos = _Folders(store).data_in(folder)
+        infos = _Folders(store, progress).data_in(folder)
     for name, info in {info["name"]: info for info in infos}.items():
         try:
             yield _file(store, _url_of(url, folder, name), info)
+            progress.note()
         except FileNotFoundError as error:  # it is in the list only
             if not is_missing(error):
                 raise
@@ -251,12 +263,14 @@ class _Folders:
 
     Args:
         store: a filesystem of fsspec's.
+        progress: of listing them.
     """
 
-    __slots__ = ("_lists", "_store")
+    __slots__ = ("_lists", "_progress", "_store")
 
-    def __init__(self, store: Any) -> None:  # noqa: ANN401 - fsspec is loaded where it is needed
+    def __init__(self, store: Any, progress: Progress) -> None:  # noqa: ANN401 - fsspec is loaded where it is needed
         self._store = store
+        self._progress = progress
         self._lists: dict[str, list[tuple[str, bool, Mapping[str, Any]]]] = {}
 
     def matching(self, folder: str, segments: Sequence[str]) -> Iterator[Mapping[str, Any]]:
@@ -294,6 +308,7 @@ class _Folders:
                 if not is_missing(error):
                     raise
                 infos = []
+            self._progress.note()
             inside = [info for info in infos if info["name"].strip("/") != folder.strip("/")]
             found = [(_name(info), info["type"] == "directory", info) for info in inside]
             self._lists[folder] = sorted(found, key=lambda item: item[0])

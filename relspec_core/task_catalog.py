@@ -16,7 +16,7 @@ from relspec_core.errors import CatalogError, RelspecError, SecondWriterError, d
 from relspec_core.names import is_evidence_name
 from relspec_core.schemas import schema_of
 from relspec_core.sql_files import sql_file, sql_paths
-from relspec_core.stored_files import check_no_secret
+from relspec_core.stored_files import ANSWER_SECONDS, check_no_secret
 from relspec_core.task_spec import NAME_HINT, Builder, TaskSpec, task
 
 __all__ = ["Builder", "ExecutionContext", "SourceSpec", "TaskBuildContext", "TaskCatalog", "TaskSpec", "task"]
@@ -35,6 +35,7 @@ class SourceSpec:
         owners: e-mail addresses, or ``team:name``.
         tags: free labels.
         group: for showing and selecting together.
+        timeout: the most seconds to wait for an answer of its store, where it is in one.
     """
 
     name: str
@@ -44,6 +45,7 @@ class SourceSpec:
     owners: tuple[str, ...] = field(default=(), kw_only=True)
     tags: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     group: str | None = field(default=None, kw_only=True)
+    timeout: float = field(default=ANSWER_SECONDS, kw_only=True)
 
     def __post_init__(self) -> None:
         if not is_evidence_name(self.name):

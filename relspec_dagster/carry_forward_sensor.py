@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import dagster as dg
 
 from relspec_core.database_lock import DatabaseHeldError
+from relspec_core.errors import SourceError
 from relspec_core.fingerprint import digest
 from relspec_dagster.carry_forward import carry_forward
 from relspec_dagster.database import Resource, read_warehouse
@@ -47,6 +48,8 @@ def carry_forward_sensor(readers: Readers, *, name: str, resource: Resource) -> 
                 carried = carry_forward(context.instance, readers, warehouse)
         except DatabaseHeldError as error:
             return dg.SkipReason(f"The database can't be read now: {error}")
+        except SourceError as error:  # a store that does not answer, for one
+            return dg.SkipReason(f"What there is can't be told now: {error}")
         told = ", ".join(key.to_user_string() for key in carried) or "nothing"
         reason = dg.SkipReason(f"Carried forward: {told}.")
         left = _state(found for found in stale if found.output.spec.key not in carried)

@@ -25,6 +25,7 @@ from relspec_core.unchanged_reads import UnchangedReads
 from relspec_core.warehouse import Warehouse
 from relspec_dagster.database import Resource, read_warehouse
 from relspec_dagster.readers import Readers
+from relspec_dagster.store_questions import AskedStores
 
 LOG = logging.getLogger(__name__)
 MOST_LOOKS = 8
@@ -97,7 +98,8 @@ class Outlook:
     """Looks at the warehouse: at most once for each evaluation, and not where nothing was written since the last one.
 
     The file is opened for reading, for as long as that takes. While a run writes to it, what the run recorded counts,
-    and where there is nothing recorded, nothing is known.
+    and where there is nothing recorded, nothing is known. Nothing is known either where a store can't be asked, or does
+    not answer soon; the file is not opened then.
 
     Args:
         readers: of the whole catalog.
@@ -108,7 +110,7 @@ class Outlook:
         names: of the tables of tasks, by the keys of their assets.
     """
 
-    __slots__ = ("_by_time", "_graph", "_last", "_lock", "_readers", "_resource", "names")
+    __slots__ = ("_by_time", "_graph", "_last", "_lock", "_readers", "_resource", "_stores", "names")
 
     def __init__(self, readers: Readers, task_graph: TaskGraph, resource: Resource) -> None:
         self._readers = readers
@@ -118,6 +120,7 @@ class Outlook:
         self._lock = threading.Lock()
         self._by_time: dict[datetime, Look | None] = {}
         self._last: tuple[str, Look] | None = None
+        self._stores: AskedStores | None = None  # made by the first look: the processes of runs need none
 
     def at(self, time: datetime) -> Look | None:
         """What there is for the evaluation that began at this time; None where that can't be known now."""
@@ -136,8 +139,8 @@ class Outlook:
             with read_warehouse(self._resource, say=LOG.info) as warehouse:
                 found = self._look_at(warehouse)
                 self._last = None if state is None or warehouse.recorded is not None else (state, found)
-        except (DatabaseHeldError, SourceError) as error:  # a store that does not answer, for one
-            LOG.warning("Nothing is known of the tables now: %s", error)
+        except (DatabaseHeldError, SourceError) as error:
+            LOG.warning("Nothing is known of the tables now, so nothing is requested: %s", error)
             return None
         return found
 
@@ -145,8 +148,15 @@ class Outlook:
         """Equal where neither the database nor a source's file was written to; None where that can't be told."""
         is_file = isinstance(self._resource, DuckDBResource)
         database = file_state(self._resource.database) if is_file else None
-        sources = self._readers.plan_catalog.sources.values()
-        files = [(source.name, found.version()) for source in sources if (found := source_files(source)) is not None]
+        sources = self._readers.plan_catalog.sources
+        if self._stores is None:
+            self._stores = AskedStores(sources.values())
+        since = self._stores.ask()
+        asked = {
+            name: self._stores.files(name, since=since) if name in self._stores else source_files(source)
+            for name, source in sources.items()
+        }
+        files = [(name, found.version()) for name, found in asked.items() if found is not None]
         return None if database is None else digest((database, tuple(sorted(files))))
 
     def _look_at(self, warehouse: Warehouse) -> Look:

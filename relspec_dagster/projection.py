@@ -12,7 +12,7 @@ from relspec_core.errors import ProjectionError, raise_all
 from relspec_core.graph_inference import TaskGraph, requirements
 from relspec_core.plan_catalog import PlanArtifact, PlanCatalog
 from relspec_core.task_catalog import TaskSpec
-from relspec_dagster.attachment import attached_sources
+from relspec_dagster.attachment import attach
 from relspec_dagster.checks import EdgeCheck, edge_checks
 from relspec_dagster.metadata import column_lineage
 from relspec_dagster.names import op_names
@@ -104,13 +104,17 @@ def project(
         for plan in plan_catalog
     }
     specs = {name: _translate(evidence, translator) for name, evidence in {**sources, **outputs}.items()}
-    attached = attached_sources(translator.settings, {name: specs[name] for name in sources})
-    keys = {name: attached.get(name, spec.key) for name, spec in specs.items()}
+    attached = attach(translator.settings, {name: specs[name] for name in sources})
+    keys = {name: attached.keys.get(name, spec.key) for name, spec in specs.items()}
     raise_all([*_shared_keys(keys)])
     ops = op_names(task.name for task in plan_catalog.tasks)
     assets = {name: _output_asset(output, specs[name], keys) for name, output in outputs.items()}
     return Projection(
-        sources=tuple(specs[name] for name in sources if name not in attached),
+        sources=tuple(
+            specs[name].merge_attributes(deps=[attached.beside[name]] if name in attached.beside else [])
+            for name in sources
+            if name not in attached.keys
+        ),
         tasks=tuple(
             TaskAssets(
                 task=task,

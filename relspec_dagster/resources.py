@@ -16,6 +16,7 @@ from relspec_core.database_file import connect
 from relspec_core.database_lock import DatabaseHeldError
 from relspec_core.duckdb_engine import DuckDBEngine
 from relspec_core.engine_url import connect_to, engine_of
+from relspec_core.source_schemas import BackendTables
 from relspec_dagster.held_file import HeldFile
 from relspec_dagster.storage import Storage
 
@@ -93,8 +94,9 @@ class RelspecResource(dg.ConfigurableResource):
 
     @property
     def storage(self) -> Storage:
-        """The engine, by the first part of the URL."""
-        return Storage(kind=engine_of(self.url))
+        """The engine, by the first part of the URL, and where in it the connection is."""
+        with self.get_backend() as backend:
+            return Storage(kind=engine_of(self.url), place=BackendTables(backend).place)
 
     @contextmanager
     def get_backend(self) -> Generator[BaseBackend]:

@@ -11,7 +11,7 @@ import dagster as dg
 from dagster import DagsterError
 
 from relspec_core.database_lock import DatabaseHeldError
-from relspec_core.errors import ProjectionError, listed
+from relspec_core.errors import ProjectionError, SourceError, listed
 from relspec_core.run_plan import RunPlan
 from relspec_dagster.carry_forward import KEEP_UNCHANGED
 from relspec_dagster.database import read_warehouse
@@ -180,7 +180,7 @@ def _at_tick(job: str, selection: dg.AssetSelection, resource_key: str) -> Tick:
         try:
             with read_warehouse(getattr(context.resources, resource_key), say=context.log.info) as warehouse:
                 planned = catalog.plan(outputs, warehouse)
-        except DatabaseHeldError as error:  # nothing is known of the tables: each op finds out when its turn comes
+        except (DatabaseHeldError, SourceError) as error:  # what is not known now, each op finds out in its turn
             context.log.warning("all that is selected is asked for, for %s", error.what)
             wanted, reason = tuple(catalog.keys[name] for name in outputs), ""
         else:

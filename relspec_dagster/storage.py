@@ -15,16 +15,17 @@ class Storage:
 
     Attributes:
         kind: of engine, as Dagster calls it: ``duckdb``, ``postgres``.
-        database: what a DuckDB file is called in its own SQL; None for another engine.
+        place: the catalog and schema, outermost first, that a table is in whose name says neither. Of a DuckDB file the
+            catalog is what it is called in its own SQL.
     """
 
     kind: str = DUCKDB
-    database: str | None = None
+    place: tuple[str, ...] = ()
 
     @classmethod
     def of_file(cls, database: Path) -> Storage:
         """A DuckDB file."""
-        return cls(database=database.stem)
+        return cls(place=(database.stem, DEFAULT_SCHEMA))
 
     def table_name(self, evidence: str) -> str:
         """The full name of a table, by which other Dagster integrations find the same asset.
@@ -33,10 +34,5 @@ class Storage:
         >>> shop.table_name("orders"), shop.table_name("staging.orders"), Storage(kind="postgres").table_name("orders")
         ('shop.main.orders', 'shop.staging.orders', 'orders')
         """
-        match self.database, evidence.split("."):
-            case str() as database, [table]:
-                return f"{database}.{DEFAULT_SCHEMA}.{table}"
-            case str() as database, [schema, table]:
-                return f"{database}.{schema}.{table}"
-            case _:
-                return evidence
+        parts = evidence.split(".")
+        return ".".join([*self.place[: max(0, len(self.place) + 1 - len(parts))], *parts])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -15,11 +14,10 @@ from relspec_core.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.errors import SourceError
 from relspec_core.evidence import FILES, Evidence
 from relspec_core.source_files import SourceFiles, source_files
-from relspec_core.stored_files import is_url
 from relspec_core.task_catalog import SourceSpec
 from relspec_core.warehouse import Warehouse
 from relspec_dagster.known_evidence import KnownEvidence
-from relspec_dagster.store_questions import MOST_SECONDS, StoreQuestions
+from relspec_dagster.store_questions import AskedStores
 
 # Of each file the device and number that it has there, its size, and its time of change.
 State: TypeAlias = "tuple[tuple[int, int, int, int], ...]"
@@ -52,11 +50,7 @@ class WatchedFiles:
     def __init__(self, known: KnownEvidence) -> None:
         self._known = known
         self._sources = tuple(source for source in known.plans.sources.values() if source.paths)
-        self._stores = {
-            source.name: StoreQuestions(source)
-            for source in self._sources
-            if any(is_url(path) for path in source.paths)
-        }
+        self._stores = AskedStores(self._sources)
         self._found: dict[str, tuple[State, SourceFiles, str]] = {}  # what was found where all paths are those of files
         self._read: dict[str, str | None] = {}  # the version of each source that was read
         self._warehouse: Warehouse | None = None  # an empty one, through which DuckDB reads files
@@ -66,14 +60,13 @@ class WatchedFiles:
         versions: dict[str, str | None] = {}
         unread: dict[str, str] = {}
         files: dict[str, SourceFiles] = {}
-        until = time.monotonic() + MOST_SECONDS
-        for store in self._stores.values():
-            store.ask()
+        since = self._stores.ask()
         for source in self._sources:
             try:
-                store = self._stores.get(source.name)
                 found, versions[source.name] = (
-                    self._on_this_machine(source) if store is None else _versioned(store.answer(until=until))
+                    _versioned(self._stores.files(source.name, since=since))
+                    if source.name in self._stores
+                    else self._on_this_machine(source)
                 )
                 if found is not None:
                     files[source.name] = found

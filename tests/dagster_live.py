@@ -1,7 +1,7 @@
-"""Four catalogs in one code location, for the tests with a daemon; each has a folder of its own in DAGSTER_LIVE.
+"""Five catalogs in one code location, for the tests with a daemon; each has a folder of its own in DAGSTER_LIVE.
 
-They are a shop before anything has arrived, an office that runs by itself, trials that may fail, and a diary that is
-due each minute. `dagster dev -f` loads this very file.
+They are a shop before anything has arrived, an office that runs by itself, trials that may fail, a diary that is due
+each minute, and a market whose rates are on the web server DAGSTER_LIVE_STORE. `dagster dev -f` loads this very file.
 """
 
 import os
@@ -18,6 +18,8 @@ from tests.dagster_shop import shop_database
 
 # How long a step of the trials waits for another process that holds their database.
 TRIAL_WAIT = 0.5
+# How long the market's web server is waited for.
+STORE_TIMEOUT = 2.0
 
 
 @task(retries=1)
@@ -46,6 +48,11 @@ def days(ctx: TaskBuildContext) -> ibis.Table:
 @task
 def day_count(ctx: TaskBuildContext) -> ibis.Table:
     return ctx.sql("SELECT count(*) AS days FROM days")
+
+
+@task
+def rates(ctx: TaskBuildContext) -> ibis.Table:
+    return ctx.table("raw_rates").select("currency", "rate")
 
 
 def every_second(name: str) -> EvidenceSensor:
@@ -93,7 +100,18 @@ def diary(folder: Path) -> dg.Definitions:
     )
 
 
-CATALOGS = {"shop": shop, "office": office, "trials": trials, "diary": diary}
+def market(folder: Path) -> dg.Definitions:
+    url = f"{os.environ['DAGSTER_LIVE_STORE']}raw_rates.csv"
+    schema = {"currency": "string", "rate": "float64"}
+    return build_definitions(
+        TaskCatalog([rates], [SourceSpec("raw_rates", path=url, schema=schema, timeout=STORE_TIMEOUT)]),
+        database=folder / "market.duckdb",
+        resource_key="market",
+        evidence_sensor=every_second("rates_arrive"),
+    )
+
+
+CATALOGS = {"shop": shop, "office": office, "trials": trials, "diary": diary, "market": market}
 
 if "DAGSTER_LIVE" in os.environ:
     live = Path(os.environ["DAGSTER_LIVE"])

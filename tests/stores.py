@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import zipfile
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -65,6 +66,8 @@ class WebStore:
         asked: what was asked of it, methods and paths.
         password: that it wants of everybody, if any.
         tells_times: whether it does.
+        pause: seconds before each answer.
+        answers: while it is not set, every connection is accepted, and nothing is ever sent.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -73,6 +76,9 @@ class WebStore:
         self.asked: list[tuple[str, str]] = []
         self.password: str | None = None
         self.tells_times = True
+        self.pause = 0.0
+        self.answers = threading.Event()
+        self.answers.set()
         self._server: ThreadingHTTPServer | None = None
         self._address = ("127.0.0.1", 0)
         self.start()
@@ -96,6 +102,7 @@ class WebStore:
 
     def stop(self) -> None:
         """Refuse every connection."""
+        self.answers.set()
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -108,6 +115,8 @@ class _Answers(SimpleHTTPRequestHandler):
         super().__init__(*args, directory=directory)
 
     def parse_request(self) -> bool:
+        self._store.answers.wait()
+        time.sleep(self._store.pause)
         found = super().parse_request()
         if found and self._store.password not in (None, self.headers.get("Authorization")):
             self.send_error(401)

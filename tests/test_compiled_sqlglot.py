@@ -58,7 +58,7 @@ def test_the_notice_says_which_version_is_installed_and_the_way_out(
     assert "(sqlglotc)" in notice()
     monkeypatch.syspath_prepend(str(dist_info(tmp_path)))
     assert "SQLGlot's compiled build (sqlglotc 30.30.0) is installed" in notice()
-    assert "The way out: pip uninstall sqlglotc." in notice()
+    assert "The way out: pip uninstall sqlglotc sqlglotrs." in notice()
 
 
 PROCESS = """

@@ -161,7 +161,7 @@ def test_another_engine_is_shown_and_written(tmp_path: Path, monkeypatch: pytest
     key = dg.AssetKey("ids")
     found = definitions.resolve_assets_def(key)
     assert found.get_asset_spec(key).kinds == {"sqlite", "ibis"}
-    assert found.get_asset_spec(key).metadata["dagster/table_name"] == "ids"
+    assert found.get_asset_spec(key).metadata["dagster/table_name"] == "main.ids"
     assert found.op.pool is None
     assert definitions.executor is None
     assert run_of(definitions, "ids").success

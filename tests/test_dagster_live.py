@@ -22,6 +22,7 @@ from tests.dagster_dev import DagsterDev, Run, dagster_dev, dotted
 from tests.dagster_live import CATALOGS
 from tests.dagster_office import ORDERS
 from tests.dagster_shop import EDGES, PRICES, RAW, SOURCES, drop_column, shop_database
+from tests.stores import WebStore, web_store
 from tests.test_dagster_definitions import being_written
 
 ROOT = Path(__file__).parents[1]
@@ -48,10 +49,11 @@ SENSOR_ID = "query ($selector: SensorSelector!) { sensorOrError(sensorSelector: 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
-    """The server, and the folders of its catalogs."""
+    """The server, the folders of its catalogs, and the web server of the market."""
 
     server: DagsterDev
     folder: Path
+    store: WebStore
 
     def runs_of(self, catalog: frozenset[str]) -> list[Run]:
         """The runs that were asked for any of these assets."""
@@ -80,6 +82,7 @@ SHOP = frozenset(EDGES)
 OFFICE = frozenset({"orders", "totals", "notes"})
 TRIALS = frozenset({"readings", "reading_sum", "reading_texts"})
 DIARY = frozenset({"days", "day_count"})
+MARKET = frozenset({"rates"})
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +92,10 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Generator[Live]:
         (folder / name).mkdir()
     (folder / "office" / "raw.csv").write_text(WITHOUT_NOTE)
     (folder / "diary" / "raw_days.csv").write_text("day\nMonday\n")
-    with dagster_dev(folder, "-f", dagster_live.__file__, env={"DAGSTER_LIVE": str(folder)}) as server:
-        yield Live(server=server, folder=folder)
+    with web_store(folder / "web") as store:
+        env = {"DAGSTER_LIVE": str(folder), "DAGSTER_LIVE_STORE": store.url("")}
+        with dagster_dev(folder, "-f", dagster_live.__file__, env=env) as server:
+            yield Live(server=server, folder=folder, store=store)
 
 
 def test_what_arrives_over_rest_starts_what_it_completes_and_nothing_is_lost_or_doubled(live: Live) -> None:
@@ -162,7 +167,9 @@ def test_the_inferred_edges_are_shown_and_only_what_lacks_a_column_is_skipped(li
     nodes = live.server.graphql(GRAPH)["assetNodes"]
     edges = {dotted(node["assetKey"]): {dotted(key) for key in node["dependencyKeys"]} for node in nodes}
     assert edges.items() >= {**EDGES, **{name: set() for name in SOURCES}}.items()
-    assert {dotted(node["assetKey"]) for node in nodes if node["isExecutable"]} == SHOP | OFFICE | TRIALS | DIARY
+    assert {
+        dotted(node["assetKey"]) for node in nodes if node["isExecutable"]
+    } == SHOP | OFFICE | TRIALS | DIARY | MARKET
 
     assert materialize_all(live.server) == Outcome(materialized=SHOP, skipped=frozenset(), complaints={})
 
@@ -235,6 +242,25 @@ def test_a_task_with_retries_is_built_by_a_later_try_once_its_database_is_free(l
     assert server.materialized(run) == {"reading_texts": 1}
     server.wait_until(lambda: "nothing is stale" in tried(live))
     assert live.runs_of(TRIALS)[-1].id == run  # the sensor saw a database that it could not read, and asked for nothing
+
+
+def test_what_arrives_on_a_web_server_is_asked_for_once_and_while_that_does_not_answer_a_tick_says_so(
+    live: Live,
+) -> None:
+    server, store = live.server, live.store
+    server.wait_until(lambda: server.last_words("rates_arrive") == "rates waits for raw_rates, which is not there")
+    store.answers.clear()
+    store.write("raw_rates.csv", b"currency,rate\nEUR,1.25\n")
+    silence = f"the store of source 'raw_rates' does not answer within {dagster_live.STORE_TIMEOUT:g} s"
+    server.wait_until(lambda: silence in server.last_words("rates_arrive"))
+    assert not live.runs_of(MARKET)
+
+    store.answers.set()
+    server.wait_until(lambda: server.last_words("rates_arrive") == "nothing is stale of 1 tasks")
+    (run,) = live.runs_of(MARKET)
+    assert (run.status, server.materialized(run.id)) == ("SUCCESS", {"rates": 1})
+    with duckdb.connect(live.folder / "market" / "market.duckdb", read_only=True) as connection:
+        assert connection.execute("FROM rates").fetchall() == [("EUR", 1.25)]
 
 
 def test_automation_runs_readers_of_what_changed_and_carries_the_others_forward(live: Live) -> None:

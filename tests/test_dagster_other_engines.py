@@ -56,6 +56,9 @@ def test_what_arrives_in_tables_sets_off_its_readers(url: str, sql: Callable[[st
     with dg.DagsterInstance.ephemeral() as instance:
         ticks = Ticks(catalog=CATALOG, database=RelspecResource(url=url), instance=instance)
         assert ticks.work() == ("notes", "other_notes", "revenue", "stg_orders")
+        place = "main" if url.startswith("sqlite") else f"{url.rpartition('/')[2]}.public"
+        notes = ticks.definitions.resolve_assets_def(dg.AssetKey("notes")).get_asset_spec(dg.AssetKey("notes"))
+        assert notes.metadata["dagster/table_name"] == f"{place}.notes"
         assert sql("SELECT customer_id, total FROM revenue") == [(1, 6.0)]
         assert ticks.skipped() == "nothing is stale of 4 tasks"
         sql("INSERT INTO raw_notes VALUES ('new')")

@@ -67,21 +67,39 @@ def revenue(ctx: TaskBuildContext) -> ibis.Table:
 
 
 def ingesting(key: dg.AssetKey, table_name: str) -> dg.AssetsDefinition:
-    """An asset of somebody else, which declares the table that it writes, as those of dbt do."""
+    """An asset of somebody else, with what dagster-dbt says of a model that is a table and has its columns described."""
+    columns = [dg.TableColumn("id", "BIGINT"), dg.TableColumn("amount", "?", description="In cents.")]
+    spec = dg.AssetSpec(
+        key,
+        skippable=True,
+        code_version="b8f2",
+        kinds={"dbt", "duckdb"},
+        metadata={
+            "dagster-dbt/materialization_type": "table",
+            "dagster/column_schema": dg.TableSchema(columns=columns),
+            "dagster/table_name": table_name,
+            "dagster/storage_kind": "duckdb",
+            "dagster_dbt/unique_id": "model.jaffle.raw_orders",
+        },
+    )
 
-    @dg.asset(key=key, metadata={"dagster/table_name": table_name})
-    def ingest(duckdb: DuckDBResource) -> None:
+    @dg.multi_asset(name="ingest", specs=[spec], can_subset=True)
+    def ingest(duckdb: DuckDBResource) -> dg.MaterializeResult:
         with duckdb.get_connection() as connection:
             connection.execute("CREATE OR REPLACE TABLE raw_orders AS SELECT 1 AS id, 5 AS amount")
+        return dg.MaterializeResult(asset_key=key, metadata={"unique_id": "model.jaffle.raw_orders"})
 
     return ingest
 
 
-@pytest.mark.parametrize("way", ["table name", "key of the settings", "same key"])
+TABLE_NAMES = {"table name": "SHOP.main.raw_orders", "schema and table": "main.raw_orders"}
+
+
+@pytest.mark.parametrize("way", [*TABLE_NAMES, "key of the settings", "same key"])
 def test_a_source_that_another_asset_writes_is_that_asset(tmp_path: Path, way: str) -> None:
     database = tmp_path / "shop.duckdb"
     key = dg.AssetKey(["raw_orders"]) if way == "same key" else dg.AssetKey(["jaffle", "raw", "orders"])
-    others = ingesting(key, "SHOP.main.raw_orders" if way == "table name" else "elsewhere")
+    others = ingesting(key, TABLE_NAMES.get(way, "elsewhere"))
     settings = (
         RelspecSettings(source_keys={"raw_orders": ["jaffle", "raw", "orders"]})
         if way == "key of the settings"

@@ -125,6 +125,35 @@ def test_a_store_that_refuses_is_not_taken_for_an_empty_one(web: WebStore, name:
         stored_files(web.url(name), source="people")
 
 
+def test_a_store_that_accepts_and_never_answers_is_waited_for_as_long_as_its_source_says(
+    web: WebStore, con: DuckDBBackend
+) -> None:
+    web.write("people.csv", ANN)
+    source = SourceSpec("people", path=web.url("people.csv"), schema={"name": "string"}, timeout=0.3)
+    project = Project(con, sql_task("SELECT name FROM people", "names"), sources=[source])
+    web.answers.clear()
+    with pytest.raises(SourceError) as caught:
+        project.run()
+    assert str(caught.value) == (
+        "[RS106] the store of source 'people' does not answer within 0.3 s\n"
+        f"  at:   {web.url('people.csv')}\n"
+        "  next: check the address, the network and the store itself, or give it longer: "
+        "SourceSpec('people', timeout=0.6, ...)."
+    )
+    web.answers.set()
+    assert tuple(project.run().ran) == ("names",)
+
+
+def test_a_store_that_goes_on_answering_may_take_longer_than_for_one_answer(web: WebStore) -> None:
+    for number in range(4):
+        web.write(f"in/{number}/people.csv", ANN)
+    web.pause = 0.15
+    source = SourceSpec("people", path=web.url("in/*/people.csv"), timeout=0.45)
+    found = source_files(source)
+    assert found is not None
+    assert len(found.files) == 4
+
+
 def test_where_a_store_tells_no_state_its_readers_are_built_and_the_reason_says_so(
     web: WebStore, con: DuckDBBackend
 ) -> None:
