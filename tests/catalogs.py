@@ -98,6 +98,12 @@ def text_block(text: str) -> str:
     return textwrap.dedent(text).strip()
 
 
+@cache
+def compiled_before() -> CompileCache:
+    """What any project of this process has compiled: most tests begin with the tasks of the one before."""
+    return CompileCache()
+
+
 class Project:
     """Tasks on a database, both of which change between runs.
 
@@ -110,7 +116,7 @@ class Project:
         self.con = con
         self.sources = tuple(sources)
         self.tasks = {task.name: task for task in tasks}
-        self.cache = CompileCache()
+        self.cache = compiled_before()
 
     @property
     def catalog(self) -> TaskCatalog:

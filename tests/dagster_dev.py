@@ -16,7 +16,7 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-START_SECONDS = 90.0
+START_SECONDS = 180.0
 WAIT_SECONDS = 120.0
 LOOK_EVERY = 0.2
 STOP_SECONDS = 30.0

@@ -10,8 +10,9 @@ import dagster as dg
 import duckdb
 import ibis
 
-from relspec_core import SourceSpec, TaskBuildContext, TaskCatalog, task
+from relspec_core import ExecutionContext, SourceSpec, TaskBuildContext, TaskCatalog, task
 from relspec_dagster import build_definitions
+from tests.catalogs import compiled_before
 
 RAW = {
     "raw_customers": "id,name,city\n1,Ada,Berlin\n2,Bo,Bern\n3,Cy,Basel\n",
@@ -131,7 +132,8 @@ def drop_column(file: Path, column: str) -> None:
 
 
 def shop_definitions(folder: Path) -> dg.Definitions:
-    return build_definitions(shop_catalog(folder), database=shop_database(folder))
+    ctx = ExecutionContext(cache=compiled_before())
+    return build_definitions(shop_catalog(folder), database=shop_database(folder), ctx=ctx)
 
 
 if "DAGSTER_SHOP" in os.environ:

@@ -9,8 +9,9 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 
-from relspec_core import TaskCatalog
+from relspec_core import ExecutionContext, TaskCatalog
 from relspec_dagster import EvidenceSensor, RelspecResource, build_definitions
+from tests.catalogs import compiled_before
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,8 +44,9 @@ class Ticks:
 
     def reload(self) -> None:
         """Load the code location again: what the sensor had in memory is lost."""
+        ctx = ExecutionContext(cache=compiled_before())
         self.definitions = build_definitions(
-            self.catalog, database=self.database, evidence_sensor=EvidenceSensor(name="arrivals")
+            self.catalog, database=self.database, ctx=ctx, evidence_sensor=EvidenceSensor(name="arrivals")
         )
 
     def tick(self) -> SensorExecutionData:

@@ -12,7 +12,8 @@ from ibis.backends.sql.datatypes import DuckDBType
 from ibis.common.exceptions import IbisError
 
 from relspec_core import SourceSpec, TaskBuildContext, TaskCatalog, TaskSpec
-from tests.plan_steps import MOST_COLUMNS, OF_THIS_PROCESS, STEPS, Step, ints, with_int
+from tests.plan_columns import MOST_COLUMNS, ints, with_int
+from tests.plan_steps import OF_THIS_PROCESS, STEPS, Step
 from tests.plan_texts import TEXTS, Text, q
 
 NAMES = ("Key", "a", "b", "Weird Col", "select", "t0", "src_1", "s.t")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import ibis.expr.types as ir
 
-from tests.plan_steps import ints, lists, pick, plain, some, structs
+from tests.plan_columns import ints, lists, pick, plain, some, structs
 
 Text = Callable[[str, ir.Table, str, ir.Table, Sequence[int]], str]
 

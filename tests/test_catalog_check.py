@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import ibis
-from hypothesis import given
+from hypothesis import given, settings
 from ibis import _
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
@@ -107,6 +107,7 @@ def test_python_functions_and_tables_in_memory_are_there(con: DuckDBBackend) -> 
     assert report_of(task_of(build, "twice"), task_of(build, "again"), backend=con).ok
 
 
+@settings(max_examples=settings().max_examples // 2)
 @given(catalogs(most=4))
 def test_a_random_catalog_that_compiles_runs_on_empty_tables(generated: Generated) -> None:
     report = check_catalog(generated.catalog, backend=empty_backend())

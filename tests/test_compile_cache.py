@@ -5,7 +5,7 @@ from pathlib import Path
 
 import ibis
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from relspec_core import ExecutionContext, PlanArtifact, PlanCatalog, SourceSpec, TaskCatalog, compile_task_catalog, run
 from relspec_core.compile_cache import CompileCache
@@ -47,6 +47,7 @@ def plan_of(build: Builder | str, cache: CompileCache) -> PlanArtifact:
     return compiled(TaskCatalog([task], SHOP), cache)["plan"]
 
 
+@settings(max_examples=settings().max_examples // 2)
 @given(catalogs(most=5))
 def test_a_catalog_from_the_cache_is_the_catalog_that_was_compiled(generated: Generated) -> None:
     cache = Kept()

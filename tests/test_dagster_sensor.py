@@ -29,10 +29,10 @@ def empty(tmp_path: Path) -> Ticks:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Ticks:
-    """The shop with everything there and built."""
+    """The shop with everything there and built, by relspec itself, which takes a fifth of the time."""
     write_raw_data(tmp_path)
     found = ticks(shop_catalog(tmp_path), tmp_path)
-    assert found.work() == tuple(sorted(EDGES))
+    run_itself(found)
     assert found.skipped() == "nothing is stale of 8 tasks"
     return found
 
@@ -40,6 +40,12 @@ def shop(tmp_path: Path) -> Ticks:
 def ticks(catalog: TaskCatalog, folder: Path) -> Ticks:
     instance = dg.DagsterInstance.ephemeral(tempdir=str(folder))
     return Ticks(catalog=catalog, database=shop_database(folder), instance=instance)
+
+
+def run_itself(shop: Ticks) -> None:
+    backend = connect(shop.file)
+    run(shop.catalog, backend=backend, quiet=True).raise_if_failed()
+    backend.disconnect()
 
 
 def write(folder: Path, name: str, text: str) -> None:
@@ -72,6 +78,13 @@ def test_a_partial_arrival_starts_only_what_it_completes(empty: Ticks, tmp_path:
     assert empty.skipped() == "nothing is stale of 8 tasks"
 
 
+def test_everything_is_asked_for_at_once_where_nothing_is_built(tmp_path: Path) -> None:
+    write_raw_data(tmp_path)
+    found = ticks(shop_catalog(tmp_path), tmp_path)
+    assert found.work() == tuple(sorted(EDGES))
+    assert found.skipped() == "nothing is stale of 8 tasks"
+
+
 def test_only_the_readers_of_a_changed_column_are_asked_for(shop: Ticks, tmp_path: Path) -> None:
     write(tmp_path, "raw_orders", RAW["raw_orders"].replace("hot", "mild"))
     assert shop.work() == ("note_lengths", "order_notes")
@@ -99,14 +112,14 @@ def test_what_is_asked_for_says_what_set_it_off(shop: Ticks, tmp_path: Path) -> 
     assert request.tags["dagster/sensor_name"] == "arrivals"
 
 
-def test_a_burst_of_a_thousand_reports_is_one_tick_and_one_request(shop: Ticks, tmp_path: Path) -> None:
+def test_a_burst_of_reports_is_one_tick_and_one_request(shop: Ticks, tmp_path: Path) -> None:
     write(tmp_path, "raw_orders", RAW["raw_orders"].replace("hot", "mild"))
-    shop.report("raw_orders", times=1_000)
+    shop.report("raw_orders", times=200)  # a thousand: tests/test_dagster_live.py
     started = time.monotonic()
     assert shop.work() == ("note_lengths", "order_notes")
     assert time.monotonic() - started < 30
     shop.skipped()
-    assert len(shop.requested) == 2
+    assert len(shop.requested) == 1
 
 
 def test_the_same_evidence_is_asked_for_once_also_by_a_new_process_and_without_a_cursor(
@@ -211,7 +224,7 @@ def test_evidence_that_becomes_what_it_was_before_is_asked_for_each_time(shop: T
     for text in ("mild", "hot", "mild"):
         write(tmp_path, "raw_orders", RAW["raw_orders"].replace("hot", text))
         assert shop.work() == ("note_lengths", "order_notes")
-    assert len(shop.requested) == 4
+    assert len(shop.requested) == 3
 
 
 def test_what_a_run_in_progress_builds_is_held_until_it_has_ended(shop: Ticks, tmp_path: Path) -> None:
@@ -354,9 +367,7 @@ def test_what_a_tick_has_read_before_it_failed_is_read_again(shop: Ticks, tmp_pa
 
 def test_a_relspec_run_meanwhile_leaves_nothing_to_ask_for(shop: Ticks, tmp_path: Path) -> None:
     write(tmp_path, "raw_orders", RAW["raw_orders"].replace("hot", "mild"))
-    backend = connect(shop_database(tmp_path))
-    run(shop.catalog, backend=backend, quiet=True)
-    backend.disconnect()
+    run_itself(shop)
     assert shop.skipped() == "nothing is stale of 8 tasks"
 
 

@@ -5,7 +5,7 @@ import importlib
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -30,9 +30,6 @@ from relspec_core.hamilton_output import (
     HamiltonRun,
     draw_hamilton_module,
     hamilton_module,
-    hamilton_output_path,
-    write_hamilton_module,
-    write_if_asked,
 )
 
 DATABASE = "shop.duckdb"
@@ -395,45 +392,7 @@ def test_a_run_with_parameters_and_a_backend_of_ones_own_serves_many_executions(
     assert dr.execute(["above"])["above"].rows == 4
 
 
-@pytest.mark.parametrize(
-    ("value", "path"),
-    [
-        *[(value, "hamilton_dag.py") for value in ("1", "true", "Yes", "ON", " True ")],
-        *[(value, None) for value in ("", "0", "false", "No", "OFF", "  ")],
-        ("build/dag.py", "build/dag.py"),
-        (None, None),
-    ],
-)
-def test_the_environment_variable_is_a_truth_value_or_a_path(value: str | None, path: str | None) -> None:
-    environ: Mapping[str, str] = {} if value is None else {"HAMILTON_DAG_OUTPUT": value}
-    assert hamilton_output_path(environ) == (None if path is None else Path(path))
-
-
-def test_the_module_is_written_where_the_environment_asks(folder: Path) -> None:
-    plans = compile_task_catalog(shop)
-    graph = task_graph_from_catalog(plans)
-    assert write_if_asked(graph, plans, {}, catalog=CATALOG, database=DATABASE) is None
-    environ = {"HAMILTON_DAG_OUTPUT": "new/folder/dag.py"}
-    assert write_if_asked(graph, plans, environ, catalog=CATALOG, database=DATABASE) == Path("new/folder/dag.py")
-    assert (folder / "new/folder/dag.py").read_text() == text_of(shop)
-    assert [path.name for path in (folder / "new/folder").iterdir()] == ["dag.py"]
-
-
-def test_an_equal_module_is_left_alone_and_a_folder_is_no_file(folder: Path) -> None:
-    plans = compile_task_catalog(shop)
-    graph = task_graph_from_catalog(plans)
-    written = write_hamilton_module(graph, plans, folder / "dag.py", catalog=CATALOG).stat()
-    assert write_hamilton_module(graph, plans, folder / "dag.py", catalog=CATALOG).stat().st_ino == written.st_ino
-    with pytest.raises(ProjectionError, match="can't be written"):
-        write_hamilton_module(graph, plans, folder, catalog=CATALOG)
-
-
 @pytest.mark.parametrize("import_path", ["no_such_module:shop", f"{__name__}:no_such", f"{__name__}:DATABASE", "", "x"])
 def test_a_catalog_that_cannot_be_imported_is_named(import_path: str) -> None:
     with pytest.raises(CatalogError, match=re.escape(f"'{import_path}'")):
         HamiltonRun(import_path)
-
-
-def test_writing_needs_no_hamilton() -> None:
-    script = "import sys, relspec_core.hamilton_output; assert 'hamilton' not in sys.modules"
-    subprocess.run([sys.executable, "-c", script], check=True)

@@ -9,30 +9,23 @@ import ibis.expr.datatypes as dt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 
 from relspec_core import (
     ExecutionContext,
     PlanCatalog,
     SourceSpec,
     TaskBuildContext,
-    TaskCatalog,
     TaskGraph,
-    compile_task_catalog,
-    run,
     task_graph_from_catalog,
 )
 from relspec_core.changed_plans import PlanCompiler
-from relspec_core.errors import CatalogError, RelspecError, UnknownColumnError, UnknownTargetError
+from relspec_core.errors import CatalogError, UnknownColumnError, UnknownTargetError
 from relspec_core.evidence_change import EvidenceChange, dropped, proposed, recalculated, renamed, retyped
-from relspec_core.evidence_reference import EvidenceReference, columns_of, find_reference
+from relspec_core.evidence_reference import find_reference
 from relspec_core.impact import impact_of
 from relspec_core.impact_report import Impact
 from relspec_core.schema_files import name_of_type, schema_in_file, type_named
 from tests.catalogs import compiled, empty_backend, sql_task, task_of
-from tests.generated import Generated, catalogs
-from tests.plan_texts import q
 
 RAW_ORDERS = SourceSpec(
     "raw_orders",
@@ -349,72 +342,3 @@ def test_a_types_name_gives_the_type_again(kind: str) -> None:
     assert type_named(name_of_type(dt.dtype(kind))) == dt.dtype(kind)
     odd = dt.Struct.from_tuples([("Weird Col", dt.int64), ("b", dt.dtype(f"array<{kind}>"))])
     assert ibis.schema({"a": type_named(name_of_type(odd))}) == ibis.schema({"a": odd})
-
-
-def changes_of(source: str, column: str, graph: TaskGraph) -> dict[str, EvidenceChange]:
-    """Changes of a source in DuckDB's words, each with what it makes of the evidence."""
-    table, columns = q(source), columns_of(source, graph)
-    reference = EvidenceReference(evidence=source, column=column)
-    return {
-        f"ALTER TABLE {table} DROP COLUMN {q(column)}": dropped(reference, graph),
-        f"ALTER TABLE {table} RENAME COLUMN {q(column)} TO another": renamed(reference, "another", graph),
-        f"ALTER TABLE {table} ADD COLUMN another BIGINT": proposed(
-            source, ibis.schema({**dict(columns.items()), "another": "int64"}), graph
-        ),
-        f"ALTER TABLE {table} ALTER COLUMN {q(column)} TYPE VARCHAR USING 'x'": retyped(
-            source, column, dt.string, graph
-        ),
-    }
-
-
-@settings(max_examples=6)
-@given(catalogs(most=4), st.data())
-def test_what_a_run_does_after_a_source_has_other_columns_was_foretold(
-    generated: Generated, data: st.DataObject
-) -> None:
-    con = ibis.duckdb.connect(threads=1)
-    generated.load(con)
-    catalog = TaskCatalog(generated.tasks)
-    assume(run(catalog, backend=con, quiet=True).ok)
-    plans = compile_task_catalog(catalog, backend=con)
-    graph = task_graph_from_catalog(plans)
-    always = set(run(catalog, backend=con, quiet=True).ran)
-    source = data.draw(st.sampled_from(graph.sources))
-    changes = changes_of(source, data.draw(st.sampled_from(tuple(columns_of(source, graph)))), graph)
-    text = data.draw(st.sampled_from(tuple(changes)))
-    compiler = PlanCompiler(sources=(), backend=con, ctx=ExecutionContext())
-    found = impact_of(changes[text], plans=plans, graph=graph, compiler=compiler)
-    stuck = {*found.broken_tasks, *(waiting.task for waiting in found.waiting)}
-    rebuilt = {rebuild.task for rebuild in found.rebuilt}
-    con.con.execute(text)
-    try:
-        report = run(catalog, backend=con, quiet=True)
-    except RelspecError:
-        assert not found.ok
-    else:
-        assert not report.failed
-        assert set(report.blocked) <= stuck
-        assert set(report.ran) - always <= (rebuilt | stuck if "TYPE" in text else rebuilt)
-        assert {rebuild.task for rebuild in found.rebuilt if rebuild.tables} <= {*report.ran, *report.blocked}
-        assert {broken.task for broken in found.broken if broken.column} <= {*report.ran, *report.blocked}
-    con.disconnect()
-
-
-@settings(max_examples=4)
-@given(catalogs(most=4))
-def test_what_a_run_rebuilds_after_a_columns_values_changed_was_foretold(generated: Generated) -> None:
-    con = ibis.duckdb.connect(threads=1)
-    generated.load(con)
-    assume(run(generated.catalog, backend=con, quiet=True).ok)
-    plans = compile_task_catalog(generated.catalog, backend=con)
-    graph = task_graph_from_catalog(plans)
-    always = set(run(generated.catalog, backend=con, quiet=True).ran)
-    for source in graph.sources:
-        for column in [name for name, kind in columns_of(source, graph).items() if kind.is_integer()]:
-            con.con.execute(f"UPDATE {q(source)} SET {q(column)} = {q(column)} + 1")
-            ran = set(run(generated.catalog, backend=con, quiet=True).ran) - always
-            change = recalculated(EvidenceReference(evidence=source, column=column), graph)
-            assert ran <= {
-                found.task for found in impact_of(change, plans=plans, graph=graph, compiler=COMPILER).rebuilt
-            }
-    con.disconnect()

@@ -16,6 +16,7 @@ from ibis.backends.duckdb import Backend as DuckDBBackend
 
 from relspec_core import (
     EvidenceCatalog,
+    ExecutionContext,
     PlanArtifact,
     PlanCatalog,
     Schedule,
@@ -44,8 +45,8 @@ def database(generated: Generated) -> Generator[DuckDBBackend]:
     con.disconnect()
 
 
-def compiled(catalog: TaskCatalog) -> PlanCatalog:
-    plans = compile_task_catalog(catalog, backend=empty_backend())
+def compiled(catalog: TaskCatalog, ctx: ExecutionContext | None = None) -> PlanCatalog:
+    plans = compile_task_catalog(catalog, backend=empty_backend(), ctx=ctx)
     for plan in plans:
         note(f"-- {plan.name} reads {dict(plan.deps.required_columns)}\n{plan.sql}")
     return plans
@@ -61,9 +62,10 @@ def rows_of_expression(con: DuckDBBackend, plan: PlanArtifact) -> Counter[str]:
 @given(catalogs(most=5))
 def test_a_plan_gives_the_same_rows_on_just_what_it_requires_and_binds_on_nothing_less(generated: Generated) -> None:
     """Laws 1 to 3: sound, minimal, and what is analysed and executed is what the builder wrote."""
-    plans = compiled(generated.catalog)
+    ctx = ExecutionContext()  # its cache serves the run, too
+    plans = compiled(generated.catalog, ctx)
     with database(generated) as con:
-        run(generated.catalog, backend=con, quiet=True).raise_if_failed()
+        run(generated.catalog, backend=con, ctx=ctx, quiet=True).raise_if_failed()
         for plan in plans:
             DuckDBWarehouse(con).prepare(plan)
             expected = rows_of_expression(con, plan)
@@ -118,10 +120,10 @@ def test_the_hash_seed_of_the_process_changes_nothing() -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        for seed in ("0", "1", "2")
+        for seed in ("0", "1")
     ]
     outputs = [process.communicate() for process in running]
-    assert [process.returncode for process in running] == [0, 0, 0], outputs[0][1].decode()
+    assert [process.returncode for process in running] == [0, 0], outputs[0][1].decode()
     assert len({output for output, _ in outputs}) == 1
     assert outputs[0][0].count(b"flowchart") > 2
 
@@ -209,18 +211,19 @@ def test_a_run_after_a_change_of_a_column_leaves_what_a_run_from_scratch_would(
     data: st.DataObject, generated: Generated
 ) -> None:
     """Law 10, the half that matters most: what is left as it is would have come out the same."""
-    plans = compiled(generated.catalog)
+    ctx = ExecutionContext()
+    plans = compiled(generated.catalog, ctx)
     source = data.draw(st.sampled_from(generated.sources))
     column = data.draw(st.sampled_from(source.schema.names))
     new = value(source.schema[column], random.Random(generated.seed))  # noqa: S311 - test data
     change = f"UPDATE {quoted(source.name)} SET {quoted(column)} = {new} WHERE rowid = {data.draw(st.integers(0, 9))}"
     note(change)
     with database(generated) as con, database(generated) as other:
-        run(generated.catalog, backend=con, quiet=True)
+        run(generated.catalog, backend=con, ctx=ctx, quiet=True)
         con.con.execute(change)
         other.con.execute(change)
-        report = run(generated.catalog, backend=con, quiet=True)
-        run(generated.catalog, backend=other, quiet=True)
+        report = run(generated.catalog, backend=con, ctx=ctx, quiet=True)
+        run(generated.catalog, backend=other, ctx=ctx, quiet=True)
         assert tables_of(con, plans) == tables_of(other, plans)
     graph = task_graph_from_catalog(plans)
     for task in report.ran:
@@ -250,18 +253,19 @@ def test_a_table_and_its_record_appear_together_or_not_at_all(data: st.DataObjec
     """Law 11, where a task fails: in a first run, and in a later one."""
     name = data.draw(st.sampled_from(generated.catalog.names))
     broken = TaskCatalog([failing(spec) if spec.name == name else spec for spec in generated.tasks], generated.sources)
-    plans = compiled(generated.catalog)
+    ctx = ExecutionContext()
+    plans = compiled(generated.catalog, ctx)
     graph = task_graph_from_catalog(plans)
     after = {task for task in graph.tasks if task != name and name in graph.ancestors([task])}
     with database(generated) as con:
-        report = run(broken, backend=con, quiet=True)
+        report = run(broken, backend=con, ctx=ctx, quiet=True)
         assert set(report.failed) == {name}
         assert set(report.blocked) == after
         assert recorded(con) == {plan.name for plan in plans if plan.task.name in report.ran}
         assert recorded(con) == set(DuckDBWarehouse(con).schemas([plan.name for plan in plans]))
-        run(generated.catalog, backend=con, quiet=True).raise_if_failed()
+        run(generated.catalog, backend=con, ctx=ctx, quiet=True).raise_if_failed()
         before = tables_of(con, plans), records(con)
-        assert set(run(broken, backend=con, quiet=True).failed) == {name}
+        assert set(run(broken, backend=con, ctx=ctx, quiet=True).failed) == {name}
         assert (tables_of(con, plans), records(con)) == before
 
 

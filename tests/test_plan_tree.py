@@ -7,9 +7,10 @@ import ibis
 import pytest
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
-from relspec_core import SourceSpec
+from relspec_core import SourceSpec, TaskCatalog
 from relspec_core.errors import SqlError
-from tests.catalogs import plan_of
+from relspec_core.plan_catalog import PartialCatalog, compile_what_compiles
+from tests.catalogs import empty_backend, plan_of, sql_task
 from tests.cutting import bag_of, cut_tables
 
 SOURCES = (
@@ -252,11 +253,20 @@ def data() -> Iterator[DuckDBBackend]:
     con.disconnect()
 
 
+@pytest.fixture(scope="module")
+def compiled() -> PartialCatalog:
+    """All of them at once, each a task of its own, named by its place."""
+    tasks = [sql_task(text, f"text_{at}") for at, text in enumerate(TEXTS)]
+    return compile_what_compiles(TaskCatalog(tasks, SOURCES), backend=empty_backend())
+
+
 @pytest.mark.parametrize("text", TEXTS)
 def test_a_pruned_text_gives_the_same_rows_on_just_what_it_requires_and_binds_on_nothing_less(
-    data: DuckDBBackend, text: str
+    data: DuckDBBackend, compiled: PartialCatalog, text: str
 ) -> None:
-    plan = plan_of(text, SOURCES)
+    name = f"text_{TEXTS.index(text)}"
+    assert name not in compiled.errors, compiled.errors[name]
+    plan = compiled.plans[name]
     expected = bag_of(data.con, text)
     assert bag_of(data.con, plan.sql) == expected
     with cut_tables(data.con, plan.deps) as cut:

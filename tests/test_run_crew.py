@@ -12,7 +12,7 @@ import pytest
 from ibis import _
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
-from relspec_core import RunReport, SourceSpec, TaskBuildContext, TaskSpec, run
+from relspec_core import ExecutionContext, RunReport, SourceSpec, TaskBuildContext, TaskSpec, run
 from relspec_core.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.errors import WarehouseError
 from relspec_core.execution import run_planned
@@ -33,7 +33,8 @@ def numbers(con: DuckDBBackend) -> DuckDBBackend:
 
 
 def run_with(project: Project, **options: Any) -> RunReport:  # noqa: ANN401 - as RunOptions takes them
-    return run(project.catalog, backend=project.con, options=RunOptions(quiet=True, **options))
+    ctx = ExecutionContext(cache=project.cache)
+    return run(project.catalog, backend=project.con, ctx=ctx, options=RunOptions(quiet=True, **options))
 
 
 def calling(function: Callable[[], object], name: str, reads: str = "numbers") -> TaskSpec:

@@ -161,7 +161,7 @@ def test_a_printed_module_passes_under_pytest_for_a_module_and_for_a_folder(tmp_
     )
     (tmp_path / "pyproject.toml").write_text('[tool.relspec]\ncatalog = "shop:catalog"\n')
     command = [sys.executable, "-c", "from relspec_core.cli import main; main()", "fixtures", "marts.revenue"]
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     printed = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
     (tmp_path / "test_module.py").write_text(printed)
     (tmp_path / "test_folder.py").write_text(printed.replace("'shop:catalog'", "'./sql'"))

@@ -78,6 +78,7 @@ def tables(suite: str) -> Mapping[str, Mapping[str, str]]:
     return found
 
 
+@cache
 def plan_on(suite: str, plan: TpcQuery | str) -> PlanArtifact:
     """The plan of a query's Ibis expression, or of a SQL text, on a benchmark's tables."""
     task: TaskSpec = sql_task(plan) if isinstance(plan, str) else task_of(plan.expression)
