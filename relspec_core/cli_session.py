@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 import click
+import duckdb
 
 from relspec_core.compile_cache import CompileCache
 from relspec_core.compiled_sqlglot import CompiledSqlglotWarning, is_compiled, notice
 from relspec_core.database_file import connect
 from relspec_core.engine_url import connect_to
-from relspec_core.errors import NotReadyError, RelspecError, TaskFailedError
+from relspec_core.errors import NotReadyError, RelspecError, TaskFailedError, WarehouseError
 from relspec_core.foreign_changes import settle
 from relspec_core.hamilton_module import write_if_asked
 from relspec_core.project import Project, find_project
@@ -131,6 +132,11 @@ def project_command(function: Callable[Concatenate[Session, P], int]) -> Callabl
             sys.exit(FAILED)
         except RelspecError as error:
             click.echo(str(error), err=True)
+            sys.exit(UNUSABLE)
+        except duckdb.Error as error:  # what no task and no source is to blame for
+            first = str(error).strip().splitlines()[0]
+            hint = "check that it is whole, and that you have the right to read its tables and relspec's own."
+            click.echo(str(WarehouseError(f"the database refused: {first}", hint=hint)), err=True)
             sys.exit(UNUSABLE)
         except KeyboardInterrupt as stop:
             click.echo("interrupted", err=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import duckdb
+import ibis.expr.datatypes as dt
 import sqlglot
 from sqlglot import exp
 
@@ -17,6 +18,7 @@ from relspec_core.engine_ways import ways_of
 from relspec_core.errors import WarehouseError
 from relspec_core.fingerprint import digest
 from relspec_core.names import quoted_column, quoted_name, quoted_text, table_parts, to_table
+from relspec_core.source_schemas import BackendTables
 from relspec_core.user_functions import has_python_functions
 from relspec_core.warehouse import RECORDS, SCHEMA, Created, Warehouse
 
@@ -28,11 +30,20 @@ if TYPE_CHECKING:
     from relspec_core.duckdb_engine import Engine
     from relspec_core.plan_artifact import PlanArtifact
 
+PLAIN_DECIMAL = (18, 3)
 PASSING = "relspec_new_"  # a table that is not yet in its place
 
 
 class EngineError(duckdb.Error):
-    """What another engine refuses, for whoever expects DuckDB's errors."""
+    """What another engine refuses, for whoever expects DuckDB's errors.
+
+    Attributes:
+        may_pass: whether the same may do at another time.
+    """
+
+    def __init__(self, text: str, *, may_pass: bool = False) -> None:
+        self.may_pass = may_pass
+        super().__init__(text)
 
 
 def warehouse_of(backend: Engine) -> Warehouse:
@@ -57,7 +68,7 @@ class EngineWarehouse(Warehouse):
         backend: of an engine that has SQL; its connection is used and left open.
     """
 
-    __slots__ = ("_engine", "_files", "_is_stopped", "_ways", "compares_contents", "has_transactions")
+    __slots__ = ("_engine", "_files", "_is_stopped", "_schema", "_ways", "compares_contents", "has_transactions")
 
     is_duckdb = False
 
@@ -68,7 +79,12 @@ class EngineWarehouse(Warehouse):
         self.connection = self._files.connection
         self.is_halted = False
         self._is_stopped = False
-        self._ways = ways_of(backend)
+        try:
+            self._ways = ways_of(backend)
+            place = BackendTables(backend).place
+        except Exception as error:  # each driver has errors of its own
+            raise EngineError(str(error)) from error
+        self._schema = place[-1] if place else None
         self.compares_contents = self._ways.row_digest is not None
         self.has_transactions = self._ways.begin is not None
 
@@ -90,7 +106,10 @@ class EngineWarehouse(Warehouse):
             if self._ways.is_interruption(error) and not self._is_stopped:
                 raise KeyboardInterrupt from error
             self._is_stopped = False
-            raise EngineError(str(error)) from error
+            raise self._told(error) from error
+
+    def _told(self, error: Exception) -> EngineError:
+        return EngineError(str(error).strip() or type(error).__name__, may_pass=self._ways.may_pass(error))
 
     def execute(self, sql: str) -> None:
         """Run one statement."""
@@ -142,7 +161,10 @@ class EngineWarehouse(Warehouse):
 
     def schemas(self, names: Iterable[str]) -> dict[str, ibis.Schema]:
         """The live schema of each of these tables and views that exists, in types that DuckDB has."""
-        live = {name: self._ways.schema(self._engine, name) for name in names}
+        try:
+            live = {name: self._ways.schema(self._engine, name) for name in names}
+        except Exception as error:  # each driver has errors of its own
+            raise self._told(error) from error
         return {name: as_written(found) for name, found in live.items() if found is not None}
 
     def column_types(self, names: Iterable[str]) -> dict[str, Mapping[str, str]]:
@@ -151,15 +173,18 @@ class EngineWarehouse(Warehouse):
 
     def relation_kind(self, name: str) -> str | None:
         """``table``, ``view`` or, where there is neither, None."""
-        if self._ways.schema(self._engine, name) is None:
+        if name not in self.schemas([name]):
             return None
         return "table" if self._definition(name) is None else "view"
 
+    def _full(self, name: str) -> str:
+        """A name with its schema: what it says alone may be in another one of those that the engine looks in."""
+        return name if self._schema is None or len(table_parts(name)) > 1 else f"{self._schema}.{name}"
+
     def _definition(self, name: str) -> str | None:
         """What a view is, as the engine tells it; None for a table."""
-        *outer, table = table_parts(name)
-        schema = outer[-1] if outer else getattr(self.backend, "current_database", None)
-        query = self._ways.view_definition(table, schema)
+        *outer, table = table_parts(self._full(name))
+        query = self._ways.view_definition(table, outer[-1] if outer else None)
         found = self._run(query, fetch=True)
         return str(found[0][0]) if found else None
 
@@ -169,7 +194,7 @@ class EngineWarehouse(Warehouse):
 
     def counts(self, names: Iterable[str]) -> dict[str, int]:
         """The number of rows of each table."""
-        return {name: self.rows(f"SELECT count(*) FROM {quoted_name(name)}")[0][0] for name in names}  # noqa: S608 - quoted
+        return {name: self.rows(f"SELECT count(*) FROM {quoted_name(self._full(name))}")[0][0] for name in names}  # noqa: S608 - quoted
 
     def contents(self, name: str, groups: Sequence[Sequence[str]], *, query: str | None = None) -> list[str]:
         """For each group of columns a digest of them together; another one each time where the engine has no hash."""
@@ -195,12 +220,19 @@ class EngineWarehouse(Warehouse):
         if functions and has_python_functions(plan.expr):
             self._engine._register_udfs(plan.expr)  # noqa: SLF001
         for name, table in plan.memory.items():  # the name tells what is in it
-            if self._ways.schema(self._engine, name) is None:
-                self._engine._register_in_memory_tables(table)  # noqa: SLF001
+            if name not in self.schemas([name]):
+                try:
+                    self._engine._register_in_memory_tables(table)  # noqa: SLF001
+                except Exception as error:
+                    raise self._told(error) from error
 
     def make_schemas(self, names: Iterable[str]) -> None:
         """Create the schemas that tables of these names are to be in, where they are missing."""
-        for schema in sorted({".".join(table_parts(name)[:-1]) for name in names} - {""}):
+        missing = {".".join(table_parts(name)[:-1]) for name in names} - {"", self._schema or ""}
+        if not missing:
+            return
+        # Some engines ask for the right to create one even where it is there.
+        for schema in sorted(missing - set(self._engine.list_databases())):
             self.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted_name(schema)}")
 
     def create(self, name: str, sql: str, *, schema: ibis.Schema, kind: str) -> Created:
@@ -209,7 +241,9 @@ class EngineWarehouse(Warehouse):
         A table whose columns stay is emptied and filled again, so that what others have made of it stays too, such as
         views, indexes and rights; that needs a transaction. Any other one is built beside, and then takes its place.
         """
+        self._refuse_long(name)
         self.make_schemas([name])
+        name = self._full(name)
         self.lock(name)
         if not self.has_transactions:
             self._forget(name)
@@ -226,13 +260,26 @@ class EngineWarehouse(Warehouse):
         if stays:
             self.execute(f"DROP TABLE {quoted_name(passing)}")
             self.execute(f"DELETE FROM {quoted_name(name)}")  # noqa: S608 - quoted
-        columns = ", ".join(exp.column(column, quoted=True).sql(self._engine.dialect) for column in schema)
+        columns = {column: exp.column(column, quoted=True).sql(self._engine.dialect) for column in schema}
+        values = columns
+        if self._ways.casts:
+            values = {column: f"CAST({quoted} AS {self._type(schema[column])})" for column, quoted in columns.items()}
         into = self._place(name if stays else passing)
-        self._run(f"INSERT INTO {into} ({columns}) SELECT {columns} FROM ({sql}) AS plan_rows")  # noqa: S608 - quoted
+        listing, selected = ", ".join(columns.values()), ", ".join(values.values())
+        self._run(f"INSERT INTO {into} ({listing}) SELECT {selected} FROM ({sql}) AS plan_rows")  # noqa: S608 - quoted
         if not stays:
             with self._in_place_of(name, there):
                 self.execute(f"ALTER TABLE {quoted_name(passing)} RENAME TO {quoted_column(table)}")
         return self._created(name, rows=self.counts([name])[name])
+
+    def _refuse_long(self, name: str) -> None:
+        most = self._ways.most_bytes
+        if most is not None and any(len(part.encode()) > most for part in table_parts(name)):
+            raise WarehouseError(
+                f"the name '{name}' has a part of more than {most} bytes, which {self.backend.name} would cut off",
+                at=f"evidence '{name}'",
+                hint="give the task, or its output, a shorter name.",
+            )
 
     @contextmanager
     def _in_place_of(self, name: str, kind: str | None) -> Generator[None]:
@@ -263,17 +310,28 @@ class EngineWarehouse(Warehouse):
         return bool(self.rows(f"SELECT 1 FROM {self.own_table(RECORDS)} WHERE kind = 'view' AND name IN ({names})"))  # noqa: S608
 
     def _place(self, name: str) -> str:
-        return to_table(name).sql(self._engine.dialect)
+        return to_table(self._full(name)).sql(self._engine.dialect)
 
     def _created(self, name: str, *, rows: int | None) -> Created:
         schema = self.schemas([name])[name]
         return Created(rows=rows, schema=schema, types=schema_to_duckdb(schema))
 
     def _create_empty(self, name: str, schema: ibis.Schema) -> None:
-        table = to_table(name)
-        columns = schema.to_sqlglot_column_defs(self._engine.dialect)
-        created = exp.Create(kind="TABLE", this=exp.Schema(this=table, expressions=columns))
-        self._run(created.sql(self._engine.dialect))
+        names = (exp.column(column, quoted=True).sql(self._engine.dialect) for column in schema)
+        columns = (f"{column} {self._type(kind)}" for column, kind in zip(names, schema.values(), strict=True))
+        self._run(f"CREATE TABLE {self._place(name)} ({', '.join(columns)})")
+
+    def _type(self, kind: dt.DataType) -> str:
+        """The engine's name of a type, so that no value is cut down to it.
+
+        In DuckDB's SQL, which texts are bound in, a decimal without a precision is one of 18 digits; here it stands for
+        one of any. Intervals have no unit of their own.
+        """
+        if kind.is_interval():
+            return "INTERVAL"
+        if isinstance(kind, dt.Decimal) and (kind.precision, kind.scale) == PLAIN_DECIMAL:
+            kind = dt.Decimal(nullable=kind.nullable)
+        return self._engine.compiler.type_mapper.to_string(kind)
 
     def _are_alike(self, name: str, other: str) -> bool:
         """Whether two tables have the same columns."""
@@ -282,8 +340,9 @@ class EngineWarehouse(Warehouse):
 
     def _forget(self, name: str) -> None:
         """Take a table's record away before the table is touched: if that does not come to its end, it is built."""
-        with suppress(EngineError):  # nothing was recorded yet
-            self.execute(f"DELETE FROM {self.own_table(RECORDS)} WHERE name = {quoted_text(name)}")  # noqa: S608 - quoted
+        names = {name, name.removeprefix(f"{self._schema}.")}
+        listing = ", ".join(map(quoted_text, sorted(names)))
+        self.execute(f"DELETE FROM {self.own_table(RECORDS)} WHERE name IN ({listing})")  # noqa: S608 - quoted
 
     def show_source(self, name: str, query: str) -> None:  # noqa: ARG002 - what DuckDB would read it by
         """No engine but DuckDB reads the files of sources.
@@ -308,19 +367,22 @@ class EngineWarehouse(Warehouse):
 
     # -- relspec's own tables ------------------------------------------------------------------------------------------
 
+    def _own(self, name: str) -> str:
+        return self._full(f"{SCHEMA}_{name}")
+
     def own_table(self, name: str) -> str:
         """One of relspec's own tables, beside the others: to make a schema takes a right that not everybody has."""
-        return f"{SCHEMA}_{name}"
+        return quoted_name(self._own(name))
 
     def own_columns(self, name: str) -> tuple[str, ...]:
         """The columns of one of relspec's own tables; none where there is no such table."""
-        return tuple(self.schemas([self.own_table(name)]).get(self.own_table(name), ()))
+        own = self._own(name)
+        return tuple(self.schemas([own]).get(own, ()))
 
     def make_own_table(self, name: str, columns: Iterable[str]) -> None:
         """Make one of relspec's own tables anew; what is in it is lost."""
-        table = self.own_table(name)
-        self.execute(f"DROP TABLE IF EXISTS {table}")
-        self.execute(f"CREATE TABLE {table} ({', '.join(columns)})")
+        self.execute(f"DROP TABLE IF EXISTS {self.own_table(name)}")
+        self.execute(f"CREATE TABLE {self.own_table(name)} ({', '.join(columns)})")
 
     def lock(self, name: str) -> None:
         """Keep others from writing to a table until the transaction ends, where several processes may."""

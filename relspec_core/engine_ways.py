@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import ibis
 from ibis.common.exceptions import TableNotFound
 
 from relspec_core.names import quoted_column, quoted_text, table_parts
@@ -15,11 +17,10 @@ from relspec_core.source_schemas import BackendTables
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import ibis
-
     from relspec_core.duckdb_engine import Engine
 
 DIGEST = "relspec_digest"
+MOST_ARGUMENTS = 100
 STEPS = 1_000_000  # of SQLite's machine between two looks at what has come: some milliseconds
 
 
@@ -38,6 +39,7 @@ class EngineWays:
     """The ways of an engine; left out, those of one of which nothing more is known.
 
     Attributes:
+        teach: makes known to a connection what the rest needs.
         schema: of the table or view of a name; None where there is none.
         begin: opens a transaction in which tables can be made and dropped; None where there is none.
         activity: SQL that gives a row, another one soon after anything was written; None where there is no such thing.
@@ -49,9 +51,13 @@ class EngineWays:
         lock: SQL that lets nobody else take the lock of that name until the transaction ends; None: a transaction that
             writes has the database for itself, or there is none.
         interrupt: stops the statement that another thread runs.
+        may_pass: whether the same statement may do at another time.
+        casts: whether values are to be cast to the types of the columns that they go into.
+        most_bytes: of a name; what is longer is cut off without a word. None: there is no such limit.
         is_interruption: whether an error means that the statement was stopped by ``interrupt`` or by Ctrl-C.
     """
 
+    teach: Callable[[Any], None] = lambda backend: None  # noqa: ARG005 - it needs nothing
     schema: Callable[[Any, str], ibis.Schema | None] = _schema_by_ibis
     begin: str | None = None
     activity: str | None = None
@@ -61,26 +67,48 @@ class EngineWays:
     lock: Callable[[str], str] | None = None
     interrupt: Callable[[Any], None] = lambda backend: None  # noqa: ARG005 - it can't be stopped
     is_interruption: Callable[[Exception], bool] = lambda error: False  # noqa: ARG005
+    may_pass: Callable[[Exception], bool] = lambda error: False  # noqa: ARG005
+    casts: bool = True
+    most_bytes: int | None = None
 
 
 def ways_of(backend: Engine) -> EngineWays:
     """The ways of a backend's engine; what it needs for them is made known to it."""
-    if backend.name == "sqlite":
-        _teach_sqlite(backend)
-    return WAYS.get(backend.name, EngineWays())
+    ways = WAYS.get(backend.name, EngineWays())
+    ways.teach(backend)
+    return ways
 
 
 # -- PostgreSQL --------------------------------------------------------------------------------------------------------
 
 
-# The server counts rows that were written, a moment later; a table that was emptied or made anew has another file.
+# The server counts rows that were written, a moment later. A table that was emptied or made anew has another file; one
+# that was put in another's place, or got a partition, is told by the catalog.
 POSTGRES_ACTIVITY = """
 WITH tables AS (SELECT relid, n_tup_ins + n_tup_upd + n_tup_del AS rows FROM pg_stat_user_tables)
 SELECT (SELECT sum(rows) FROM tables),
   (SELECT md5(string_agg(relid::text || ' ' || pg_relation_filenode(relid), ',' ORDER BY relid)) FROM tables),
+  (SELECT md5(string_agg(concat_ws(' ', oid, relname, relnamespace, relkind), ',' ORDER BY oid))
+    FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'v', 'm', 'p', 'f')),
+  (SELECT md5(string_agg(concat_ws(' ', inhrelid, inhparent, inhdetachpending), ',' ORDER BY inhrelid, inhparent))
+    FROM pg_inherits),
+  (SELECT md5(string_agg(concat_ws(' ', oid, ev_action), ',' ORDER BY oid)) FROM pg_rewrite WHERE oid >= 16384),
   (SELECT md5(string_agg(concat_ws(' ', attrelid, attnum, attname, atttypid, atttypmod), ',' ORDER BY attrelid, attnum))
     FROM pg_attribute WHERE attrelid >= 16384)
 """
+# What rows' texts depend on, which digests are made of.
+POSTGRES_TEXTS = (
+    "extra_float_digits = 1",
+    "datestyle = 'ISO, MDY'",
+    "intervalstyle = 'postgres'",
+    "bytea_output = 'hex'",
+)
+POSTGRES_PASSING = ("40001", "40P01", "55P03")  # a conflict, a deadlock, a lock that is not to be had now
+
+
+def _teach_postgres(backend: Any) -> None:  # noqa: ANN401 - Ibis's base class declares no connection
+    for setting in POSTGRES_TEXTS:
+        backend.raw_sql(f"SET {setting}").close()
 
 
 def _postgres_digest(columns: Sequence[str]) -> str:
@@ -140,10 +168,19 @@ def _sqlite_schema(backend: Any, name: str) -> ibis.Schema | None:  # noqa: ANN4
             return backend._inspect_schema(cursor, table, outer[-1] if outer else None)  # noqa: SLF001
         except TableNotFound:
             return None
+        except sqlite3.OperationalError as error:
+            if "no such column" not in str(error) and "no such table" not in str(error):
+                raise
+            return ibis.schema({})  # a view that reads what is no longer there
 
 
 def _sqlite_digest(columns: Sequence[str]) -> str:
-    return f"{DIGEST}({', '.join(map(quoted_column, columns))})"
+    """A function takes 127 arguments at most, so that of many columns each argument has several."""
+    names = [quoted_column(column) for column in columns]
+    if len(names) > MOST_ARGUMENTS:
+        quoted = [f"quote({name})" for name in names]
+        names = [" || ',' || ".join(quoted[at : at + MOST_ARGUMENTS]) for at in range(0, len(quoted), MOST_ARGUMENTS)]
+    return f"{DIGEST}({', '.join(names)})"
 
 
 def _sqlite_view(table: str, schema: str | None) -> str:
@@ -161,6 +198,7 @@ def _teach_sqlite(backend: Any) -> None:  # noqa: ANN401 - Ibis's base class dec
 
 WAYS = {
     "postgres": EngineWays(
+        teach=_teach_postgres,
         begin="BEGIN",
         activity=POSTGRES_ACTIVITY,
         row_digest=_postgres_digest,
@@ -168,13 +206,18 @@ WAYS = {
         dependents=_postgres_dependents,
         lock=_postgres_lock,
         interrupt=lambda backend: backend.con.cancel(),
+        may_pass=lambda error: getattr(error, "sqlstate", None) in POSTGRES_PASSING,
+        most_bytes=63,
     ),
     "sqlite": EngineWays(
+        teach=_teach_sqlite,
         schema=_sqlite_schema,
         begin="BEGIN IMMEDIATE",
         row_digest=_sqlite_digest,
         view_definition=_sqlite_view,
         interrupt=lambda backend: backend.con.interrupt(),
         is_interruption=lambda error: str(error) == "interrupted",
+        may_pass=lambda error: "database is locked" in str(error),
+        casts=False,  # a cast to TIMESTAMP makes a number of a text
     ),
 }

@@ -96,7 +96,10 @@ class EvidenceStore:
     def prepare(self) -> None:
         """Make room for records, where there is none yet; before any transaction that is to hold some."""
         if self._warehouse.own_columns(RECORDS) != NAMES:
-            self._warehouse.make_own_table(RECORDS, COLUMNS)
+            with self._warehouse.transaction():
+                self._warehouse.lock(RECORDS)
+                if self._warehouse.own_columns(RECORDS) != NAMES:  # nobody else has done it meanwhile
+                    self._warehouse.make_own_table(RECORDS, COLUMNS)
 
     def record(self, evidence: Iterable[Evidence]) -> None:
         """Put records in place of their predecessors; goes into the running transaction."""

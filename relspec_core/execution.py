@@ -60,7 +60,7 @@ def run(
 
     Args:
         task_catalog: what users declared.
-        backend: of DuckDB; a database in memory where left out.
+        backend: of an engine that has SQL; a DuckDB database in memory where left out.
         ctx: more sources, and parameters.
         targets: tasks or evidence to bring up to date, with all that they need; all where left out.
         workers: the most tasks to build at once; one where left out.
@@ -156,7 +156,9 @@ def _logged(
 @contextmanager
 def _engine_errors(warehouse: Warehouse) -> Generator[None]:
     """What the engine refuses outside of any task, on a full disk for instance, is told as the run's failure."""
-    path = warehouse.path or "a database in memory"  # a database that has failed can't be asked
+    path = warehouse.path or (  # a database that has failed can't be asked
+        "a database in memory" if warehouse.is_duckdb else f"the {warehouse.backend.name} database"
+    )
     try:
         yield
     except duckdb.Error as error:

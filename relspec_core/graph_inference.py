@@ -13,6 +13,7 @@ import rustworkx as rx
 from relspec_core.errors import CycleError, SecondWriterError
 from relspec_core.garbage import left_alone
 from relspec_core.plan_catalog import deps_of
+from relspec_core.query_spelling import ignores_case
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -314,6 +315,20 @@ def _refuse_second_writers(plan_catalog: PlanCatalog) -> None:
         name = min(taken)
         where = plan_catalog[name].task.where
         raise SecondWriterError(f"'{name}' has more than one writer", at=where, hint="give each evidence one writer.")
+    if ignores_case(plan_catalog.dialect):
+        _refuse_names_that_differ_by_case(plan_catalog)
+
+
+def _refuse_names_that_differ_by_case(plan_catalog: PlanCatalog) -> None:
+    seen: dict[str, str] = {}
+    for name in sorted(map(NAME, plan_catalog)):
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            raise SecondWriterError(
+                f"'{other}' and '{name}' are one table: {plan_catalog.dialect} ignores case",
+                at=plan_catalog[name].task.where,
+                hint="give one of them another name.",
+            )
 
 
 def _waves(graph: RuleGraph, *, after: int) -> list[list[int]]:

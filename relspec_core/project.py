@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tomllib
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ CATALOG_HINT = (
     "write catalog = 'package.module:attribute' (or a folder of .sql files: './sql') under [tool.relspec] in "
     "pyproject.toml, or give --catalog."
 )
+
+
+VARIABLE = re.compile(r"\$\{?(?P<name>[A-Za-z_]\w*)\}?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +90,22 @@ def find_project(start: Path, *, catalog: str | None = None, database: str | Non
         named = str(root / named)
     if named is None:
         raise CatalogError("no catalog is named", at=str(file or start), hint=CATALOG_HINT)
-    own = database_at(os.path.expandvars(settings.get("database", DEFAULT_DATABASE)), root)
+    own = database_at(_filled_in(settings.get("database", DEFAULT_DATABASE), at=file), root)
     return Project(root=root, catalog=named, database=database_at(database, Path()) if database else own)
+
+
+def _filled_in(text: str, *, at: Path | None) -> str:
+    """A setting with the environment's variables in it."""
+    found = os.path.expandvars(text)
+    missing = VARIABLE.search(found)
+    if missing is not None:
+        name = missing["name"]
+        raise CatalogError(
+            f"the database is '{text}', and the environment has no {name}",
+            at=f"[tool.relspec] in {at}",
+            hint=f"set {name}, or name the database with --database.",
+        )
+    return found
 
 
 def _settings(file: Path) -> dict[str, str]:

@@ -135,8 +135,12 @@ class Publication:
             versions = self.versions()
             known = inputs or {}
             read = {edge.evidence: known.get(edge.evidence) or versions(edge) for edge in edges}
-            # The files behind a view may change while the task is built: what it reads is no later than this.
-            self._seen_before[task] = self._contents_of(edge for edge in edges if self.now[edge.evidence].rows is None)
+            # The files behind a view may change while the task is built, and on an engine that others write to any
+            # table: what it reads is no later than this.
+            shared = not self.warehouse.is_duckdb
+            self._seen_before[task] = self._contents_of(
+                edge for edge in edges if shared or self.now[edge.evidence].rows is None
+            )
             self.open()
         created: list[tuple[PlanArtifact, Created, float]] = []
         for plan in plans:
@@ -189,6 +193,8 @@ class Publication:
     def carry(self, task: str, evidence: Mapping[str, Evidence]) -> None:
         """Leave a task's tables as they are, with these records."""
         self.open()
+        for name in sorted(evidence):
+            self.warehouse.lock(name)
         self._pending.update(evidence)
         self._tasks[task] = None
 

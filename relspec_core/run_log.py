@@ -74,8 +74,8 @@ class RunLog:
         now = datetime.now(UTC)
         asked = quoted_text(json.dumps(list(targets)))
         with self._warehouse.transaction():
-            self._create()
             self._warehouse.lock(RUNS)
+            self._create()
             ((last,),) = self._warehouse.rows(f"SELECT max(number) FROM {self._runs}")  # noqa: S608 - quoted
             number = 1 if last is None else last + 1
             self._warehouse.execute(

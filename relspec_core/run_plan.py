@@ -333,9 +333,16 @@ def known_versions(
 ) -> Callable[[EdgeRequirement], Versions | None]:
     """The same; of tables that can't be read now those that were seen last.
 
-    None where no version can be known: of files of untold states, and of tables on an engine that has no hash.
+    None where no version can be known: of files of untold states, of tables on an engine that has no hash, and of what
+    can't be read, as a view that fails: whoever is built from it is told what is wrong with it.
     """
-    now, recorded = input_versions(evidence, warehouse, plans, records=evidence), warehouse.recorded
+    known, recorded = input_versions(evidence, warehouse, plans, records=evidence), warehouse.recorded
+
+    def now(edge: EdgeRequirement) -> Versions | None:
+        try:
+            return known(edge)
+        except duckdb.Error:
+            return None
 
     def versions(edge: EdgeRequirement) -> Versions | None:
         found = evidence[edge.evidence]

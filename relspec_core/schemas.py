@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import ibis
 import ibis.expr.datatypes as dt
 
+from relspec_core.column_types import to_duckdb
 from relspec_core.errors import CatalogError
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def fits(required: dt.DataType, actual: dt.DataType) -> bool:
 @lru_cache(MOST)
 def _fits(required: dt.DataType, actual: dt.DataType) -> bool:
     wanted, found = required.copy(nullable=True), actual.copy(nullable=True)
-    if wanted == found or wanted.is_null():
+    if wanted == found or wanted.is_null() or to_duckdb(wanted) == to_duckdb(found):  # what records can't tell apart
         return True
     if isinstance(wanted, dt.Timestamp) and isinstance(found, dt.Timestamp) and wanted.timezone != found.timezone:
         return False  # castable, but another moment in time

@@ -114,9 +114,27 @@ def _details(error: duckdb.Error) -> dict[str, str]:
 
 
 def create_empty_table(connection: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, str]) -> None:
-    """Create an empty table, and the schema and database that its name asks for."""
-    for statement in empty_table(name, columns):
-        connection.execute(statement)
+    """Create an empty table, and the schema and database that its name asks for.
+
+    A column of another engine's, of a type that DuckDB lacks, has texts: who reads it gets what that writes of it.
+    """
+    try:
+        for statement in empty_table(name, columns):
+            connection.execute(statement)
+    except duckdb.Error:
+        known = {column: kind if _is_known(connection, kind) else "VARCHAR" for column, kind in columns.items()}
+        if known == dict(columns):
+            raise
+        for statement in empty_table(name, known):
+            connection.execute(statement)
+
+
+def _is_known(connection: duckdb.DuckDBPyConnection, kind: str) -> bool:
+    try:
+        connection.execute(f"SELECT NULL::{kind}")
+    except duckdb.Error:
+        return False
+    return True
 
 
 def empty_table(name: str, columns: Mapping[str, str]) -> list[str]:

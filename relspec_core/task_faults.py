@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import duckdb
 
+from relspec_core.engine_warehouse import EngineError
 from relspec_core.errors import RelspecError, TaskFailedError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class TaskFault:
         cause = error.__cause__ if isinstance(error, RelspecError) else error
         return cls(
             error=error if isinstance(error, RelspecError) else engine_error(plan, error),
-            may_pass=isinstance(cause, PASSING) and not LASTING.search(str(cause)),
+            may_pass=_may_pass(cause),
             ends_everything=isinstance(cause, duckdb.FatalException) or INVALIDATED in str(cause),
         )
 
@@ -56,6 +57,12 @@ class TaskFault:
                 sql=plan.sql,
             )
         )
+
+
+def _may_pass(error: BaseException | None) -> bool:
+    if isinstance(error, EngineError):
+        return error.may_pass
+    return isinstance(error, PASSING) and not LASTING.search(str(error))
 
 
 def engine_error(plan: PlanArtifact, error: duckdb.Error) -> TaskFailedError:

@@ -37,7 +37,7 @@ def open_warehouse(resource: Resource, *, may_stay: Callable[[], bool]) -> Gener
 
     Raises:
         DatabaseHeldError: RS402, where another process holds the file for longer than the resource waits.
-        WarehouseError: RS402, for an engine that tables can't be written with.
+        WarehouseError: RS402, where another engine's database can't be reached.
     """
     if isinstance(resource, RelspecResource):
         with resource.get_backend() as backend:
@@ -71,7 +71,7 @@ def read_warehouse(resource: Resource, *, say: Callable[[str], None]) -> Generat
         say: is told where it is not the database itself.
 
     Raises:
-        WarehouseError: RS402, as ``connect_for_reading`` does, and for an engine that is not DuckDB.
+        WarehouseError: RS402, as ``connect_for_reading`` does, and where another engine's database can't be reached.
     """
     if isinstance(resource, RelspecResource):
         with resource.get_backend() as backend:

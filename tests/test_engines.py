@@ -1,7 +1,10 @@
 """Runs on engines other than DuckDB: a PostgreSQL server, and SQLite."""
 
 import threading
+import time
 from collections.abc import Generator
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -287,3 +290,95 @@ def test_on_an_engine_without_transactions_a_failed_task_leaves_its_table_and_is
     assert unknown.run().ran == {"kinds": "'kinds' does not exist yet"}
     with pytest.raises(WarehouseError, match="no transaction in which all of a run could appear at once"):
         unknown.run(all_or_nothing=True)
+
+
+def test_numbers_of_any_precision_and_odd_types_are_written_as_they_are(postgres: str) -> None:
+    shop = Shop(postgres)
+    shop.tasks = {
+        "kept": "SELECT n, j, i, t FROM odd",
+        "plain": "SELECT t, NULL AS nothing FROM odd",
+    }
+    shop.sql("CREATE TABLE odd (n NUMERIC, j JSONB, i INTERVAL, t TEXT, net CIDR, pg pg_lsn)")
+    shop.sql("""INSERT INTO odd VALUES (0.00049, '{"a": 1}', '1 day 2 hours', 'x', '10.0.0.0/8', '0/1')""")
+    report = shop.run()
+    assert list(report.ran) == ["kept", "plain"], report
+    assert shop.rows("kept") == [(Decimal("0.00049"), {"a": 1}, timedelta(days=1, hours=2), "x")]
+    assert not shop.run().ran
+    shop.con.disconnect()
+
+
+def test_another_schema_that_is_looked_in_is_left_alone(postgres: str) -> None:
+    shop = Shop(postgres)
+    shop.run()
+    shop.sql("CREATE SCHEMA work")
+    shop.sql("CREATE TABLE work.raw_orders AS SELECT * FROM public.raw_orders")
+    shop.sql("SET search_path TO work, public")
+    assert len(shop.run().ran) == 3
+    shop.sql("SET search_path TO public")
+    assert not shop.run().ran
+    assert len(RunLog(warehouse_of(shop.con)).runs().runs) == 2
+    shop.con.disconnect()
+
+
+def test_what_another_run_publishes_meanwhile_counts_as_changed(postgres: str) -> None:
+    shop = Shop(postgres)
+    shop.tasks = {"stg": "SELECT order_id, note, amount FROM raw_orders"}
+    shop.run()
+    stale = shop.connect()  # the plan of a run that is slow to begin
+    slow = TaskCatalog(
+        [*shop.catalog.tasks, sql_task("SELECT order_id, note FROM stg, (SELECT pg_sleep(1)) AS s(z)", "child")]
+    )
+    reports: list[RunReport] = []
+    thread = threading.Thread(target=lambda: reports.append(run(slow, backend=stale, quiet=True)))
+    thread.start()
+    time.sleep(0.5)
+    shop.sql("UPDATE raw_orders SET note = 'new'")
+    shop.run()
+    thread.join()
+    assert [report.ok for report in reports] == [True]
+    shop.tasks["child"] = "SELECT order_id, note FROM stg"
+    shop.run()
+    assert shop.rows("child") == [(1, "new"), (2, "new"), (3, "new")]
+    stale.disconnect()
+    shop.con.disconnect()
+
+
+def test_a_source_that_cant_be_read_stops_its_readers_alone(postgres: str) -> None:
+    shop = Shop(postgres)
+    shop.sql("CREATE VIEW failing AS SELECT 1 / (order_id - 1) AS x FROM raw_orders")
+    shop.tasks["of_failing"] = "SELECT x FROM failing"
+    report = shop.run()
+    assert list(report.failed) == ["of_failing"]
+    assert "division by zero" in report.failed["of_failing"]
+    assert len(report.ran) == 3
+    shop.con.disconnect()
+
+
+def test_a_name_that_the_engine_would_cut_off_is_refused(postgres: str) -> None:
+    shop = Shop(postgres)
+    shop.tasks["l" * 64] = "SELECT 1 AS a"
+    assert "more than 63 bytes" in shop.run().failed["l" * 64]
+    shop.con.disconnect()
+
+
+def test_a_table_of_many_columns_is_compared(shop: Shop) -> None:
+    columns = [f"c{number}" for number in range(140)]
+    shop.sql(f"CREATE TABLE wide ({', '.join(f'{column} BIGINT' for column in columns)})")
+    shop.sql(f"INSERT INTO wide VALUES ({', '.join(map(str, range(140)))})")
+    shop.tasks = {"all_of_it": f"SELECT {', '.join(columns)} FROM wide"}
+    shop.run()
+    assert not shop.run().ran
+    shop.sql("UPDATE wide SET c139 = 0")
+    assert list(shop.run().ran) == ["all_of_it"]
+
+
+def test_a_variable_that_is_not_set_names_no_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sql").mkdir()
+    (tmp_path / "sql" / "one.sql").write_text("SELECT 1 AS one")
+    (tmp_path / "pyproject.toml").write_text('[tool.relspec]\ncatalog = "./sql"\ndatabase = "$SHOP_URL"\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SHOP_URL", raising=False)
+    result = CliRunner().invoke(main, ["run"])
+    assert result.exit_code == 2
+    assert "the environment has no SHOP_URL" in result.output
+    assert not (tmp_path / "$SHOP_URL").exists()
