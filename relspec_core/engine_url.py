@@ -46,5 +46,5 @@ def connect_to(url: str) -> BaseBackend:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise WarehouseError(
             f"the {engine_of(url)} database can't be reached: {first}",
-            hint=f"check the URL and the server; 'ibis-framework[{engine_of(url)}]' installs what Ibis needs for it.",
+            hint="check the URL, the server and the driver; for PostgreSQL that is pip install 'psycopg[binary]'.",
         ) from error

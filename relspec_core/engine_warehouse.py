@@ -148,7 +148,7 @@ class EngineWarehouse(Warehouse):
         """
         raise WarehouseError(
             f"the {self.backend.name} engine takes no {name} of '{value}' from relspec",
-            hint="leave it out, and set what the engine may take in the engine.",
+            hint="leave it out; the engine has settings of its own.",
         )
 
     def glance(self) -> str | None:
@@ -387,4 +387,4 @@ class EngineWarehouse(Warehouse):
     def lock(self, name: str) -> None:
         """Keep others from writing to a table until the transaction ends, where several processes may."""
         if self._ways.lock is not None:
-            self._run(self._ways.lock(name), fetch=True)
+            self._run(self._ways.lock(self._full(name)), fetch=True)

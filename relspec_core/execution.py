@@ -115,7 +115,8 @@ def run_planned(
         if removed:
             events.say(f"removed {size_text(removed)} of files that a process had left which died")
         log = RunLog(warehouse)
-        number = log.begin(targets=targets or (), workers=options.workers)
+        workers = options.workers if warehouse.is_duckdb else 1
+        number = log.begin(targets=targets or (), workers=workers)
         with warehouse.few_checkpoints():
             return _logged(planned, warehouse, options, events, log, number)
 

@@ -43,10 +43,10 @@ def build_evidence_sensor(
     looked at again when that run has ended.
 
     The database is only ever read, and for a moment, when its file has changed; another engine that does not tell
-    whether anything has changed is read at each tick. While another process writes to it,
-    what was recorded of it last is used instead, and where that process is no run of Dagster's, nothing is asked for.
-    The contents of tables that relspec itself has built are not compared: that somebody else has changed them is told
-    by their columns and row counts.
+    whether anything has changed is read at each tick. While another process writes to the file, what was recorded of it
+    last is used instead, and where that process is no run of Dagster's, nothing is asked for. The contents of tables
+    that relspec itself has built are not compared: that somebody else has changed them is told by their columns and
+    row counts.
 
     ``build_definitions(..., evidence_sensor=EvidenceSensor(...))`` adds the same sensor and compiles the plans once.
 
