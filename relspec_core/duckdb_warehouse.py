@@ -50,7 +50,7 @@ class DuckDBWarehouse(Warehouse):
         backend: of DuckDB; its connection is used and left open.
     """
 
-    __slots__ = ()
+    __slots__ = ("_connection",)
 
     is_duckdb = True
     compares_contents = True
@@ -61,8 +61,13 @@ class DuckDBWarehouse(Warehouse):
         if connection is None:
             raise TypeError(backend.name)
         self.backend = backend
-        self.connection = connection
+        self._connection = connection
         self.is_halted = False
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """DuckDB's own."""
+        return self._connection
 
     @property
     def recorded(self) -> RecordedDatabase | None:

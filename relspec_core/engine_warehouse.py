@@ -75,8 +75,7 @@ class EngineWarehouse(Warehouse):
     def __init__(self, backend: Engine) -> None:
         self.backend = backend
         self._engine: Any = backend  # Ibis's base class declares none of what is used here
-        self._files = DuckDBWarehouse(DuckDBEngine.open())
-        self.connection = self._files.connection
+        self._files: DuckDBWarehouse | None = None  # what reads sources' files, opened when there is one
         self.is_halted = False
         self._is_stopped = False
         try:
@@ -87,6 +86,16 @@ class EngineWarehouse(Warehouse):
         self._schema = place[-1] if place else None
         self.compares_contents = self._ways.row_digest is not None
         self.has_transactions = self._ways.begin is not None
+
+    def _reader(self) -> DuckDBWarehouse:
+        if self._files is None:
+            self._files = DuckDBWarehouse(DuckDBEngine.open())
+        return self._files
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """Of a DuckDB database in memory, with which sources' files are read."""
+        return self._reader().connection
 
     # -- statements ----------------------------------------------------------------------------------------------------
 
@@ -199,7 +208,7 @@ class EngineWarehouse(Warehouse):
     def contents(self, name: str, groups: Sequence[Sequence[str]], *, query: str | None = None) -> list[str]:
         """For each group of columns a digest of them together; another one each time where the engine has no hash."""
         if query is not None:
-            return self._files.contents(name, groups, query=query)
+            return self._reader().contents(name, groups, query=query)
         if self._ways.row_digest is None:
             return [uuid4().hex for _ in groups]
         found = self.schemas([name])[name]

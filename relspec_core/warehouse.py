@@ -43,7 +43,6 @@ class Warehouse(ABC):
 
     Attributes:
         backend: of the engine; its connection is used and left open.
-        connection: DuckDB's own, with which sources' files are read: the warehouse's, or of a database in memory.
         is_halted: whether statements are refused, as a run is being stopped.
         is_duckdb: whether the warehouse is DuckDB's: one process has it, its connection has cursors for threads, its
             file can be looked at, and it reads sources' files.
@@ -51,14 +50,18 @@ class Warehouse(ABC):
         has_transactions: whether tables can be made and dropped in transactions.
     """
 
-    __slots__ = ("backend", "connection", "is_halted")
+    __slots__ = ("backend", "is_halted")
 
     backend: Engine
-    connection: duckdb.DuckDBPyConnection
     is_halted: bool
     is_duckdb: bool
     compares_contents: bool
     has_transactions: bool
+
+    @property
+    @abstractmethod
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """DuckDB's own, with which sources' files are read: the warehouse's, or of a database in memory."""
 
     # -- statements ----------------------------------------------------------------------------------------------------
 
