@@ -34,6 +34,7 @@ TABLE = (
     "'note ' || hash(range) % 1000 AS note FROM range({rows})"
 )
 COLUMNS = ("id", "customer_id", "kind", "ordered_at", "amount", "note")
+READ = COLUMNS[:2], COLUMNS[2:5]  # by each of two readers
 
 
 def main() -> None:
@@ -114,15 +115,15 @@ def _idle(*, rounds: int, rivals: Sequence[BuildingTool]) -> None:
 
 
 def _digests(*, rounds: int, rows: int) -> None:
-    """Write a table, and digest it as a run does after a build: as a whole, and what each of two readers reads."""
+    """Write a table, and look at it as a run does after a build: what each of two readers reads, and its blocks."""
     with tempfile.TemporaryDirectory(dir=PLACE) as folder:
         backend = ibis.duckdb.connect(Path(folder) / "digests.duckdb")
         warehouse = DuckDBWarehouse(backend)
         warehouse.execute(f"CREATE TABLE original AS {TABLE.format(rows=rows)}")
         turns: dict[str, Callable[[], object]] = {
             WRITE: lambda: warehouse.execute("CREATE OR REPLACE TABLE written AS FROM original"),
-            DIGEST: lambda: warehouse.contents("written", [COLUMNS, COLUMNS[:2], COLUMNS[2:5]]),
-            EDGE: lambda: warehouse.contents("written", [COLUMNS[:2]]),
+            DIGEST: lambda: (warehouse.contents("written", READ), warehouse.signature("written", "table")),
+            EDGE: lambda: warehouse.contents("written", READ[:1]),
         }
         spent = [{name: _seconds(turn) for name, turn in turns.items()} for _ in range(rounds)]
         backend.disconnect()

@@ -18,6 +18,7 @@ from relspec_core.errors import WarehouseError
 from relspec_core.fingerprint import digest
 from relspec_core.live_tables import LiveTables
 from relspec_core.names import MEMORY_PREFIX, quoted_column, quoted_name, quoted_text, table_parts
+from relspec_core.stored_blocks import SEGMENTS, can_be_told, stored_table
 from relspec_core.user_functions import has_python_functions
 from relspec_core.warehouse import SCHEMA, Created, Warehouse
 
@@ -36,6 +37,7 @@ RELATION_KINDS = ("table", "view")
 SOURCE_MARK = "relspec source"
 VIEW_MARK = "relspec view"
 MOST_ROLLBACKS = 100
+SIGNED_ROWS = 1_000_000  # from so many on, a table's blocks are quicker to look at than its rows
 FEW = 20  # tables that are asked for one by one
 OTHER_KIND = re.compile(
     r"^Catalog Error: Existing object .* is of type (?P<kind>Table|View), trying to replace", re.DOTALL
@@ -291,11 +293,34 @@ class DuckDBWarehouse(Warehouse):
         self.execute(f"COMMENT ON VIEW {quoted_name(name)} IS {quoted_text(f'{VIEW_MARK} {mark}')}")
         return mark
 
-    def signature(self, name: str) -> str | None:
-        """The mark on a view; None where there is no such view, or no mark."""
+    def will_be_signed(self, name: str, *, rows: int) -> bool:
+        """Whether ``signature`` is likely to tell a table of so many rows, once its transaction has ended."""
+        return rows >= SIGNED_ROWS and can_be_told() and self._file_of(name) is not None
+
+    def signature(self, name: str, kind: str) -> str | None:
+        """The mark on a view, or what its file holds of a large table; None where that can't be told."""
+        if kind == "table":
+            return self._stored(name)
         found = self._catalog("view", name)
         comment = str(found[0][0]) if found else ""
         return comment.removeprefix(f"{VIEW_MARK} ") if comment.startswith(VIEW_MARK) else None
+
+    def _stored(self, name: str) -> str | None:
+        file = self._file_of(name)
+        if file is None:
+            return None
+        path, block_size = file
+        segments = self.rows(SEGMENTS.format(quoted_text(quoted_name(name))))
+        return stored_table(segments, count=self.counts([name])[name], path=path, block_size=block_size)
+
+    def _file_of(self, name: str) -> tuple[str, int] | None:
+        """The path and the size of the blocks of the file that a table is in; None where it is in memory."""
+        database = quoted_text(self._full_name(name)[0])
+        ((path, block_size),) = self.rows(
+            "SELECT path, block_size FROM duckdb_databases() JOIN pragma_database_size() USING (database_name) "  # noqa: S608 - quoted
+            f"WHERE lower(database_name) = {database}"
+        )
+        return None if path is None else (path, block_size)
 
     def sizes(self) -> dict[str, int]:
         """About how many rows each table has, by its name in lower case: with and without what is current."""

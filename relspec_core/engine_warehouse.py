@@ -367,11 +367,11 @@ class EngineWarehouse(Warehouse):
 
     def sign(self, name: str) -> str:
         """What a view is, as the engine tells it."""
-        return self.signature(name) or ""
+        return self.signature(name, "view") or ""
 
-    def signature(self, name: str) -> str | None:
-        """The same, of the view as it is found; None where there is no such view."""
-        found = self._definition(name)
+    def signature(self, name: str, kind: str) -> str | None:
+        """The same, of the view as it is found; None where there is no such view. Of tables nothing is told."""
+        found = self._definition(name) if kind == "view" else None
         return None if found is None else digest(found)
 
     # -- relspec's own tables ------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ class Evidence:
         versions: how its rows and each of its columns came to be, inputs included; None where that is not known.
         calculations: the plan's own part in that.
         inputs: the versions of what it read, of each evidence that it was built from.
-        digests: of its contents, by the columns that they cover, joined by commas.
+        digests: of its contents, by the columns that they cover; and its signature, see ``Warehouse``.
         input_digests: of what it read of each evidence, where they were taken.
         reads: the columns that its plan needed of each, with DuckDB's names of their types.
         built_at: when it was published, in UTC.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import ChainMap
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ import duckdb
 from relspec_core.column_types import schema_to_duckdb
 from relspec_core.evidence import Evidence, Versions
 from relspec_core.evidence_store import EvidenceStore
-from relspec_core.foreign_changes import SIGNATURE, columns_key, whole_table
+from relspec_core.foreign_changes import SIGNATURE, UNSIGNED, columns_key, whole_table
 from relspec_core.graph_edge_validation import validate_edges
 from relspec_core.graph_inference import EdgeRequirement, requirements
 from relspec_core.input_contents import InputContents
@@ -170,8 +170,11 @@ class Publication:
         digests: dict[str, str] = {}
         if created.rows is None:
             digests[SIGNATURE] = self.warehouse.sign(plan.name)
-        elif created.rows <= self.cutoff_rows and self.warehouse.compares_contents:
-            self._types[plan.name] = created.types
+        else:
+            if self.warehouse.will_be_signed(plan.name, rows=created.rows):
+                digests[SIGNATURE] = UNSIGNED
+            if self._is_compared(created.rows):
+                self._types[plan.name] = created.types
         self._pending[plan.name] = Evidence(
             name=plan.name,
             schema=created.schema,
@@ -224,9 +227,39 @@ class Publication:
         if log is not None:
             log(built)
         self.warehouse.commit()
+        self._sign()
         self.published.update(self._pending)
         self._clear()
         return built
+
+    def _sign(self) -> None:
+        """Add to the records of large tables what can be told only now; a table without that is built once more."""
+        unsigned = [found for found in self._pending.values() if found.digests.get(SIGNATURE) == UNSIGNED]
+        if not unsigned:
+            return
+        try:
+            with suppress(duckdb.Error), self.warehouse.transaction():
+                signed = {found.name: self._signed(found) for found in unsigned}
+                self._store.record(signed.values())
+                self._pending.update(signed)
+        except KeyboardInterrupt:
+            if not self.warehouse.is_halted:  # else the run ends anyway, and what was built is there
+                raise
+
+    def _signed(self, found: Evidence) -> Evidence:
+        """A large table's record, with what tells later whether the table is still as it is now."""
+        signature = self.warehouse.signature(found.name, found.kind)
+        if signature is not None:
+            return replace(found, digests={**found.digests, SIGNATURE: signature})
+        others = {key: taken for key, taken in found.digests.items() if key != SIGNATURE}
+        columns = whole_table(found.schema)
+        if self._is_compared(found.rows):
+            others[columns_key(columns)] = self.warehouse.contents(found.name, [columns])[0]
+        return replace(found, digests=others)
+
+    def _is_compared(self, rows: int | None) -> bool:
+        """Whether digests are taken of a table of so many rows."""
+        return rows is not None and rows <= self.cutoff_rows and self.warehouse.compares_contents
 
     def abandon(self) -> None:
         """End the transaction: nothing of it happens."""
@@ -241,11 +274,12 @@ class Publication:
 
     def _take_digests(self) -> None:
         """What tells later whether tables came out as before, as a whole and for each reader; and what they read."""
-        tables = {name: (types, self._groups(name)) for name, types in self._types.items()}
+        all_groups = {name: self._groups(name) for name in self._types}
+        tables = {name: (self._types[name], groups) for name, groups in all_groups.items() if groups}
         taken = self.warehouse.contents_of(tables)
         for (name, (_, groups)), found in zip(tables.items(), taken, strict=True):
             digests = dict(zip(map(columns_key, groups), found, strict=True))
-            self._pending[name] = replace(self._pending[name], digests=digests)
+            self._pending[name] = replace(self._pending[name], digests={**self._pending[name].digests, **digests})
         for task, taken_by in self._tasks.items():
             if taken_by is None:
                 continue
@@ -271,7 +305,8 @@ class Publication:
         plan = self.plans[output]
         wanted = self.groups(output) if plan.task.early_cutoff else ()
         found = {tuple(columns) for columns in wanted if all(column in plan.schema for column in columns)}
-        return sorted({*found, whole_table(plan.schema)})
+        is_signed = SIGNATURE in self._pending[output].digests
+        return sorted(found if is_signed else {*found, whole_table(plan.schema)})
 
 
 @contextmanager

@@ -203,9 +203,21 @@ class Warehouse(ABC):
     def sign(self, name: str) -> str:
         """What tells later whether a view is still the one that it is now; in the running transaction."""
 
+    def will_be_signed(self, name: str, *, rows: int) -> bool:  # noqa: ARG002 - what most engines can't do
+        """Whether ``signature`` is likely to tell a table of so many rows, once its transaction has ended."""
+        return False
+
     @abstractmethod
-    def signature(self, name: str) -> str | None:
-        """The same, of the view as it is found; None where there is no such view, or nothing is known of it."""
+    def signature(self, name: str, kind: str) -> str | None:
+        """The same, of a view or a large table as it is found.
+
+        Args:
+            name: of it; it exists.
+            kind: ``view`` or ``table``.
+
+        Returns:
+            None where it can't be told.
+        """
 
     # -- relspec's own tables ------------------------------------------------------------------------------------------
 
