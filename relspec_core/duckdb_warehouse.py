@@ -205,11 +205,11 @@ class DuckDBWarehouse(Warehouse):
         return {name: found for name in names if (found := live.types(name)) is not None}
 
     def _full_name(self, name: str) -> tuple[str, str, str]:
-        """Database, schema and table of an evidence name, folded as DuckDB compares them."""
+        """Database, schema and table of an evidence name, in whatever case."""
         ((database, schema),) = self.rows("SELECT current_database(), current_schema()")
         parts = table_parts(name)
         place = (*(database, schema)[: 3 - len(parts)], *parts)
-        return place[0].casefold(), place[1].casefold(), place[2].casefold()
+        return place[0], place[1], place[2]
 
     def relation_kind(self, name: str) -> str | None:
         """``table``, ``view`` or, where there is neither, None."""
@@ -222,8 +222,8 @@ class DuckDBWarehouse(Warehouse):
         """The comment of the table or view of that name, in one row; no row where there is none."""
         database, schema, table = (quoted_text(part) for part in self._full_name(name))
         return self.rows(
-            f"SELECT comment FROM duckdb_{kind}s() WHERE lower(database_name) = {database} "  # noqa: S608 - quoted
-            f"AND lower(schema_name) = {schema} AND lower({kind}_name) = {table}"
+            f"SELECT comment FROM duckdb_{kind}s() WHERE lower(database_name) = lower({database}) "  # noqa: S608 - quoted
+            f"AND lower(schema_name) = lower({schema}) AND lower({kind}_name) = lower({table})"
         )
 
     def prepare(self, plan: PlanArtifact, *, functions: bool = True) -> None:
@@ -310,17 +310,23 @@ class DuckDBWarehouse(Warehouse):
         if file is None:
             return None
         path, block_size = file
-        segments = self.rows(SEGMENTS.format(quoted_text(quoted_name(name))))
-        return stored_table(segments, count=self.counts([name])[name], path=path, block_size=block_size)
+        try:
+            segments = self.rows(SEGMENTS.format(quoted_text(quoted_name(name))))
+            return stored_table(segments, count=self.counts([name])[name], path=path, block_size=block_size)
+        except duckdb.CatalogException:
+            return None  # the table has gone meanwhile
 
     def _file_of(self, name: str) -> tuple[str, int] | None:
-        """The path and the size of the blocks of the file that a table is in; None where it is in memory."""
+        """The path and the size of the blocks of the file that a table is in; None where it is in none.
+
+        Nor is one told for a table with a quote in its name, which DuckDB does not find by name there.
+        """
         database = quoted_text(self._full_name(name)[0])
-        ((path, block_size),) = self.rows(
+        found = self.rows(
             "SELECT path, block_size FROM duckdb_databases() JOIN pragma_database_size() USING (database_name) "  # noqa: S608 - quoted
-            f"WHERE lower(database_name) = {database}"
+            f"WHERE lower(database_name) = lower({database}) AND path IS NOT NULL"
         )
-        return None if path is None else (path, block_size)
+        return found[0] if len(found) == 1 and '"' not in name else None
 
     def sizes(self) -> dict[str, int]:
         """About how many rows each table has, by its name in lower case: with and without what is current."""

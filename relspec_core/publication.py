@@ -170,11 +170,10 @@ class Publication:
         digests: dict[str, str] = {}
         if created.rows is None:
             digests[SIGNATURE] = self.warehouse.sign(plan.name)
-        else:
+        elif created.rows <= self.cutoff_rows and self.warehouse.compares_contents:
+            self._types[plan.name] = created.types
             if self.warehouse.will_be_signed(plan.name, rows=created.rows):
                 digests[SIGNATURE] = UNSIGNED
-            if self._is_compared(created.rows):
-                self._types[plan.name] = created.types
         self._pending[plan.name] = Evidence(
             name=plan.name,
             schema=created.schema,
@@ -234,13 +233,16 @@ class Publication:
 
     def _sign(self) -> None:
         """Add to the records of large tables what can be told only now; a table without that is built once more."""
-        unsigned = [found for found in self._pending.values() if found.digests.get(SIGNATURE) == UNSIGNED]
+        unsigned = [
+            self._pending[name] for name in self._types if self._pending[name].digests.get(SIGNATURE) == UNSIGNED
+        ]
         if not unsigned:
             return
         try:
-            with suppress(duckdb.Error), self.warehouse.transaction():
-                signed = {found.name: self._signed(found) for found in unsigned}
-                self._store.record(signed.values())
+            with suppress(duckdb.Error):
+                with self.warehouse.transaction():
+                    signed = {found.name: self._signed(found) for found in unsigned}
+                    self._store.record(signed.values())
                 self._pending.update(signed)
         except KeyboardInterrupt:
             if not self.warehouse.is_halted:  # else the run ends anyway, and what was built is there
@@ -251,15 +253,9 @@ class Publication:
         signature = self.warehouse.signature(found.name, found.kind)
         if signature is not None:
             return replace(found, digests={**found.digests, SIGNATURE: signature})
-        others = {key: taken for key, taken in found.digests.items() if key != SIGNATURE}
         columns = whole_table(found.schema)
-        if self._is_compared(found.rows):
-            others[columns_key(columns)] = self.warehouse.contents(found.name, [columns])[0]
-        return replace(found, digests=others)
-
-    def _is_compared(self, rows: int | None) -> bool:
-        """Whether digests are taken of a table of so many rows."""
-        return rows is not None and rows <= self.cutoff_rows and self.warehouse.compares_contents
+        digests = {**found.digests, columns_key(columns): self.warehouse.contents(found.name, [columns])[0]}
+        return replace(found, digests={key: taken for key, taken in digests.items() if key != SIGNATURE})
 
     def abandon(self) -> None:
         """End the transaction: nothing of it happens."""

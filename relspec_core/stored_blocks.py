@@ -1,7 +1,7 @@
-"""What a DuckDB file holds of a table, told without reading the table.
+"""What a DuckDB file holds of a table, compressed as it is: that is quicker to look at than its rows.
 
-DuckDB writes to no block that is in use: what is changed goes to others, with the next checkpoint. So a table is as it
-was where its segments lie in the same blocks and these have the same checksums: 8 bytes to read of each 256 KiB.
+A table is as it was where its segments lie in the same blocks, and these hold the same bytes. DuckDB's own checksums of
+blocks would not do: they are the same whatever the order of a block's words, and equal words can cancel each other out.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from relspec_core.fingerprint import digest
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 DESCRIPTORS = "/dev/fd"
 HEADERS = 3 * 4096  # bytes before the first block
-CHECKSUM = 8  # bytes, at the start of a block
 ROW_GROUP = 122_880
 MOST_LOOKED_AT = 4  # row groups that a checkpoint may make into fewer
 WITHOUT_BLOCKS = frozenset({"Constant", "Empty Validity"})  # statistics are all that there is of such a segment
@@ -69,7 +69,7 @@ def can_be_told() -> bool:
 
 
 def stored_table(segments: Iterable[Sequence[Any]], *, count: int, path: str, block_size: int) -> str | None:
-    """A digest that is another one after each change of a table; also after one that was undone.
+    """A digest that is another one after each change of a table's rows; also after one that was undone.
 
     Args:
         segments: what ``SEGMENTS`` gives for the table.
@@ -87,8 +87,8 @@ def stored_table(segments: Iterable[Sequence[Any]], *, count: int, path: str, bl
     groups = [rows[group] for group in sorted(rows)]
     if not all(segment.is_told for segment in found) or sum(groups) != count or _may_be_merged(groups):
         return None
-    sums = _checksums(path, sorted({block for segment in found for block in segment.blocks}), block_size)
-    return None if sums is None else digest((str(count), tuple(segment.token for segment in found), sums))
+    held = _held(path, sorted({block for segment in found for block in segment.blocks}), block_size)
+    return None if held is None else digest((str(count), tuple(segment.token for segment in found), held))
 
 
 def _may_be_merged(groups: Sequence[int]) -> bool:
@@ -101,17 +101,22 @@ def _may_be_merged(groups: Sequence[int]) -> bool:
     )
 
 
-def _checksums(path: str, blocks: Iterable[int], block_size: int) -> tuple[str, ...] | None:
-    """The checksums that DuckDB wrote with these blocks; None where the file can't be read.
+def _held(path: str, blocks: Iterable[int], block_size: int) -> str | None:
+    """A digest of what is in these blocks; None where the file can't be read.
 
     Read through the descriptor that DuckDB has: to close another one of the same file would end DuckDB's lock on it.
     """
+    found = blake2b()
     try:
         descriptor = _descriptor(path)
-        read = (os.pread(descriptor, CHECKSUM, HEADERS + block * block_size) for block in blocks)
-        return tuple(found.hex() for found in read)
+        for block in blocks:
+            held = os.pread(descriptor, block_size, HEADERS + block * block_size)
+            if len(held) != block_size:
+                return None
+            found.update(held)
     except OSError:
         return None
+    return found.hexdigest()
 
 
 def _descriptor(path: str) -> int:

@@ -18,7 +18,7 @@ from relspec_core import RunReport, TaskCatalog, TaskSpec, run
 from relspec_core.database_file import connect
 from relspec_core.duckdb_engine import DuckDBEngine
 from relspec_core.duckdb_warehouse import SIGNED_ROWS, DuckDBWarehouse
-from relspec_core.stored_blocks import ROW_GROUP
+from relspec_core.names import quoted_name
 from tests.catalogs import sql_task
 
 ROWS = (
@@ -103,12 +103,13 @@ def test_what_somebody_else_changes_in_a_large_table_is_noticed(copied: Place, c
     assert list(report.skipped) == ["other"]
 
 
-def test_other_rows_that_come_to_lie_in_the_same_blocks_are_noticed(place: Place) -> None:
+def test_rows_that_change_places_in_the_same_blocks_are_noticed(place: Place) -> None:
     found: list[tuple[object, str | None]] = []
-    for seed in range(3):  # the second table is written beside the first, and the third where the first was
-        with place.opened() as backend:
-            rows = f"SELECT range AS id, (hash(range + {seed}) % 1000)::BIGINT AS k FROM range({SIGNED_ROWS})"
-            backend.con.execute(f"CREATE OR REPLACE TABLE large AS {rows}")
+    values = "SELECT range AS id, hash({}) AS v FROM range(1000000)"  # too random to be compressed
+    swapped = values.format("CASE range WHEN 1000 THEN 1001 WHEN 1001 THEN 1000 ELSE range END")
+    for rows in (values.format("range"), values.format("range"), swapped):
+        with place.opened() as backend:  # the second table is written beside the first, the third where that was
+            backend.con.execute(f"SET threads = 1; CREATE OR REPLACE TABLE large AS {rows}")
             places = (
                 "SELECT list((column_path, row_group_id, block_id, block_offset)) FROM pragma_storage_info('large')"
             )
@@ -117,6 +118,17 @@ def test_other_rows_that_come_to_lie_in_the_same_blocks_are_noticed(place: Place
     assert first == last
     assert None not in (before, after)
     assert before != after
+
+
+@pytest.mark.parametrize("name", ["straße", 'la"rge', "stg.la'rge", "of two {} words"])
+def test_a_large_table_may_have_any_name(tmp_path: Path, name: str) -> None:
+    place = Place(tmp_path / "İstanbul straße.duckdb")
+    task = sql_task(LARGE, name)
+    place.run(task)
+    place.execute("CREATE TABLE another AS SELECT 1 AS a")
+    assert not place.run(task).ran
+    place.execute(f"DELETE FROM {quoted_name(name)} WHERE id = 77")
+    assert list(place.run(task).ran) == [name]
 
 
 def test_of_a_large_table_that_is_read_only_what_is_read_is_digested(place: Place) -> None:
@@ -140,7 +152,7 @@ def test_a_large_table_of_which_it_is_not_known_what_has_happened_is_built_again
 
 def test_a_large_table_that_the_next_checkpoint_rearranges_has_a_digest(place: Place) -> None:
     # Without an order each part comes into row groups of its own, and the smallest of them do not stay as they are.
-    parts = f"FROM range({SIGNED_ROWS}) UNION ALL FROM range(50) UNION ALL FROM range({ROW_GROUP})"
+    parts = " UNION ALL ".join(f"FROM range({rows})" for rows in (SIGNED_ROWS, 50, 50, 50, 50))
     task = sql_task(f"SELECT range AS n FROM ({parts})", "large")
     with place.opened() as backend:
         backend.con.execute("SET threads = 2; SET preserve_insertion_order = false")
