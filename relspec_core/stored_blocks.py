@@ -1,7 +1,8 @@
 """What a DuckDB file holds of a table, compressed as it is: that is quicker to look at than its rows.
 
-A table is as it was where its segments lie in the same blocks, and these hold the same bytes. DuckDB's own checksums of
-blocks would not do: they are the same whatever the order of a block's words, and equal words can cancel each other out.
+A table is as it was where its segments lie in the same blocks, and these hold the same bytes. DuckDB's own checksum of
+a block would not do alone: it is the same whatever the order of the block's words, and equal words can cancel each
+other out. Together with another one that goes by order it does, in a third of the time of a cryptographic hash.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 from relspec_core.fingerprint import digest
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 DESCRIPTORS = "/dev/fd"
 HEADERS = 3 * 4096  # bytes before the first block
+CHECKSUM = 8  # bytes, at the start of a block
 ROW_GROUP = 122_880
 MOST_LOOKED_AT = 4  # row groups that a checkpoint may make into fewer
 WITHOUT_BLOCKS = frozenset({"Constant", "Empty Validity"})  # statistics are all that there is of such a segment
@@ -87,8 +89,8 @@ def stored_table(segments: Iterable[Sequence[Any]], *, count: int, path: str, bl
     groups = [rows[group] for group in sorted(rows)]
     if not all(segment.is_told for segment in found) or sum(groups) != count or _may_be_merged(groups):
         return None
-    held = _held(path, sorted({block for segment in found for block in segment.blocks}), block_size)
-    return None if held is None else digest((str(count), tuple(segment.token for segment in found), held))
+    sums = _sums(path, sorted({block for segment in found for block in segment.blocks}), block_size)
+    return None if sums is None else digest((str(count), tuple(segment.token for segment in found), sums))
 
 
 def _may_be_merged(groups: Sequence[int]) -> bool:
@@ -101,22 +103,22 @@ def _may_be_merged(groups: Sequence[int]) -> bool:
     )
 
 
-def _held(path: str, blocks: Iterable[int], block_size: int) -> str | None:
-    """A digest of what is in these blocks; None where the file can't be read.
+def _sums(path: str, blocks: Iterable[int], block_size: int) -> tuple[str, ...] | None:
+    """Of each of these blocks DuckDB's checksum and one that goes by order; None where the file can't be read.
 
     Read through the descriptor that DuckDB has: to close another one of the same file would end DuckDB's lock on it.
     """
-    found = blake2b()
+    found: list[str] = []
     try:
         descriptor = _descriptor(path)
         for block in blocks:
             held = os.pread(descriptor, block_size, HEADERS + block * block_size)
             if len(held) != block_size:
                 return None
-            found.update(held)
+            found.append(f"{held[:CHECKSUM].hex()} {crc32(held)}")
     except OSError:
         return None
-    return found.hexdigest()
+    return tuple(found)
 
 
 def _descriptor(path: str) -> int:
