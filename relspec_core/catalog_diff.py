@@ -81,7 +81,7 @@ class CatalogDiff:
         return json.dumps({"tables": tables}, indent=2)
 
 
-def snapshot(plans: PlanCatalog) -> dict[str, Any]:
+def plan_snapshot(plans: PlanCatalog) -> dict[str, Any]:
     """What a catalog computes and reads, as plain values: by output its task, types, hashes and required columns."""
     return {
         plan.name: {
@@ -96,7 +96,7 @@ def snapshot(plans: PlanCatalog) -> dict[str, Any]:
     }
 
 
-def read_snapshot(path: Path) -> dict[str, Any]:
+def read_plan_snapshot(path: Path) -> dict[str, Any]:
     """The snapshot in a file that ``relspec plan --json`` wrote.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from relspec_core.catalog_diff import catalog_diff, read_snapshot, snapshot
+from relspec_core.catalog_diff import catalog_diff, plan_snapshot, read_plan_snapshot
 from relspec_core.cli_session import DONE, Session, as_json, command
 from relspec_core.graph_inference import TaskGraph, task_graph_from_catalog
 from relspec_core.openlineage import to_openlineage_json
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 def diff_command(session: Session, before: str, as_json: bool) -> int:  # noqa: FBT001 - a flag of the command line
     """Compare the catalog with that of a git revision (HEAD), or with what 'relspec plan --json' printed earlier."""
     file = Path(before)
-    earlier = read_snapshot(file) if file.is_file() else snapshot_at(before, session.project)
+    earlier = read_plan_snapshot(file) if file.is_file() else snapshot_at(before, session.project)
     with session.schemas() as backend:
         plans = compile_task_catalog(session.catalog, backend=backend, ctx=session.ctx)
-    found = catalog_diff(earlier, snapshot(plans))
+    found = catalog_diff(earlier, plan_snapshot(plans))
     click.echo(found.to_json() if as_json else str(found))
     return DONE
 

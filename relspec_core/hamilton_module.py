@@ -224,7 +224,7 @@ def _imports(graph: TaskGraph, names: _Names, catalog: str | None) -> Iterator[s
     wanted = {"Evidence": graph.tasks, "HamiltonRun": graph.tasks or catalog, "SourceInput": graph.sources}
     if any(wanted.values()):
         imported = ", ".join(name for name, users in wanted.items() if users)
-        yield f"from relspec_core.hamilton_output import {imported}"
+        yield f"from relspec_core import {imported}"
 
 
 def _function(task: str, graph: TaskGraph, plans: PlanCatalog, names: _Names) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SCRIPT = """
 import json, os, sys
 from pathlib import Path
-from relspec_core.catalog_diff import snapshot
+from relspec_core.catalog_diff import plan_snapshot
 from relspec_core.errors import RelspecError
 from relspec_core.plan_catalog import compile_task_catalog
 from relspec_core.project import Project
@@ -33,7 +33,7 @@ try:
     project = Project(root=Path(root), catalog=catalog, database=database)
     backend = connect_to(database) if is_url(database) else connect(database, read_only=True)
     plans = compile_task_catalog(project.load(), backend=backend)
-    print(json.dumps(snapshot(plans)))
+    print(json.dumps(plan_snapshot(plans)))
 except RelspecError as error:
     sys.exit(str(error))
 """

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import duckdb
 
-from relspec_core.catalog_diff import snapshot
+from relspec_core.catalog_diff import plan_snapshot
 from relspec_core.engine_warehouse import warehouse_of
 from relspec_core.errors import RelspecError, UnknownTargetError, did_you_mean, listed, raise_all
 from relspec_core.evidence import FILES, Evidence, EvidenceCatalog, Versions
@@ -115,7 +115,7 @@ class RunPlan:
             for task in sorted(self.freshness, key=lambda task: (waves.get(task, len(waves) + 1), task))
         ]
         estimate = None if self.estimate is None else self.estimate.plain()
-        found = {"tasks": tasks, "estimate": estimate, "total": self.total, "plans": snapshot(self.plans)}
+        found = {"tasks": tasks, "estimate": estimate, "total": self.total, "plans": plan_snapshot(self.plans)}
         return json.dumps(found, indent=2)
 
 

@@ -38,8 +38,7 @@ python -m pytest, in the project's folder.
 import ibis
 
 from relspec_core import {names}
-from relspec_core.catalog_reference import catalog_at
-{more}
+
 TABLES = r"""
 {tables}
 """
@@ -115,8 +114,7 @@ class TaskFixtures:
             task=self.task,
             function=re.sub(r"\W+", "_", self.task),
             catalog=self.catalog,
-            names="SourceSpec, TaskCatalog, run" if columns else "TaskCatalog, run",
-            more="from relspec_core.schema_files import type_named\n" if columns else "",
+            names="SourceSpec, TaskCatalog, catalog_at, run, type_named" if columns else "TaskCatalog, catalog_at, run",
             tables="\n".join(tables).replace('"""', '""" + \'"""\' + r"""'),
             sources=SOURCES.format(columns=json.dumps(columns, indent=4, ensure_ascii=False)) if columns else "",
             given=", SOURCES" if columns else "",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from relspec_core.catalog_diff import catalog_diff, snapshot
+from relspec_core.catalog_diff import catalog_diff, plan_snapshot
 from relspec_core.cli import main
 from tests.catalogs import compiled, sql_task
 
@@ -19,7 +19,10 @@ REVENUE = "SELECT customer_id, sum(amount) AS total FROM staging GROUP BY custom
 def states(before: dict[str, str], after: dict[str, str]) -> str:
     return str(
         catalog_diff(
-            *(snapshot(compiled(*(sql_task(text, name) for name, text in found.items()))) for found in (before, after))
+            *(
+                plan_snapshot(compiled(*(sql_task(text, name) for name, text in found.items())))
+                for found in (before, after)
+            )
         )
     )
 

@@ -2,6 +2,9 @@
 
 import importlib
 import inspect
+import re
+from pathlib import Path
+from types import ModuleType
 
 import ibis
 import pyarrow as pa
@@ -9,6 +12,7 @@ import pytest
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
 import relspec_core
+import relspec_dagster
 
 PUBLIC = {
     "task": "task_catalog",
@@ -127,3 +131,13 @@ def test_plans_iterate_in_task_name_order() -> None:
     sources = [relspec_core.SourceSpec("numbers", schema={"one": "int64"})]
     plan_catalog = relspec_core.compile_task_catalog(relspec_core.TaskCatalog(tasks, sources))
     assert [plan.name for plan in plan_catalog] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("package", [relspec_core, relspec_dagster], ids=lambda package: package.__name__)
+def test_the_page_of_public_names_lists_just_what_a_package_exports(package: ModuleType) -> None:
+    page = Path("docs/api.md").read_text(encoding="utf-8")
+    section = page.partition(f"\n## `{package.__name__}`\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    listed = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(listed) == sorted(set(package.__all__) - {"__version__"})
+    assert all(hasattr(package, name) for name in listed)

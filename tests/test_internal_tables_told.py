@@ -7,7 +7,7 @@ import pytest
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
 from relspec_core import ExecutionContext, PlanCatalog, TaskCatalog, compile_task_catalog, task_graph_from_catalog
-from relspec_core.catalog_diff import catalog_diff, snapshot
+from relspec_core.catalog_diff import catalog_diff, plan_snapshot
 from relspec_core.changed_plans import PlanCompiler
 from relspec_core.contract import contract_of
 from relspec_core.duckdb_warehouse import DuckDBWarehouse
@@ -79,7 +79,7 @@ def test_contract_and_diff_know_the_columns_that_are_written() -> None:
         "amount: int64",
     ]
     more = compiled(*plans.tasks, sql_task("SELECT note FROM staged", "notes"))
-    assert str(catalog_diff(snapshot(plans), snapshot(more))).splitlines() == [
+    assert str(catalog_diff(plan_snapshot(plans), plan_snapshot(more))).splitlines() == [
         "added notes (task notes)",
         "changed staged (task staged)",
         "  note: added",

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import ibis
@@ -23,7 +24,8 @@ from relspec_core.task_fixtures import TaskFixtures, task_fixtures
 from tests.catalogs import SHOP, empty_backend, sql_task, task_of
 from tests.generated import Generated, catalogs
 
-REFERENCE = "tests.no_such_module:catalog"
+MODULE = ModuleType("printed_catalog")
+REFERENCE = f"{MODULE.__name__}:catalog"
 
 
 def fixtures_of(task: TaskSpec, *more: TaskSpec, asked: str | None = None) -> TaskFixtures:
@@ -33,7 +35,8 @@ def fixtures_of(task: TaskSpec, *more: TaskSpec, asked: str | None = None) -> Ta
 
 def runs(fixtures: TaskFixtures, task: TaskSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     """Execute the module and its test, in this process; the catalog is the task."""
-    monkeypatch.setattr("relspec_core.catalog_reference.catalog_at", lambda _: TaskCatalog([task], SHOP))
+    monkeypatch.setitem(sys.modules, MODULE.__name__, MODULE)
+    monkeypatch.setattr(MODULE, "catalog", TaskCatalog([task], SHOP), raising=False)
     namespace: dict[str, Any] = {}
     exec(str(fixtures), namespace)  # noqa: S102 - it is what is tested
     (test,) = [value for name, value in namespace.items() if name.startswith("test_")]
