@@ -26,7 +26,7 @@ UNFINISHED := $(VENV)/.unfinished
 # The oldest release of SQLGlot that relspec works with; what rests on SQLGlot is tested with this one, too.
 OLDEST_SQLGLOT := 30.8.0
 OLDEST := $(VENV)/sqlglot-$(OLDEST_SQLGLOT)
-SQLGLOT_TESTS := tests/test_lineage_cases.py tests/test_inferred_deps.py tests/test_fingerprint.py
+SQLGLOT_TESTS := tests/laws/test_lineage_cases.py tests/core/test_inferred_deps.py tests/core/fingerprints/test_query_fingerprint.py
 # The browser that tests look at Dagster's pages with. Where there is no Debian: make CHROMIUM=/path/to/chromium test.
 # `make NO_BROWSER=1 test` does without, and leaves those tests out.
 CHROMIUM ?= /usr/bin/chromium
@@ -122,13 +122,13 @@ test: ## Lint, formatting, types, import layers, tests and doctests
 	@echo "==> pytest"; $(PYTEST) $(BY_FILE)
 
 fuzz: $(READY) ## Try 20,000 random plans and as many random edits (fewer: make PLANS=1000 EDITS=0 fuzz); hours
-	@$(PYTEST) --plans $(PLANS) --edits $(EDITS) tests/test_plans.py tests/test_edits.py
+	@$(PYTEST) --plans $(PLANS) --edits $(EDITS) tests/laws/test_plans.py tests/laws/test_edits.py
 
 chaos: $(READY) ## Kill 300 runs at random moments, and fill 60 disks: is each table old or new? (fewer: make KILLS=60 chaos) A quarter of an hour
-	@$(PYTEST) --kills $(KILLS) tests/test_chaos.py tests/test_faults.py
+	@$(PYTEST) --kills $(KILLS) tests/system/test_chaos.py tests/system/test_faults.py
 
 mutants: $(READY) ## Edit all queries of TPC-H and TPC-DS in every way: do fingerprints notice what matters? Some minutes
-	@$(PYTEST) --all-mutants tests/test_mutants.py
+	@$(PYTEST) --all-mutants tests/laws/test_mutants.py
 
 dev: data ## Open the example in Dagster on http://localhost:3000 (another port: make PORT=3001 dev)
 	@mkdir -p $(DAGSTER_HOME_DIR)

@@ -16,7 +16,7 @@ from sqlglot.optimizer.qualify import qualify
 
 from benchmarks.tpcds import Answer, Column, Query
 from relspec_core.inferred_deps import InferredDeps, infer_deps
-from relspec_core.plan_tree import plan_tree
+from relspec_core.lineage.canonical_query import plan_tree
 
 DIALECT = "duckdb"
 

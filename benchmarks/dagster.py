@@ -25,7 +25,7 @@ from benchmarks.goals import Goal, Rounds, interleaved, ratio
 from benchmarks.running import DUCKDB, PLACE, with_duckdb
 from benchmarks.small_tasks import Work, layered
 from relspec_core import PlanArtifact, compile_task_catalog
-from relspec_core.names import quoted_name
+from relspec_core.model.names import quoted_name
 from relspec_dagster import build_definitions
 
 BY_HAND, RELSPEC = "Dagster, by hand", "Dagster, relspec"

@@ -22,14 +22,14 @@ import duckdb
 from benchmarks.rivals import ROOT
 from benchmarks.small_tasks import ROWS, SCHEMA, layered
 from relspec_core import ExecutionContext, SourceSpec, TaskCatalog, run, task_graph_from_catalog
-from relspec_core.compile_cache import CompileCache
-from relspec_core.database_file import connect
-from relspec_dagster.arrivals import RunsInProgress, reported
-from relspec_dagster.evidence_ticks import EvidenceSensor, EvidenceTicks
-from relspec_dagster.plans import load_plans
-from relspec_dagster.projection import project
-from relspec_dagster.storage import Storage
-from relspec_dagster.translator import RelspecTranslator
+from relspec_core.engines.duckdb_file import connect
+from relspec_core.system.compile_cache import CompileCache
+from relspec_dagster.access.plan_loading import load_plans
+from relspec_dagster.access.storage import Storage
+from relspec_dagster.arrivals.instance_queries import RunsInProgress, reported
+from relspec_dagster.arrivals.sensor_tick import EvidenceSensor, SensorTick
+from relspec_dagster.translation.projection import project
+from relspec_dagster.translation.translator import RelspecTranslator
 
 PLACE = ROOT / "build" / "dagster_sensor"
 MILLISECONDS = 50.0
@@ -86,7 +86,7 @@ def _measure(catalog: TaskCatalog, ctx: ExecutionContext, database: Path, folder
     plans = load_plans(catalog, database=database, ctx=ctx)
     graph = task_graph_from_catalog(plans)
     projection = project(plans, graph, translator=RelspecTranslator(), storage=Storage.of_file(database))
-    ticks = EvidenceTicks(EvidenceSensor(), plans=plans, graph=graph, projection=projection, database=database)
+    ticks = SensorTick(EvidenceSensor(), plans=plans, graph=graph, projection=projection, database=database)
     with dg.DagsterInstance.local_temp(str(folder)) as instance:
         for key in ticks.sources:
             instance.report_runless_asset_event(dg.AssetMaterialization(key))

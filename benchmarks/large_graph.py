@@ -28,10 +28,10 @@ from relspec_core import (
     schedule_rules,
     task_graph_from_catalog,
 )
-from relspec_core.calculations import Calculation, Calculations, in_order
 from relspec_core.evidence import Evidence
+from relspec_core.fingerprints.column_fingerprints import ColumnFingerprint, ColumnFingerprints, in_order
 from relspec_core.inferred_deps import ColumnUse, InferredDeps
-from relspec_core.readiness import Readiness
+from relspec_core.rustworkx_schedule import Readiness
 
 COLUMNS = {"id": "int64", "kind": "string", "amount": "decimal(16, 2)", "day": "date", "note": "string"}
 JOIN = "FROM read_0 AS l JOIN read_1 AS r ON l.id = r.id"
@@ -110,7 +110,7 @@ def _renamed(plan: PlanArtifact, name: str, read: Mapping[str, ibis.Schema]) -> 
     def uses(found: tuple[ColumnUse, ...]) -> tuple[ColumnUse, ...]:
         return tuple(sorted(replace(use, evidence=names[use.evidence]) for use in found))
 
-    def calculation(found: Calculation) -> Calculation:
+    def calculation(found: ColumnFingerprint) -> ColumnFingerprint:
         inputs = in_order(replace(source, evidence=names[source.evidence]) for source in found.inputs)
         return replace(found, inputs=inputs)
 
@@ -129,7 +129,7 @@ def _renamed(plan: PlanArtifact, name: str, read: Mapping[str, ibis.Schema]) -> 
             lineage={column: uses(found) for column, found in deps.lineage.items()},
             row_uses=uses(deps.row_uses),
         ),
-        calculations=Calculations(
+        calculations=ColumnFingerprints(
             rows=calculation(plan.calculations.rows),
             columns={column: calculation(found) for column, found in plan.calculations.columns.items()},
         ),

@@ -11,11 +11,11 @@ from pathlib import Path
 from benchmarks.building_tools import shell
 from benchmarks.rivals import ROOT
 from benchmarks.small_tasks import large
-from relspec_core.duckdb_engine import DuckDBEngine
-from relspec_core.duckdb_warehouse import DuckDBWarehouse
+from relspec_core.engines.duckdb_backend import ExclusiveDuckDB
 from relspec_core.execution import run_planned
-from relspec_core.run_options import RunOptions
-from relspec_core.run_plan import plan_run
+from relspec_core.planning.run_plan import plan_run
+from relspec_core.runs.options import RunOptions
+from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
 
 PLACE = ROOT / "build" / "running"
 SIZES = (500_000, 4_000_000, 16_000_000)
@@ -47,7 +47,7 @@ def _megabytes(rows: int) -> int:
     """The most that this process ever had, after it built two tables of so many rows."""
     work = large(2, rows=rows)
     with tempfile.TemporaryDirectory(dir=PLACE) as folder:
-        engine = DuckDBEngine.open(Path(folder) / "tables.duckdb")
+        engine = ExclusiveDuckDB.open(Path(folder) / "tables.duckdb")
         engine.con.execute(f"SET memory_limit = '{LIMIT}MB'")
         work.load(engine.con)
         planned = plan_run(work.catalog, backend=engine, ctx=work.ctx)

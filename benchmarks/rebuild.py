@@ -19,7 +19,7 @@ from benchmarks.building_tools import PLACE, BuildingTool, Dbt, Relspec, SqlMesh
 from benchmarks.goals import Goal, Rounds, ratio
 from benchmarks.rivals import ROOT, RivalFailed
 from benchmarks.shop import EDITS, Models, models
-from relspec_core.duckdb_warehouse import DuckDBWarehouse
+from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
 
 FLOOR, PLAN, SQLMESH_PLAN = "import ibis and connect", "relspec plan", "sqlmesh plan"
 IDLE_GOALS = (

@@ -25,13 +25,13 @@ from benchmarks.rivals import ROOT, RivalFailed
 from benchmarks.shop import Model
 from benchmarks.small_tasks import Work, independent, large, layered
 from relspec_core import compile_task_catalog
-from relspec_core.duckdb_engine import DuckDBEngine
-from relspec_core.duckdb_warehouse import DuckDBWarehouse
+from relspec_core.engines.duckdb_backend import ExclusiveDuckDB
 from relspec_core.execution import run_planned
-from relspec_core.names import quoted_name
-from relspec_core.run_options import RunOptions
-from relspec_core.run_plan import RunPlan, plan_run
-from relspec_core.warehouse import Warehouse
+from relspec_core.model.names import quoted_name
+from relspec_core.planning.run_plan import RunPlan, plan_run
+from relspec_core.runs.options import RunOptions
+from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
+from relspec_core.warehouses.warehouse import Warehouse
 
 PLACE = ROOT / "build" / "running"
 DUCKDB, ONE, TWO, DBT, SQLMESH = "DuckDB", "relspec, 1 worker", "relspec, 2 workers", "dbt run", "sqlmesh plan"
@@ -114,7 +114,7 @@ def with_relspec(work: Work, *, workers: int) -> Spent:
 
 def _spent(work: Work, execute: Callable[[RunPlan, Warehouse], None]) -> Spent:
     with tempfile.TemporaryDirectory(dir=PLACE) as folder:
-        engine = DuckDBEngine.open(Path(folder) / "tables.duckdb")
+        engine = ExclusiveDuckDB.open(Path(folder) / "tables.duckdb")
         work.load(engine.con)
         planned = plan_run(work.catalog, backend=engine, ctx=work.ctx)
         if len(planned.schedule.order) != len(work.tasks):

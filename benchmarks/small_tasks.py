@@ -9,7 +9,7 @@ import duckdb
 import ibis
 
 from relspec_core import ExecutionContext, SourceSpec, TaskBuildContext, TaskCatalog, TaskSpec
-from relspec_core.compile_cache import CompileCache
+from relspec_core.system.compile_cache import CompileCache
 
 SOURCES, SMALL, LAYERS = 10, 1_000, 10
 SCHEMA = {

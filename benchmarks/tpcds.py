@@ -13,7 +13,7 @@ import duckdb
 import duckdb_extension_tpcds
 import sqlglot
 
-from relspec_core.query_spelling import read_tables
+from relspec_core.sql.identifiers import read_tables
 
 Column: TypeAlias = tuple[str, str]
 Answer: TypeAlias = Mapping[str, frozenset[Column]]

@@ -1,11 +1,5 @@
-from .catalog_check import CatalogReport, check_catalog
-from .catalog_diff import CatalogDiff, catalog_diff, plan_snapshot, read_plan_snapshot
-from .catalog_reference import catalog_at
-from .changed_plans import PlanCompiler
-from .compile_cache import CompileCache
-from .compiled_sqlglot import CompiledSqlglotWarning
-from .contract import Contract, contract_of
-from .engine_warehouse import warehouse_of
+from .declaration.source_spec import SourceSpec
+from .engines.sqlglot_build import CompiledSqlglotWarning
 from .errors import (
     BuilderError,
     CatalogError,
@@ -25,37 +19,39 @@ from .errors import (
     WarehouseError,
 )
 from .evidence import Evidence, EvidenceCatalog
-from .evidence_change import EvidenceChange, dropped, proposed, recalculated, renamed, retyped
-from .evidence_reference import EvidenceReference, find_column_reference, find_evidence, find_reference
 from .execution import run
-from .explanation import Explanation, explain
+from .exports.openlineage import column_lineage_facets, to_openlineage_json
 from .graph_inference import EdgeRequirement, TaskGraph, task_graph_from_catalog
-from .hamilton_output import (
-    HamiltonRun,
-    SourceInput,
-    draw_hamilton_module,
-    hamilton_module,
-    write_hamilton_module,
-)
-from .impact import impact_of
-from .impact_report import Impact
+from .hamilton_output import HamiltonRun, SourceInput, draw_hamilton_module, hamilton_module, write_hamilton_module
 from .inferred_deps import InferredDeps
-from .lineage_tree import LineageTree, lineage_tree
-from .openlineage import column_lineage_facets, to_openlineage_json
+from .insight.catalog_check import CatalogReport, check_catalog
+from .insight.catalog_diff import CatalogDiff, catalog_diff
+from .insight.column_reference import EvidenceReference, find_column_reference, find_evidence, find_reference
+from .insight.contract import Contract, contract_of
+from .insight.explanation import Explanation, explain
+from .insight.impact import impact_of
+from .insight.impact_report import Impact
+from .insight.lineage_tree import LineageTree, lineage_tree
+from .insight.pytest_module import TaskFixtures, task_fixtures
+from .insight.schema_change import EvidenceChange, dropped, proposed, recalculated, renamed, retyped
+from .insight.unused_columns import UnusedReport, unused_columns
+from .insight.what_if_plans import PlanCompiler
 from .plan_catalog import PartialCatalog, PlanArtifact, PlanCatalog, compile_task_catalog, compile_what_compiles
-from .project import Project, find_project
-from .revision import snapshot_at
-from .run_log import RunLog
-from .run_options import RunOptions
-from .run_plan import RunPlan, plan_run
-from .run_record import RunHistory, RunRecord
-from .run_report import RunReport
-from .run_timeline import timeline
+from .planning.plan_snapshot import plan_snapshot, read_plan_snapshot
+from .planning.run_plan import RunPlan, plan_run
+from .projects.catalog_loading import catalog_at
+from .projects.git_revision import snapshot_at
+from .projects.project import Project, find_project
+from .runs.history import RunHistory, RunRecord
+from .runs.options import RunOptions
+from .runs.report import RunReport
+from .runs.run_log import RunLog
+from .runs.timeline import timeline
 from .rustworkx_schedule import Schedule, schedule_rules
-from .schema_files import schema_in_file, type_named
-from .task_catalog import ExecutionContext, SourceSpec, TaskBuildContext, TaskCatalog, TaskSpec, task
-from .task_fixtures import TaskFixtures, task_fixtures
-from .unused_columns import UnusedReport, unused_columns
+from .sources.schema_files import schema_in_file, type_named
+from .system.compile_cache import CompileCache
+from .task_catalog import ExecutionContext, TaskBuildContext, TaskCatalog, TaskSpec, task
+from .warehouses.ibis_warehouse import warehouse_of
 
 __version__: str
 

@@ -16,19 +16,20 @@ from relspec_core import __version__
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+
 MODULES: Mapping[str, str] = {
-    "check": "cli_inspection",
-    "contract": "cli_inspection",
-    "diff": "cli_catalog",
-    "explain": "cli_plan",
-    "fixtures": "cli_inspection",
-    "graph": "cli_catalog",
-    "impact": "cli_inspection",
-    "lineage": "cli_inspection",
-    "plan": "cli_plan",
-    "run": "cli_run",
-    "runs": "cli_runs",
-    "unused": "cli_inspection",
+    "check": "inspect",
+    "contract": "inspect",
+    "diff": "catalog",
+    "explain": "plan",
+    "fixtures": "inspect",
+    "graph": "catalog",
+    "impact": "inspect",
+    "lineage": "inspect",
+    "plan": "plan",
+    "run": "run",
+    "runs": "runs",
+    "unused": "inspect",
 }
 
 
@@ -43,7 +44,7 @@ class Commands(click.Group):
         """A command, or None."""
         if cmd_name not in MODULES:
             return None
-        return getattr(import_module(f"relspec_core.{MODULES[cmd_name]}"), f"{cmd_name}_command")
+        return getattr(import_module(f"relspec_core.commands.{MODULES[cmd_name]}"), f"{cmd_name}_command")
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

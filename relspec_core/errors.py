@@ -8,7 +8,7 @@ Codes: RS1xx plan, RS2xx graph, RS3xx readiness, RS4xx execution, RS5xx projecti
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ NEW_LINE = "\n"
 
 
 @dataclass(frozen=True, slots=True)
-class TextPlace:
+class TextPosition:
     """A place in a SQL text; lines and columns count from 1."""
 
     line: int
@@ -41,7 +41,7 @@ class RelspecError(Exception):
 
     code: ClassVar[str] = "RS000"
 
-    def __init__(self, what: str, *, at: str = "", hint: str = "", place: TextPlace | None = None) -> None:
+    def __init__(self, what: str, *, at: str = "", hint: str = "", place: TextPosition | None = None) -> None:
         self.what = what
         self.at = at
         self.hint = hint
@@ -207,34 +207,15 @@ def raise_all(errors: Sequence[RelspecError]) -> None:
         raise CompileError(errors)
 
 
-def nearest(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate most like ``name``, whatever its case; None where nothing is alike.
+@dataclass(frozen=True, slots=True)
+class SourceLocation:
+    """A line of a file, and a column where one is known; printed relative to the working folder if it lies in there."""
 
-    >>> nearest("amout", ["amount", "id"])
-    'amount'
-    >>> nearest("AMOUNT", ["amount", "id"])
-    'amount'
-    """
-    by_folded = {candidate.casefold(): candidate for candidate in sorted(candidates, reverse=True)}
-    found = get_close_matches(name.casefold(), sorted(by_folded), n=1, cutoff=0.5)
-    return by_folded[found[0]] if found else None
+    file: str
+    line: int
+    column: int | None = None
 
-
-def did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    """``did you mean 'amount'?`` with a space behind it, or nothing where no candidate is alike."""
-    found = nearest(name, candidates)
-    return f"did you mean '{found}'? " if found else ""
-
-
-def listed(names: Iterable[str], *, most: int = 12) -> str:
-    """Names in order, quoted and cut after ``most``.
-
-    >>> listed(["b", "a"])
-    "'b', 'a'"
-    >>> listed([])
-    'none'
-    """
-    quoted = [f"'{name}'" for name in names]
-    if len(quoted) > most:
-        quoted = [*quoted[:most], f"and {len(quoted) - most} more"]
-    return ", ".join(quoted) or "none"
+    def __str__(self) -> str:
+        path = Path(self.file)
+        shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+        return f"{shown}:{self.line}" + (f", column {self.column}" if self.column else "")

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from relspec_core.schemas import schema_of
+from relspec_core.model.schemas import schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import ibis
     import ibis.expr.datatypes as dt
+
 
 FILES = "files"
 

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import ibis
 
-from relspec_core.column_types import schema_from_duckdb, to_duckdb
 from relspec_core.evidence import Evidence, EvidenceCatalog, Versions
-from relspec_core.names import quoted_text
-from relspec_core.warehouse import RECORDS
+from relspec_core.model.duckdb_types import schema_from_duckdb, to_duckdb
+from relspec_core.model.names import quoted_text
+from relspec_core.warehouses.warehouse import RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from relspec_core.warehouse import Warehouse
+    from relspec_core.warehouses.warehouse import Warehouse
+
 
 # What has parts is a text in JSON.
 COLUMNS = (

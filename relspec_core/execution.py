@@ -9,36 +9,37 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from relspec_core.column_sizes import bytes_of, size_text
-from relspec_core.duckdb_engine import DuckDBEngine
-from relspec_core.engine_warehouse import warehouse_of
+from relspec_core.engines.duckdb_backend import ExclusiveDuckDB
 from relspec_core.errors import TaskFailedError, WarehouseError
 from relspec_core.evidence_store import EvidenceStore
-from relspec_core.foreign_changes import nothing_changed
-from relspec_core.hamilton_module import write_if_asked
-from relspec_core.held_signals import held_signals
-from relspec_core.leftovers import sweep
-from relspec_core.progress import RunProgress
-from relspec_core.publication import Built, Publication
-from relspec_core.run_crew import RunCrew
-from relspec_core.run_events import RunEvents
-from relspec_core.run_log import RunLog
-from relspec_core.run_options import CUTOFF_ROWS, RunOptions
-from relspec_core.run_plan import RunPlan, observe, plan_run
-from relspec_core.run_report import RunInterrupted, RunReport
-from relspec_core.source_files import source_files
+from relspec_core.exports.hamilton_module import write_if_asked
+from relspec_core.planning.run_plan import RunPlan, observed_contents, plan_run
+from relspec_core.runs.events import RunEvents
+from relspec_core.runs.options import CUTOFF_ROWS, RunOptions
+from relspec_core.runs.progress import RunProgress
+from relspec_core.runs.publication import Built, Publication
+from relspec_core.runs.report import RunInterrupted, RunReport
+from relspec_core.runs.run_log import RunLog
+from relspec_core.runs.worker_pool import WorkerPool
+from relspec_core.sources.source_files import source_files
+from relspec_core.staleness.external_changes import nothing_changed
+from relspec_core.staleness.observation import observe
+from relspec_core.system.deferred_signals import held_signals
+from relspec_core.system.orphaned_files import sweep
 from relspec_core.task_catalog import ExecutionContext
-from relspec_core.warehouse import Warehouse
-from relspec_core.warehouse_snapshot import leave_snapshot
+from relspec_core.warehouses.ibis_warehouse import warehouse_of
+from relspec_core.warehouses.snapshot import leave_snapshot
+from relspec_core.warehouses.storage_sizes import bytes_of, size_text
+from relspec_core.warehouses.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
 
-    from relspec_core.duckdb_engine import Engine
+    from relspec_core.engines.duckdb_backend import Engine
     from relspec_core.errors import RelspecError
     from relspec_core.evidence import Evidence
     from relspec_core.plan_catalog import PlanCatalog
-    from relspec_core.run_record import RunEnd
+    from relspec_core.runs.history import RunEnd
     from relspec_core.task_catalog import TaskCatalog
 
 
@@ -75,14 +76,15 @@ def run(
     """
     targets = None if targets is None else tuple(targets)
     options = options or RunOptions(workers=1 if workers is None else workers, quiet=quiet, cutoff_rows=cutoff_rows)
-    engine = DuckDBEngine.open() if backend is None else backend
+    engine = ExclusiveDuckDB.open() if backend is None else backend
     warehouse = warehouse_of(engine)
     if resume:
         last = RunLog(warehouse).last()
         targets = last.targets or None if last is not None else None
     leave_snapshot(warehouse)
     planned = plan_run(task_catalog, backend=engine, ctx=ctx or ExecutionContext(), targets=targets)
-    leave_snapshot(warehouse, planned=planned)
+    if planned.schedule.order:
+        leave_snapshot(warehouse, seen=observed_contents(planned))
     write_if_asked(planned.graph, planned.plans, os.environ, catalog=task_catalog, database=warehouse.path)
     return run_planned(planned, warehouse=warehouse, options=options, targets=targets)
 
@@ -193,7 +195,7 @@ def _tell_what_stays(planned: RunPlan, events: RunEvents) -> None:
 
 def _work(
     planned: RunPlan, warehouse: Warehouse, options: RunOptions, events: RunEvents, number: int
-) -> RunCrew | None:
+) -> WorkerPool | None:
     """Build what is scheduled; the crew that did it, or None where there is nothing to build."""
     started = time.monotonic()
     refused = _show_files(planned, warehouse)
@@ -204,7 +206,7 @@ def _work(
     if not planned.schedule.order:
         return None
     EvidenceStore(warehouse).prepare()
-    crew = RunCrew(planned, warehouse, options, events, refused, number)
+    crew = WorkerPool(planned, warehouse, options, events, refused, number)
     try:
         crew.work()
     except KeyboardInterrupt as stop:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from relspec_core.errors import NotReadyError, listed, nearest
-from relspec_core.schemas import fits
+from relspec_core.errors import NotReadyError
+from relspec_core.model.formatting import listed, nearest
+from relspec_core.model.schemas import fits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 import rustworkx as rx
 
 from relspec_core.errors import CycleError, SecondWriterError
-from relspec_core.garbage import left_alone
 from relspec_core.plan_catalog import deps_of
-from relspec_core.query_spelling import ignores_case
+from relspec_core.sql.identifiers import ignores_case
+from relspec_core.system.garbage_collection import left_alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

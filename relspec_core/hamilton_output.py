@@ -14,32 +14,35 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import ibis
 
-from relspec_core.catalog_reference import catalog_at
-from relspec_core.database_file import connect
-from relspec_core.engine_warehouse import warehouse_of
-from relspec_core.errors import ProjectionError, listed
+from relspec_core.engines.duckdb_file import connect
+from relspec_core.errors import ProjectionError
 from relspec_core.evidence import Evidence
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.execution import build_task
-from relspec_core.graph_inference import task_graph_from_catalog
-from relspec_core.hamilton_module import (
+from relspec_core.exports.hamilton_module import (
     OUTPUT_VARIABLE,
     hamilton_module,
     hamilton_output_path,
     write_hamilton_module,
     write_if_asked,
 )
+from relspec_core.graph_inference import task_graph_from_catalog
+from relspec_core.model.formatting import listed
 from relspec_core.plan_catalog import PlanCatalog, compile_task_catalog
-from relspec_core.run_plan import input_versions, observe
-from relspec_core.staleness import freshness
+from relspec_core.projects.catalog_loading import catalog_at
+from relspec_core.staleness.freshness import freshness
+from relspec_core.staleness.input_versions import input_versions
+from relspec_core.staleness.observation import observe
 from relspec_core.task_catalog import TaskCatalog
-from relspec_core.warehouse import Warehouse
+from relspec_core.warehouses.ibis_warehouse import warehouse_of
+from relspec_core.warehouses.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from hamilton.driver import Driver
     from ibis.backends import BaseBackend
 
     from relspec_core.task_catalog import ExecutionContext
+
 
 __all__ = [
     "Evidence",

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import ibis.expr.datatypes as dt
 
-from relspec_core.column_flow import InputColumn, Use
+from relspec_core.lineage.column_graph import InputColumn, Use
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     import ibis
 
-    from relspec_core.plan_tree import PlanTree
+    from relspec_core.lineage.canonical_query import CanonicalQuery
+
 
 __all__ = ["ColumnUse", "InferredDeps", "Use", "infer_deps", "merge_deps"]
 
@@ -64,7 +65,7 @@ class InferredDeps:
         return {column: tuple(sorted(uses)) for column, uses in found.items()}
 
 
-def infer_deps(tree: PlanTree, *, outputs: Iterable[str], schemas: Mapping[str, ibis.Schema]) -> InferredDeps:
+def infer_deps(tree: CanonicalQuery, *, outputs: Iterable[str], schemas: Mapping[str, ibis.Schema]) -> InferredDeps:
     """What a canonical tree reads.
 
     Args:
@@ -96,7 +97,7 @@ def infer_deps(tree: PlanTree, *, outputs: Iterable[str], schemas: Mapping[str, 
 
 
 def _required_fields(
-    tree: PlanTree, required: Mapping[str, tuple[str, ...]], schemas: Mapping[str, ibis.Schema]
+    tree: CanonicalQuery, required: Mapping[str, tuple[str, ...]], schemas: Mapping[str, ibis.Schema]
 ) -> dict[str, tuple[str, ...]]:
     """The struct fields that are read, of columns that nothing reads whole."""
     paths: dict[str, list[str]] = {}
@@ -108,7 +109,7 @@ def _required_fields(
     return {evidence: tuple(sorted(found)) for evidence, found in paths.items() if found}
 
 
-def _fields_of(tree: PlanTree, source: InputColumn, kind: dt.Struct) -> set[str]:
+def _fields_of(tree: CanonicalQuery, source: InputColumn, kind: dt.Struct) -> set[str]:
     flow = tree.walk.flow
     node = flow.input(source)
     taken = [tree.walk.fields.get((reader, node), {()}) for reader in flow.readers(source, tree.live)]
@@ -122,11 +123,13 @@ def _fields_of(tree: PlanTree, source: InputColumn, kind: dt.Struct) -> set[str]
     }
 
 
-def _lineage(tree: PlanTree, outputs: tuple[str, ...], evidence: Collection[str]) -> dict[str, tuple[ColumnUse, ...]]:
+def _lineage(
+    tree: CanonicalQuery, outputs: tuple[str, ...], evidence: Collection[str]
+) -> dict[str, tuple[ColumnUse, ...]]:
     return {name: _uses(tree, node, evidence) for name, node in tree.output_nodes(outputs).items()}
 
 
-def _uses(tree: PlanTree, node: int, evidence: Collection[str]) -> tuple[ColumnUse, ...]:
+def _uses(tree: CanonicalQuery, node: int, evidence: Collection[str]) -> tuple[ColumnUse, ...]:
     found = tree.walk.flow.uses(node)
     return tuple(
         sorted(ColumnUse(source.evidence, source.column, use) for source, use in found if source.evidence in evidence)

@@ -8,28 +8,24 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import ibis
 
-from relspec_core.compile_cache import CompileCache
-from relspec_core.compiled_sqlglot import warn_if_compiled
-from relspec_core.duckdb_engine import DuckDBEngine, require_sql
-from relspec_core.errors import (
-    RelspecError,
-    SourceError,
-    UnknownColumnError,
-    UnknownTableError,
-    all_of,
-    did_you_mean,
-    raise_all,
-)
+from relspec_core.compilation.column_pruning import prune_internal_tables
+from relspec_core.compilation.plan_artifact import PlanArtifact, plan_artifact
+from relspec_core.compilation.source_schemas import SourceSchemas
+from relspec_core.compilation.task_building import BrokenUpstream, TaskBuilding
+from relspec_core.declaration.source_spec import SourceSpec
+from relspec_core.engines.backend_tables import dialect_of
+from relspec_core.engines.duckdb_backend import ExclusiveDuckDB, require_sql
+from relspec_core.engines.sqlglot_build import warn_if_compiled
+from relspec_core.errors import RelspecError, SourceError, UnknownColumnError, UnknownTableError, all_of, raise_all
 from relspec_core.inferred_deps import InferredDeps, merge_deps
-from relspec_core.internal_tables import prune_internal_tables
-from relspec_core.plan_artifact import PlanArtifact, plan_artifact
-from relspec_core.source_schemas import SourceSchemas, dialect_of
-from relspec_core.task_building import BrokenUpstream, TaskBuilding
-from relspec_core.task_catalog import ExecutionContext, SourceSpec, TaskCatalog, TaskSpec
+from relspec_core.model.formatting import did_you_mean
+from relspec_core.system.compile_cache import CompileCache
+from relspec_core.task_catalog import ExecutionContext, TaskCatalog, TaskSpec
 
 if TYPE_CHECKING:
-    from relspec_core.duckdb_engine import Engine
+    from relspec_core.engines.duckdb_backend import Engine
     from relspec_core.evidence import EvidenceCatalog
+
 
 __all__ = ["InferredDeps", "PlanArtifact", "PlanCatalog", "compile_task_catalog"]
 
@@ -200,7 +196,7 @@ def compile_what_compiles(
         RelspecError: RS100, RS105 or RS202, for what is wrong with the catalog or the backend as a whole.
     """
     warn_if_compiled()
-    engine = DuckDBEngine.open() if backend is None else backend
+    engine = ExclusiveDuckDB.open() if backend is None else backend
     require_sql(engine)
     ctx = ctx or ExecutionContext()
     catalog = TaskCatalog(task_catalog.tasks, (*task_catalog.sources, *ctx.sources))

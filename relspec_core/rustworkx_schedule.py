@@ -1,21 +1,23 @@
-"""Waves: which tasks can run on the evidence there is, in which order, and what keeps the others."""
+"""Waves: which tasks can run on existing evidence, in which order, and what blocks the others."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from relspec_core.errors import did_you_mean
-from relspec_core.garbage import left_alone
-from relspec_core.graph_edge_validation import MissingEvidence, Reason, WaitsForTask
+from relspec_core.graph_edge_validation import MissingEvidence, Reason, WaitsForTask, check_schema
 from relspec_core.graph_inference import EdgeRequirement, TaskGraph
-from relspec_core.readiness import Readiness
+from relspec_core.model.formatting import did_you_mean
+from relspec_core.system.garbage_collection import left_alone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from relspec_core.evidence import EvidenceCatalog
-    from relspec_core.graph_inference import RuleGraph
+    import ibis
+
+    from relspec_core.evidence import Evidence, EvidenceCatalog
+    from relspec_core.graph_edge_validation import Reason
+    from relspec_core.graph_inference import EvidenceNode, RuleGraph, TaskNode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,3 +118,179 @@ def _blocked(readiness: Readiness) -> dict[str, tuple[Reason, ...]]:
         )
         for task, reasons in broken.items()
     }
+
+
+class Readiness:
+    """How many edges each task still waits for; changes with each arrival, and only towards ready.
+
+    That a table is just as it was planned is nearly always so, and told in no time: all of its edges are met then, and
+    it lacks nothing. The edges of any other table are met one by one.
+
+    O(V + E) to make.
+
+    Args:
+        graph: what tasks read.
+        evidence: what exists now. Absent evidence has no columns.
+        tasks: only these; all where left out.
+
+    Attributes:
+        graph: what tasks read.
+        ready: the tasks that were ready at the start, by name; those that read nothing are among them.
+    """
+
+    __slots__ = ("_lacking", "_open", "_schemas", "_unmet", "graph", "ready")
+
+    @left_alone()
+    def __init__(
+        self, graph: TaskGraph, *, evidence: Mapping[str, Evidence], tasks: Iterable[str] | None = None
+    ) -> None:
+        self.graph = graph
+        self._schemas: dict[int, ibis.Schema] = {}  # of the tables that are there and lack something
+        self._open: dict[int, Sequence[int]] = {}  # who waits for these
+        there: list[int] = []
+        others: list[tuple[int, ibis.Schema]] = []
+        for table, schema in self._tables(evidence.values()):
+            if self._is_as_planned(table, schema):
+                there.append(table)
+            else:
+                others.append((table, schema))
+        self._lacking = set(graph.evidence_indices.values()).difference(there)
+        indices = graph.task_indices
+        wanted = indices.values() if tasks is None else [indices[task] for task in sorted({*tasks} & indices.keys())]
+        self._unmet = self._counted(wanted, there)
+        for table, schema in others:
+            self._count_down(self._met(table, schema))
+        self.ready = self._names(self._now)
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """The tasks that are not ready yet, by name."""
+        return self._names([task for task, unmet in self._unmet.items() if unmet])
+
+    def arrive(self, *evidence: Evidence) -> tuple[str, ...]:
+        """The tasks whose last unmet edges these arrivals meet, by name; no task is told twice.
+
+        An edge that was met once stays so, as more evidence never blocks. In time proportional to the readers that
+        still wait for these.
+
+        Args:
+            evidence: what exists from now on, such as all outputs of a task together.
+        """
+        return self._names(self._meet(self._tables(evidence)))
+
+    def waves(self) -> tuple[tuple[str, ...], ...]:
+        """The tasks that are ready, then those that become so as these finish, and so on; each wave by name.
+
+        All of them count as finished from then on, with all of their outputs as their plans tell.
+        """
+        graph = self.graph
+        if graph.waves and self._is_all_to_come:
+            self._unmet = dict.fromkeys(self._unmet, 0)
+            self._lacking.clear()
+            return tuple(map(self._names, graph.waves))
+        nodes = cast("Mapping[int, EvidenceNode]", graph.graph)
+        waves, ready = [], self._now
+        while ready:
+            waves.append(self._names(ready))
+            written = [table for task in ready for table in graph.graph.successor_indices(task)]
+            ready = self._meet([(table, nodes[table].schema) for table in written])
+        return tuple(waves)
+
+    def reasons(self, task: str) -> tuple[Reason, ...]:
+        """What keeps a task from running, by evidence; nothing where it is ready."""
+        reader, tables = self.graph.task_indices[task], self.graph.evidence_indices
+        if not self._unmet[reader]:
+            return ()
+        edges = [(edge, tables[edge.evidence]) for edge in self.graph.edges_of(task)]
+        return tuple(
+            reason
+            for edge, table in edges
+            if table in self._lacking and reader in self._waiting(table)
+            for reason in check_schema(edge, self._schemas.get(table))
+        )
+
+    def _tables(self, evidence: Iterable[Evidence]) -> Iterator[tuple[int, ibis.Schema]]:
+        """Where evidence is in the graph, with its schemas; without what the graph knows nothing of."""
+        indices = self.graph.evidence_indices
+        for found in evidence:
+            table = indices.get(found.name)
+            if table is not None:
+                yield table, found.schema
+
+    def _names(self, tasks: Iterable[int]) -> tuple[str, ...]:
+        nodes = self.graph.graph
+        return tuple([nodes[task].name for task in sorted(tasks)])
+
+    @property
+    def _now(self) -> list[int]:
+        """The tasks that are ready."""
+        return [task for task, unmet in self._unmet.items() if not unmet]
+
+    @property
+    def _is_all_to_come(self) -> bool:
+        """Whether all tasks are asked for, and exactly the sources are there, as planned."""
+        there = len(self.graph.evidence_indices) - len(self._lacking)
+        return (
+            there == len(self.graph.source_indices)
+            and self._lacking.isdisjoint(self.graph.source_indices)
+            and not self._schemas
+            and len(self._unmet) == len(self.graph.task_indices)
+        )
+
+    def _counted(self, tasks: Iterable[int], there: Collection[int]) -> dict[int, int]:
+        """How many edges each of these tasks waits for, where these tables lack nothing and all others are absent."""
+        graph, step, tables = self.graph.graph, -1, there
+        if len(self._lacking) < len(there):
+            unmet, step, tables = dict.fromkeys(tasks, 0), 1, self._lacking
+        else:
+            unmet = {task: graph.in_degree(task) for task in tasks}
+        for table in tables:
+            for task in graph.successor_indices(table):
+                if task in unmet:
+                    unmet[task] += step
+        return unmet
+
+    def _is_as_planned(self, table: int, schema: ibis.Schema) -> bool:
+        """Whether a table with this schema is known to have all that any of its readers was made for."""
+        planned = cast("EvidenceNode", self.graph.graph[table])
+        return planned.fits and (schema is planned.schema or dict.__eq__(schema.fields, planned.schema.fields))
+
+    def _waiting(self, table: int) -> Sequence[int]:
+        """Who waits for a table that lacks something."""
+        return self._open[table] if table in self._open else self.graph.graph.successor_indices(table)
+
+    def _meet(self, tables: Iterable[tuple[int, ibis.Schema]]) -> list[int]:
+        """The tasks whose last unmet edges these tables meet, which have these schemas from now on."""
+        ready: list[int] = []
+        for table, schema in tables:
+            if table not in self._lacking:
+                continue
+            if self._is_as_planned(table, schema):
+                self._lacking.discard(table)
+                ready += self._count_down(self._waiting(table))
+            else:
+                ready += self._count_down(self._met(table, schema))
+        return ready
+
+    def _count_down(self, tasks: Iterable[int]) -> list[int]:
+        """Those of these tasks, one of whose edges is met now each, that wait for no other."""
+        unmet, ready = self._unmet, []
+        for task in tasks:
+            if task in unmet:
+                unmet[task] -= 1
+                if not unmet[task]:
+                    ready.append(task)
+        return ready
+
+    def _met(self, table: int, schema: ibis.Schema) -> list[int]:
+        """Those who need no more of a table than it has with this schema; the others go on waiting for it."""
+        graph, name = self.graph.graph, self.graph.graph[table].name
+        columns, met, left = schema.fields.items(), [], []
+        for task in self._waiting(table):
+            reader = cast("TaskNode", graph[task])
+            fits = reader.deps.required_types[name].items() <= columns or not check_schema(
+                reader.edge_from(name), schema
+            )
+            (met if fits else left).append(task)
+        self._schemas[table], self._open[table] = schema, left
+        return met

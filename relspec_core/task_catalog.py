@@ -10,61 +10,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from relspec_core.build_context import TaskBuildContext
-from relspec_core.compile_cache import CompileCache
-from relspec_core.errors import CatalogError, RelspecError, SecondWriterError, did_you_mean, raise_all
-from relspec_core.names import is_evidence_name
-from relspec_core.schemas import schema_of
-from relspec_core.sql_files import sql_file, sql_paths
-from relspec_core.stored_files import ANSWER_SECONDS, check_no_secret
-from relspec_core.task_spec import NAME_HINT, Builder, TaskSpec, task
+from relspec_core.declaration.build_context import TaskBuildContext
+from relspec_core.declaration.source_spec import SourceSpec
+from relspec_core.declaration.sql_files import sql_file, sql_paths
+from relspec_core.declaration.task_spec import Builder, TaskSpec, task
+from relspec_core.errors import CatalogError, RelspecError, SecondWriterError, raise_all
+from relspec_core.model.formatting import did_you_mean
+from relspec_core.system.compile_cache import CompileCache
 
 __all__ = ["Builder", "ExecutionContext", "SourceSpec", "TaskBuildContext", "TaskCatalog", "TaskSpec", "task"]
-
-
-@dataclass(frozen=True, slots=True)
-class SourceSpec:
-    """Evidence that no task produces.
-
-    Attributes:
-        name: of the evidence.
-        schema: its columns with their types, in any form that ``schema_of`` takes; None: read from the data.
-        path: file, glob, URL that fsspec opens, or several of them (CSV, Parquet or JSON, by suffix); None: a table in
-            the warehouse.
-        description: in Markdown.
-        owners: e-mail addresses, or ``team:name``.
-        tags: free labels.
-        group: for showing and selecting together.
-        timeout: the most seconds to wait for an answer of its store, where it is in one.
-    """
-
-    name: str
-    schema: Any = field(default=None, kw_only=True)
-    path: str | Path | tuple[str, ...] | None = field(default=None, kw_only=True)
-    description: str = field(default="", kw_only=True)
-    owners: tuple[str, ...] = field(default=(), kw_only=True)
-    tags: Mapping[str, str] = field(default_factory=dict, kw_only=True)
-    group: str | None = field(default=None, kw_only=True)
-    timeout: float = field(default=ANSWER_SECONDS, kw_only=True)
-
-    def __post_init__(self) -> None:
-        if not is_evidence_name(self.name):
-            raise CatalogError(f"'{self.name}' can't name a source", at=f"source '{self.name}'", hint=NAME_HINT)
-        if self.schema is not None:
-            object.__setattr__(self, "schema", schema_of(self.schema, name=self.name))
-        for path in self.paths:
-            check_no_secret(path, source=self.name)
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """The paths and globs, as texts."""
-        match self.path:
-            case None:
-                return ()
-            case str() | Path():
-                return (str(self.path),)
-            case _:
-                return tuple(str(path) for path in self.path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,22 +10,22 @@ import dagster as dg
 from relspec_core.graph_inference import task_graph_from_catalog
 from relspec_core.plan_catalog import PlanCatalog
 from relspec_core.task_catalog import ExecutionContext, TaskCatalog
-from relspec_dagster.assets import multi_asset_of
-from relspec_dagster.automation import automate
-from relspec_dagster.automation_sensors import automation_sensors
-from relspec_dagster.carry_forward_sensor import carry_forward_sensor
-from relspec_dagster.database import database_place, storage_of
-from relspec_dagster.evidence_sensor import sensor_of
-from relspec_dagster.evidence_ticks import EvidenceSensor
-from relspec_dagster.loaded_catalog import LoadedCatalog, catalog_key
-from relspec_dagster.outlook import Outlook
-from relspec_dagster.plans import load_plans
-from relspec_dagster.projection import Projection, project
-from relspec_dagster.readers import Readers
-from relspec_dagster.resources import LONGEST_WAIT, RelspecDuckDBResource, RelspecResource
+from relspec_dagster.access.catalog_resource import CatalogResource, catalog_key
+from relspec_dagster.access.plan_loading import load_plans
+from relspec_dagster.access.resources import LONGEST_WAIT, RelspecDuckDBResource, RelspecResource
+from relspec_dagster.access.warehouse_access import database_place, storage_of
+from relspec_dagster.arrivals.evidence_sensor import sensor_of
+from relspec_dagster.arrivals.sensor_tick import EvidenceSensor
+from relspec_dagster.freshness.automation import automate
+from relspec_dagster.freshness.automation_sensors import automation_sensors
+from relspec_dagster.freshness.carry_forward_sensor import carry_forward_sensor
+from relspec_dagster.freshness.evaluation import Evaluation
+from relspec_dagster.materialization.multi_asset import multi_asset_of
 from relspec_dagster.schedules import RESOURCE_KEY, cron_schedules
-from relspec_dagster.source_checks import checks_of_sources
-from relspec_dagster.translator import RelspecTranslator
+from relspec_dagster.translation.consumers import Consumers
+from relspec_dagster.translation.projection import Projection, project
+from relspec_dagster.translation.source_checks import checks_of_sources
+from relspec_dagster.translation.translator import RelspecTranslator
 
 
 def build_definitions(  # noqa: PLR0913 - all that there is to set, in one place
@@ -84,8 +84,8 @@ def build_definitions(  # noqa: PLR0913 - all that there is to set, in one place
     storage = storage_of(place)
     resource = RelspecDuckDBResource(database=str(place), wait=wait) if isinstance(place, Path) else place
     projection = project(plan_catalog, task_graph, translator=translator or RelspecTranslator(), storage=storage)
-    readers = Readers.of(projection, plan_catalog)
-    projection = automate(projection, automation=automation, outlook=Outlook(readers, task_graph, resource))
+    readers = Consumers.of(projection, plan_catalog)
+    projection = automate(projection, automation=automation, outlook=Evaluation(readers, task_graph, resource))
     pool = _pool(place) if isinstance(place, Path) else None
     checks_op = _name_of_source_checks(projection, resource_key)
     own_ops = frozenset([checks_op, *(task.op_name for task in projection.tasks)])
@@ -110,7 +110,7 @@ def build_definitions(  # noqa: PLR0913 - all that there is to set, in one place
         sensors=sensors,
         resources={
             resource_key: resource,
-            catalog_key(resource_key): LoadedCatalog(plan_catalog=plan_catalog, keys=projection.keys),
+            catalog_key(resource_key): CatalogResource(plan_catalog=plan_catalog, keys=projection.keys),
         },
         executor=dg.in_process_executor if isinstance(place, Path) else None,
     )

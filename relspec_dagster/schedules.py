@@ -10,13 +10,14 @@ from typing import TypeAlias
 import dagster as dg
 from dagster import DagsterError
 
-from relspec_core.database_lock import DatabaseHeldError
-from relspec_core.errors import ProjectionError, SourceError, listed
-from relspec_core.run_plan import RunPlan
-from relspec_dagster.carry_forward import KEEP_UNCHANGED
-from relspec_dagster.database import read_warehouse
-from relspec_dagster.loaded_catalog import LoadedCatalog, catalog_key
-from relspec_dagster.projection import TaskAssets
+from relspec_core.engines.duckdb_file import DatabaseHeldError
+from relspec_core.errors import ProjectionError, SourceError
+from relspec_core.model.formatting import listed
+from relspec_core.planning.run_plan import RunPlan
+from relspec_dagster.access.catalog_resource import CatalogResource, catalog_key
+from relspec_dagster.access.warehouse_access import read_warehouse
+from relspec_dagster.freshness.carry_forward import KEEP_UNCHANGED
+from relspec_dagster.translation.projection import TaskAssets
 
 CRON_WORDS = {"*": "any", "/": "_every_", "-": "_to_", ",": "_and_", "@": "", " ": "_", "#": "_nth_", "L": "last"}
 RESOURCE_KEY = "duckdb"
@@ -172,7 +173,7 @@ def _at_tick(job: str, selection: dg.AssetSelection, resource_key: str) -> Tick:
     """What a schedule asks for at a tick."""
 
     def request(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        catalog: LoadedCatalog = getattr(context.resources, catalog_key(resource_key))
+        catalog: CatalogResource = getattr(context.resources, catalog_key(resource_key))
         keys = selection.resolve(context.repository_def.asset_graph) if context.repository_def else frozenset()
         outputs = catalog.outputs(keys)
         if not outputs:

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
-from tests.postgres_server import new_database, postgres_server
-from tests.stores import WebStore, web_store
+from tests.support.postgres_server import new_database, postgres_server
+from tests.support.stores import WebStore, web_store
 
 # The same few examples on every machine and in every run. A failing catalog is shown as it was found: to make it smaller
-# takes minutes, and to look for others too. Both: pytest --hypothesis-profile=hunt tests/test_laws.py
+# takes minutes, and to look for others too. Both: pytest --hypothesis-profile=hunt tests/laws/test_laws.py
 settings.register_profile(
     "ci",
     derandomize=True,
@@ -31,20 +31,22 @@ settings.load_profile("ci")
 # All that take ten seconds or more.
 LONGEST = (
     "test_dagster_live.py", "test_tpc.py", "test_plans.py", "test_chaos.py", "test_dagster_browser.py",
-    "test_dagster_sensor.py", "test_laws.py", "test_edits.py", "test_faults.py", "test_dagster_runs.py",
-    "test_mutants.py", "test_example.py", "test_dagster_projection_laws.py", "test_task_fixtures.py",
-    "test_dagster_freshness.py", "test_run_crew.py", "test_locks.py", "test_dagster_schedules.py",
-    "test_plan_oracle.py", "test_internal_tables_laws.py", "test_column_versions.py", "test_hamilton_output.py",
-    "test_catalog_diff.py", "test_dagster_laws.py", "test_dagster_engines.py", "test_staleness.py",
-    "test_execution.py", "test_dagster_sensor_laws.py", "test_impact_laws.py", "test_warehouse_snapshot.py",
+    "test_evidence_sensor.py", "test_laws.py", "test_edits.py", "test_faults.py", "test_multi_asset.py",
+    "test_mutants.py", "test_example.py", "test_dagster_projection_laws.py", "test_pytest_module.py",
+    "test_carry_forward.py", "test_worker_pool.py", "test_locks.py", "test_schedules.py",
+    "test_plan_oracle.py", "test_internal_tables_laws.py", "test_input_versions.py", "test_hamilton_output.py",
+    "test_catalog_diff.py", "test_dagster_laws.py", "test_resources.py", "test_freshness.py",
+    "test_execution.py", "test_dagster_sensor_laws.py", "test_impact_laws.py", "test_snapshot.py",
 )  # fmt: skip
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--plans", type=int, default=350, help="how many random plans tests/test_plans.py makes")
-    parser.addoption("--edits", type=int, default=60, help="how many random edits tests/test_edits.py makes")
-    parser.addoption("--kills", type=int, default=20, help="how many runs tests/test_chaos.py kills")
-    parser.addoption("--all-mutants", action="store_true", help="take all queries in tests/test_mutants.py, not a few")
+    parser.addoption("--plans", type=int, default=350, help="how many random plans tests/laws/test_plans.py makes")
+    parser.addoption("--edits", type=int, default=60, help="how many random edits tests/laws/test_edits.py makes")
+    parser.addoption("--kills", type=int, default=20, help="how many runs tests/system/test_chaos.py kills")
+    parser.addoption(
+        "--all-mutants", action="store_true", help="take all queries in tests/laws/test_mutants.py, not a few"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

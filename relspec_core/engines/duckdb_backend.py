@@ -1,0 +1,124 @@
+"""DuckDB, which is an Ibis backend for whoever needs one."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import duckdb
+import ibis
+
+from relspec_core.errors import UnsupportedPlanError
+from relspec_core.model.names import quoted_column, quoted_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ibis.backends import BaseBackend
+    from ibis.backends.duckdb import Backend
+    from ibis.backends.sql.compilers.base import SQLGlotCompiler
+
+    from relspec_core.engines.catalog_snapshot import CatalogSnapshot
+
+
+NAME = "duckdb"
+SESSION_SETTINGS = "SELECT name, value FROM duckdb_settings() WHERE scope = 'LOCAL'"
+PLACE = ("schema", "search_path")
+
+
+class ExclusiveDuckDB:
+    """A connection to DuckDB, with all that its Ibis backend has; Ibis loads that, in half a second, when it is asked.
+
+    Args:
+        con: set up as Ibis sets up its own.
+        recorded: given where the database has only what was recorded of another one.
+
+    Attributes:
+        name: as of the Ibis backend.
+        con: DuckDB's own connection.
+        recorded: what was recorded of the database that this one stands for; None where it is the database itself.
+    """
+
+    name = NAME
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, *, recorded: CatalogSnapshot | None = None) -> None:
+        self.con = con
+        self.recorded = recorded
+        con.execute("SET TimeZone = 'UTC'")
+        con.execute("SET python_enable_replacements = false")
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path = ":memory:",
+        *,
+        read_only: bool = False,
+        config: Mapping[str, Any] | None = None,
+        recorded: CatalogSnapshot | None = None,
+    ) -> ExclusiveDuckDB:
+        """Connect to a file, or to a new database in memory, with these settings of DuckDB's.
+
+        Raises:
+            duckdb.Error: where that can't be done.
+        """
+        return cls(duckdb.connect(str(path), read_only=read_only, config=dict(config or {})), recorded=recorded)
+
+    @cached_property
+    def backend(self) -> Backend:
+        """The Ibis backend of the same connection."""
+        return ibis.duckdb.from_connection(self.con)
+
+    def disconnect(self) -> None:
+        """Close the connection."""
+        self.con.close()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - all that a backend has
+        return getattr(self.backend, name)
+
+
+Engine: TypeAlias = "BaseBackend | ExclusiveDuckDB"
+
+
+def connection_of(backend: Engine) -> duckdb.DuckDBPyConnection | None:
+    """DuckDB's own connection of a backend; None for another engine."""
+    found: Any = backend  # Ibis's base class declares no connection
+    return found.con if backend.name == NAME else None
+
+
+def recorded_of(backend: Engine) -> CatalogSnapshot | None:
+    """What was recorded of the database that a backend stands for; None where it is the database itself."""
+    return backend.recorded if isinstance(backend, ExclusiveDuckDB) else None
+
+
+def require_sql(backend: Engine) -> None:
+    """See that plans can be written in a backend's SQL.
+
+    Raises:
+        UnsupportedPlanError: RS202, where it has none.
+    """
+    if isinstance(backend, ExclusiveDuckDB):
+        return
+    from ibis.backends.sql import SQLBackend  # noqa: PLC0415 - it loads all of Ibis's dialects
+
+    if not isinstance(backend, SQLBackend):
+        raise UnsupportedPlanError(f"the {backend.name} backend has no SQL", hint="use one that has, such as DuckDB.")
+
+
+def compiler_of(backend: Engine) -> SQLGlotCompiler:
+    """Ibis's compiler for a backend that has SQL."""
+    found: Any = backend
+    return found.compiler
+
+
+def cursor_of(con: duckdb.DuckDBPyConnection) -> ExclusiveDuckDB:
+    """Another connection to the same database, with this one's settings, for another thread."""
+    own = con.cursor()
+    found = ExclusiveDuckDB(own)
+    before = dict(own.execute(SESSION_SETTINGS).fetchall())
+    for name, value in con.execute(SESSION_SETTINGS).fetchall():
+        if before.get(name) != value and name not in PLACE:
+            own.execute(f"SET {name} = {quoted_text(value)}")
+    (place,) = con.execute("SELECT current_database(), current_schema()").fetchall()
+    own.execute(f"USE {'.'.join(quoted_column(part) for part in place)}")
+    return found

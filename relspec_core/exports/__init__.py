@@ -1,0 +1,1 @@
+"""The graph and its lineage in the formats of other tools."""

@@ -1,0 +1,1 @@
+"""Values that every package uses: names, hashes, types, schemas, formatted text."""

@@ -1,0 +1,1 @@
+"""Executing a plan: workers, publications, the run log and its reports."""

@@ -1,0 +1,314 @@
+"""Tables and views that appear together with their records, or not at all."""
+
+from __future__ import annotations
+
+import time
+from collections import ChainMap
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import duckdb
+
+from relspec_core.evidence import FILES, Evidence, Versions
+from relspec_core.evidence_store import EvidenceStore
+from relspec_core.graph_edge_validation import validate_edges
+from relspec_core.graph_inference import EdgeRequirement, requirements
+from relspec_core.model.duckdb_types import schema_to_duckdb
+from relspec_core.runs.failures import engine_error
+from relspec_core.runs.options import CUTOFF_ROWS
+from relspec_core.sources.source_files import source_files
+from relspec_core.staleness.external_changes import SIGNATURE, UNSIGNED, columns_key, whole_table
+from relspec_core.staleness.freshness import output_versions, own_calculations, table_version
+from relspec_core.staleness.input_digests import InputDigests
+from relspec_core.staleness.input_versions import input_versions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+
+    from relspec_core.plan_catalog import PlanArtifact, PlanCatalog
+    from relspec_core.warehouses.warehouse import Created, Warehouse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A task that was built.
+
+    Attributes:
+        task: its name.
+        outputs: what it published, in the order of its outputs.
+        started_at: when that began, in UTC.
+        seconds: how long it took.
+    """
+
+    task: str
+    outputs: tuple[Evidence, ...]
+    started_at: datetime
+    seconds: float
+
+    @property
+    def rows(self) -> int | None:
+        """Of all its tables; None where it published views only."""
+        counted = [output.rows for output in self.outputs if output.rows is not None]
+        return sum(counted) if counted else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Taken:
+    """The time that a task took."""
+
+    started_at: datetime
+    seconds: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Publication:
+    """One transaction in which tasks are built; their tables appear at its end, with their records.
+
+    Attributes:
+        warehouse: where the tables go; its evidence store is prepared.
+        plans: the compiled catalog.
+        published: what evidence there is without this transaction; written to when that ends.
+        cutoff_rows: the most rows of a table whose contents are compared.
+        groups: gives, for an output, the groups of columns that its readers will be compared by.
+        started: when the transaction was opened, by ``time.monotonic``; None where none is open.
+    """
+
+    warehouse: Warehouse
+    plans: PlanCatalog
+    published: dict[str, Evidence]
+    cutoff_rows: int = CUTOFF_ROWS
+    groups: Callable[[str], Sequence[Sequence[str]]] = lambda output: ()  # noqa: ARG005 - nobody is known to read it
+    started: float | None = None
+    _tasks: dict[str, _Taken | None] = field(default_factory=dict)  # None for those that were carried
+    _pending: dict[str, Evidence] = field(default_factory=dict)
+    _types: dict[str, Mapping[str, str]] = field(default_factory=dict)  # of the tables whose contents are to be taken
+    _seen_before: dict[str, dict[str, str]] = field(default_factory=dict)  # of each task, digests of the views it reads
+    _store: EvidenceStore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._store = EvidenceStore(self.warehouse)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What the open transaction has so far, in order."""
+        return tuple(self._tasks)
+
+    @property
+    def now(self) -> Mapping[str, Evidence]:
+        """What evidence there is inside the transaction."""
+        return ChainMap(self._pending, self.published)
+
+    @property
+    def age(self) -> float:
+        """The seconds since the transaction was opened."""
+        return 0.0 if self.started is None else time.monotonic() - self.started
+
+    def versions(self, *, records: Mapping[str, Evidence] | None = None) -> Callable[[EdgeRequirement], Versions]:
+        """How what a task reads gets its versions; see ``input_versions``."""
+        return input_versions(self.now, self.warehouse, self.plans, records=records)
+
+    def open(self) -> None:
+        """Begin the transaction, unless it is open."""
+        if self.started is None:
+            self.warehouse.begin()
+            self.started = time.monotonic()
+
+    def build(self, task: str, *, inputs: Mapping[str, Versions] | None = None, because: str) -> None:
+        """Create a task's tables and views in the transaction; after an error it can only be abandoned.
+
+        Args:
+            task: its name.
+            inputs: the versions of what it reads that are known already; of what was built since, they are looked up.
+            because: the reason, for the record.
+
+        Raises:
+            NotReadyError: RS301, where what it reads is not there. TaskFailedError: RS401, where the engine refuses.
+        """
+        started, started_at = time.monotonic(), datetime.now(UTC)
+        plans = self.plans.of_task(task)
+        edges = requirements(task, self.plans.deps_of(task))
+        validate_edges(edges, self.now).raise_if_broken()
+        with _told(plans[0]):
+            versions = self.versions()
+            known = inputs or {}
+            read = {edge.evidence: known.get(edge.evidence) or versions(edge) for edge in edges}
+            # The files behind a view may change while the task is built, and on an engine that others write to any
+            # table: what it reads is no later than this.
+            shared = not self.warehouse.is_duckdb
+            self._seen_before[task] = self._contents_of(
+                edge for edge in edges if shared or self.now[edge.evidence].rows is None
+            )
+            self.open()
+        created: list[tuple[PlanArtifact, Created, float]] = []
+        for plan in plans:
+            with _told(plan):
+                begun = time.monotonic()
+                kind = plan.task.kind
+                made = self.warehouse.create(plan.name, plan.sql, schema=plan.schema, kind=kind)
+                created.append((plan, made, time.monotonic() - begun))
+        read.update((name, Versions(rows=uuid4().hex)) for name in read if self._has_changed(name))
+        for plan, made, seconds in created:
+            with _told(plan):
+                self._keep(plan, made, read, because=because, seconds=seconds)
+        self._tasks[task] = _Taken(started_at=started_at, seconds=time.monotonic() - started)
+
+    def _has_changed(self, evidence: str) -> bool:
+        """Whether a source's files are others than when their version was taken: of what was read nothing is known."""
+        source, found = self.plans.sources.get(evidence), self.now[evidence]
+        files = source_files(source) if source is not None and found.kind == FILES else None
+        return files is not None and found.version is not None and files.version() != found.version
+
+    def _keep(
+        self, plan: PlanArtifact, created: Created, inputs: Mapping[str, Versions], *, because: str, seconds: float
+    ) -> None:
+        """Make the record of an output that was created."""
+        read = {name: inputs[name] for name in plan.deps.inputs}
+        versions = output_versions(plan, read, build=uuid4().hex)
+        digests: dict[str, str] = {}
+        if created.rows is None:
+            digests[SIGNATURE] = self.warehouse.sign(plan.name)
+        elif created.rows <= self.cutoff_rows and self.warehouse.compares_contents:
+            self._types[plan.name] = created.types
+            if self.warehouse.will_be_signed(plan.name, rows=created.rows):
+                digests[SIGNATURE] = UNSIGNED
+        self._pending[plan.name] = Evidence(
+            name=plan.name,
+            schema=created.schema,
+            rows=created.rows,
+            version=table_version(plan, versions),
+            versions=versions,
+            calculations=own_calculations(plan),
+            task=plan.task.name,
+            kind=plan.task.kind,
+            fingerprint=plan.fingerprint,
+            inputs=read,
+            digests=digests,
+            reads={name: schema_to_duckdb(types) for name, types in plan.deps.required_types.items()},
+            built_at=datetime.now(UTC),
+            seconds=seconds,
+            because=because,
+        )
+
+    def carry(self, task: str, evidence: Mapping[str, Evidence]) -> None:
+        """Leave a task's tables as they are, with these records."""
+        self.open()
+        for name in sorted(evidence):
+            self.warehouse.lock(name)
+        self._pending.update(evidence)
+        self._tasks[task] = None
+
+    def publish(self, log: Callable[[Sequence[Built]], None] | None = None) -> tuple[Built, ...]:
+        """End the transaction: everything appears.
+
+        Args:
+            log: writes down what was built, in the same transaction.
+
+        Raises:
+            duckdb.Error: where that can't be done; it can only be abandoned then.
+        """
+        if self.started is None:
+            return ()
+        self._take_digests()
+        self._store.record(self._pending.values())
+        built = tuple(
+            Built(
+                task=task,
+                outputs=tuple(self._pending[plan.name] for plan in self.plans.of_task(task)),
+                started_at=taken.started_at,
+                seconds=taken.seconds,
+            )
+            for task, taken in self._tasks.items()
+            if taken is not None
+        )
+        if log is not None:
+            log(built)
+        self.warehouse.commit()
+        self._sign()
+        self.published.update(self._pending)
+        self._clear()
+        return built
+
+    def _sign(self) -> None:
+        """Add to the records of large tables what can be told only now; a table without that is built once more."""
+        unsigned = [
+            self._pending[name] for name in self._types if self._pending[name].digests.get(SIGNATURE) == UNSIGNED
+        ]
+        if not unsigned:
+            return
+        try:
+            with suppress(duckdb.Error):
+                with self.warehouse.transaction():
+                    signed = {found.name: self._signed(found) for found in unsigned}
+                    self._store.record(signed.values())
+                self._pending.update(signed)
+        except KeyboardInterrupt:
+            if not self.warehouse.is_halted:  # else the run ends anyway, and what was built is there
+                raise
+
+    def _signed(self, found: Evidence) -> Evidence:
+        """A large table's record, with what tells later whether the table is still as it is now."""
+        signature = self.warehouse.signature(found.name, found.kind)
+        if signature is not None:
+            return replace(found, digests={**found.digests, SIGNATURE: signature})
+        columns = whole_table(found.schema)
+        digests = {**found.digests, columns_key(columns): self.warehouse.contents(found.name, [columns])[0]}
+        return replace(found, digests={key: taken for key, taken in digests.items() if key != SIGNATURE})
+
+    def abandon(self) -> None:
+        """End the transaction: nothing of it happens."""
+        if self.started is not None:
+            self.warehouse.roll_back()
+            self._clear()
+
+    def _clear(self) -> None:
+        self.started = None
+        for kept in (self._tasks, self._pending, self._types, self._seen_before):
+            kept.clear()
+
+    def _take_digests(self) -> None:
+        """What tells later whether tables came out as before, as a whole and for each reader; and what they read."""
+        all_groups = {name: self._groups(name) for name in self._types}
+        tables = {name: (self._types[name], groups) for name, groups in all_groups.items() if groups}
+        taken = self.warehouse.contents_of(tables)
+        for (name, (_, groups)), found in zip(tables.items(), taken, strict=True):
+            digests = dict(zip(map(columns_key, groups), found, strict=True))
+            self._pending[name] = replace(self._pending[name], digests={**self._pending[name].digests, **digests})
+        for task, taken_by in self._tasks.items():
+            if taken_by is None:
+                continue
+            edges = requirements(task, self.plans.deps_of(task))
+            before = self._seen_before[task]
+            read = {**self._contents_of(edge for edge in edges if edge.evidence not in before), **before}
+            for plan in self.plans.of_task(task):
+                own = {name: found for name, found in read.items() if name in plan.deps.inputs}
+                if own:
+                    self._pending[plan.name] = replace(self._pending[plan.name], input_digests=own)
+
+    def _contents_of(self, edges: Iterable[EdgeRequirement]) -> dict[str, str]:
+        """The digests of what a task reads of these tables and views, as far as contents are compared."""
+        contents, now = self.contents, self.now
+        return {edge.evidence: found for edge in edges if (found := contents.of(edge, now)) is not None}
+
+    @property
+    def contents(self) -> InputDigests:
+        """Digests of what tasks read of other tasks' tables and views."""
+        return InputDigests(plans=self.plans, warehouse=self.warehouse, cutoff_rows=self.cutoff_rows)
+
+    def _groups(self, output: str) -> list[tuple[str, ...]]:
+        plan = self.plans[output]
+        wanted = self.groups(output) if plan.task.early_cutoff else ()
+        found = {tuple(columns) for columns in wanted if all(column in plan.schema for column in columns)}
+        is_signed = SIGNATURE in self._pending[output].digests
+        return sorted(found if is_signed else {*found, whole_table(plan.schema)})
+
+
+@contextmanager
+def _told(plan: PlanArtifact) -> Generator[None]:
+    """An error of the engine is told as the task's."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise engine_error(plan, error) from error

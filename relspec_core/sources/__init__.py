@@ -1,0 +1,1 @@
+"""Sources in files: which files there are, their schemas and versions."""

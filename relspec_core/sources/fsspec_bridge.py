@@ -1,0 +1,124 @@
+"""What DuckDB reads a store's files through: one filesystem for every URL that fsspec opens."""
+
+from __future__ import annotations
+
+import io
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+from fsspec import AbstractFileSystem
+
+from relspec_core.declaration.source_urls import ANSWER_SECONDS, without_secrets
+from relspec_core.sources.remote_files import STORES, open_store
+from relspec_core.system.timeouts import NoAnswerError, answer_in_time
+
+
+def bridge_to(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let a database, through all of its connections, read the URLs that ``bridged`` gives."""
+    with suppress(duckdb.InvalidInputException):  # it does already
+        connection.register_filesystem(FsspecBridge())
+
+
+class FsspecBridge(AbstractFileSystem):
+    """Opens a URL with whatever filesystem fsspec has for it.
+
+    That filesystem itself, handed to DuckDB, would serve one store of its protocol only, be asked for the size at every
+    read, and have Parquet read from DuckDB's own cache where it does not tell times.
+    """
+
+    protocol = STORES
+    cachable = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sizes: dict[str, int] = {}
+
+    def _open(self, path: str, mode: str = "rb", *_: object, **__: object) -> _StoreFile:
+        """A file that can be read from anywhere; its size is known from then on."""
+        if mode != "rb":
+            raise ValueError("sources are only read")
+        file = _StoreFile(path)
+        self._sizes[path] = file.length
+        return file
+
+    def size(self, path: str) -> int:
+        """That of a file that was opened."""
+        return self._sizes[str(self._strip_protocol(path))]
+
+    def modified(self, path: str) -> datetime:
+        """Just now: DuckDB then takes nothing from an earlier look at it."""
+        del path
+        return datetime.now(UTC)
+
+    def glob(self, path: str, maxdepth: int | None = None, **_: object) -> list[str]:
+        """The path itself: what there is was listed before."""
+        del maxdepth
+        return [path]
+
+
+class _StoreFile(io.RawIOBase):
+    """A file of a store; read whole where it gives itself only from its beginning, as simple web servers do.
+
+    Attributes:
+        length: in bytes.
+    """
+
+    def __init__(self, url: str) -> None:
+        store, path = open_store(url)
+        self._store, self._path = store, path
+        self._file: Any = _open(store, path, url=url)
+        try:
+            self.length = self.seek(0, io.SEEK_END)
+        except (ValueError, OSError):
+            self._read_whole()
+            self.length = self.seek(0, io.SEEK_END)
+        self.seek(0)
+
+    def read(self, size: int = -1) -> bytes:
+        place = self._file.tell()
+        try:
+            return self._file.read(size)
+        except ValueError:
+            if isinstance(self._file, io.BytesIO):
+                raise
+        self._read_whole()
+        self._file.seek(place)
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+    def _read_whole(self) -> None:
+        self._file.close()
+        self._file = io.BytesIO(self._store.cat_file(self._path))
+
+
+def _open(store: Any, path: str, *, url: str) -> Any:  # noqa: ANN401 - fsspec's
+    """A file of a store, which is asked for it.
+
+    How long its contents may take is for fsspec to say: a store that sends them slowly can't be told from one that has
+    stopped. Filesystems with a connection for each thread open files in the thread that asks, and have limits of their
+    own.
+    """
+    if not getattr(store, "async_impl", False):
+        return store.open(path, "rb")
+    try:
+        return answer_in_time(lambda _: store.open(path, "rb"), seconds=ANSWER_SECONDS, name="a file of a store")
+    except NoAnswerError as error:
+        raise TimeoutError(f"{without_secrets(url)} does not answer within {error.seconds:g} s") from error

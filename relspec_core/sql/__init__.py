@@ -1,0 +1,1 @@
+"""SQL texts and trees, one rewrite rule per module."""

@@ -1,0 +1,156 @@
+"""What a query yields, or what is wrong with it: asked of DuckDB, over empty tables."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import duckdb
+import ibis
+from ibis.common.exceptions import IbisError
+from sqlglot.errors import SqlglotError
+
+from relspec_core.errors import SqlError
+from relspec_core.model.duckdb_types import from_duckdb, schema_to_duckdb
+from relspec_core.model.formatting import listed
+from relspec_core.model.names import quoted_column, quoted_name, table_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import ibis.expr.datatypes as dt
+    from sqlglot import exp
+
+    from relspec_core.sql.positions import TextPositions
+
+
+MOST_CANDIDATES = 4
+SUGGESTION = re.compile(r'Did you mean "(?P<name>[^"]+)"')
+
+
+def scratch_database() -> duckdb.DuckDBPyConnection:
+    """An empty database in memory, whose errors tell their position."""
+    connection = duckdb.connect()
+    connection.execute("SET errors_as_json = true")
+    return connection
+
+
+def duckdb_types(schemas: Mapping[str, ibis.Schema]) -> dict[str, dict[str, str]]:
+    """Schemas with DuckDB's names of their types."""
+    return {name: schema_to_duckdb(schema) for name, schema in schemas.items()}
+
+
+def bind(
+    query: exp.Query, *, schemas: Mapping[str, ibis.Schema], scratch: duckdb.DuckDBPyConnection, places: TextPositions
+) -> ibis.Schema:
+    """The schema of a query's result.
+
+    Args:
+        query: in any dialect that DuckDB understands.
+        schemas: of its tables.
+        scratch: as ``scratch_database`` gives it; left empty.
+        places: of the query's text.
+
+    Raises:
+        SqlError: RS103, with the place in the text.
+    """
+    text = query.sql("duckdb")
+    scratch.begin()
+    try:
+        for name, columns in duckdb_types(schemas).items():
+            create_empty_table(scratch, name, columns)
+        rows = scratch.execute(f"DESCRIBE {text}").fetchall()
+    except duckdb.Error as error:
+        raise _bind_error(error, places.rewritten(text, dialect="duckdb")) from error
+    finally:
+        scratch.rollback()
+    names = [row[0] for row in rows]
+    folded = [name.casefold() for name in names]
+    twice = sorted({name for name in names if folded.count(name.casefold()) > 1})
+    if twice:
+        raise SqlError(
+            f"the SQL text yields two columns named {listed(twice)}",
+            hint="give one of them an alias.",
+            place=places.named(twice[0], time=2),
+        )
+    return ibis.schema({row[0]: _type_of(row[0], row[1], places) for row in rows})
+
+
+def _type_of(column: str, kind: str, places: TextPositions) -> dt.DataType:
+    try:
+        return from_duckdb(kind)
+    except (AssertionError, IbisError, SqlglotError) as error:
+        raise SqlError(
+            f"column '{column}' has a type that Ibis does not know: {kind}",
+            hint="name the fields of a struct, or cast the column to another type.",
+            place=places.start,
+        ) from error
+
+
+def _bind_error(error: duckdb.Error, places: TextPositions) -> SqlError:
+    """DuckDB's own words, the place that it names, and the nearest name that it knows."""
+    found = _details(error)
+    message = found["exception_message"].strip().splitlines()
+    suggestion = SUGGESTION.search(found["exception_message"])
+    candidates = [line.strip() for line in message[1:] if "->" in line]
+    if suggestion:
+        hint = f"did you mean '{suggestion['name']}'? Mend the text."
+    elif 0 < len(candidates) <= MOST_CANDIDATES:
+        hint = f"there is {', '.join(candidates)}."
+    elif candidates:
+        hint = "cast what it is given."
+    else:
+        hint = "mend the text."
+    prefix = len("DESCRIBE ")
+    place = places.holding(int(found["position"]) - prefix) if "position" in found else places.start
+    return SqlError(f"the SQL text does not bind: {message[0]}", hint=hint, place=place)
+
+
+def _details(error: duckdb.Error) -> dict[str, str]:
+    _, brace, rest = str(error).partition("{")
+    try:
+        return json.loads(brace + rest)
+    except json.JSONDecodeError:
+        return {"exception_message": str(error)}
+
+
+def create_empty_table(connection: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, str]) -> None:
+    """Create an empty table, and the schema and database that its name asks for.
+
+    A column of another engine's, of a type that DuckDB lacks, has texts: who reads it gets what that writes of it.
+    """
+    try:
+        for statement in empty_table(name, columns):
+            connection.execute(statement)
+    except duckdb.Error:
+        known = {column: kind if _is_known(connection, kind) else "VARCHAR" for column, kind in columns.items()}
+        if known == dict(columns):
+            raise
+        for statement in empty_table(name, known):
+            connection.execute(statement)
+
+
+def _is_known(connection: duckdb.DuckDBPyConnection, kind: str) -> bool:
+    try:
+        connection.execute(f"SELECT NULL::{kind}")
+    except duckdb.Error:
+        return False
+    return True
+
+
+def empty_table(name: str, columns: Mapping[str, str]) -> list[str]:
+    """The statements that create an empty table, and the schema and database that its name asks for.
+
+    Args:
+        name: of the evidence.
+        columns: with DuckDB's names of their types.
+    """
+    *outer, _ = table_parts(name)
+    found: list[str] = []
+    if len(outer) > 1:
+        found.append(f"ATTACH IF NOT EXISTS ':memory:' AS {quoted_name(outer[0])}")
+    if outer:
+        found.append(f"CREATE SCHEMA IF NOT EXISTS {quoted_name('.'.join(outer))}")
+    listing = ", ".join(f"{quoted_column(column)} {kind}" for column, kind in columns.items())
+    return [*found, f"CREATE TABLE {quoted_name(name)} ({listing})"]

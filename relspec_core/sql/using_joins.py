@@ -1,0 +1,342 @@
+"""Joins by ``USING`` and natural joins: whose value a joined column has, and stars over them expanded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+from sqlglot.errors import OptimizeError
+
+from relspec_core.sql.clauses import part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+
+MARK = "relspec_using"
+UNSEEN = ("SEMI", "ANTI")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FromItem:
+    """One item of a FROM clause.
+
+    Attributes:
+        alias: by which its columns go.
+        columns: their names in order; None where they can't be known.
+        join: what ties it to the items before it; None for the first.
+    """
+
+    alias: str
+    columns: Sequence[str] | None
+    join: exp.Join | None = None
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether its columns can be named outside the join's condition."""
+        return self.join is None or self.join.kind not in UNSEEN
+
+
+@dataclass(slots=True, kw_only=True)
+class JoinedColumn:
+    """A column that several items were joined by.
+
+    Attributes:
+        owners: the aliases of all items that share it.
+        counting: the aliases of those whose first value that is not null is its value.
+    """
+
+    owners: list[str]
+    counting: list[str]
+
+    def join(self, right: str, join: exp.Join) -> None:
+        """Take one more item in: an inner or left join leaves the left side's value, and a right join the right's."""
+        if join.kind in UNSEEN:
+            return
+        self.owners.append(right)
+        if join.side == "RIGHT":
+            self.counting[:] = [right]
+        elif join.side == "FULL":
+            self.counting.append(right)
+
+    def value(self, name: str) -> exp.Expr:
+        """The column's value as an expression."""
+        columns = [exp.column(_quoted(name), _quoted(alias)) for alias in self.counting]
+        return columns[0] if len(columns) == 1 else exp.Coalesce(this=columns[0], expressions=columns[1:])
+
+
+@dataclass(slots=True)
+class JoinGroup:
+    """FROM items that JOINs tie together: a comma binds looser, and starts the next group.
+
+    Attributes:
+        items: in order.
+        joined: the columns that they are joined by.
+    """
+
+    items: list[FromItem] = field(default_factory=list)
+    joined: dict[str, JoinedColumn] = field(default_factory=dict)
+
+
+def unwrap_joins(query: exp.Expr) -> None:
+    """Take, in place, the parentheses off joins with which a FROM clause or a group of it begins: they say nothing."""
+    for select in query.find_all(exp.Select):
+        clause = part(select, "from")
+        if clause is None:
+            continue
+        joins = _unwrapped(clause)
+        for join in select.args.get("joins") or []:
+            joins += [join, *(_unwrapped(join) if _is_comma(join) else [])]
+        select.set("joins", joins or None)
+
+
+def _unwrapped(holder: exp.Expr) -> list[exp.Join]:
+    """The joins that were in the parentheses of an item, which is replaced by the first of those that they join."""
+    item = holder.this
+    if not isinstance(item, exp.Subquery) or any(item.args[key] for key in item.args if key not in ("this", "joins")):
+        return []
+    inner = item.this
+    if not isinstance(inner, exp.Table) and not (isinstance(inner, exp.Subquery) and inner.args.get("joins")):
+        return []
+    joins = [*(inner.args.get("joins") or []), *(item.args.get("joins") or [])]
+    inner.set("joins", None)
+    holder.set("this", inner)
+    return [*_unwrapped(holder), *joins]
+
+
+def is_by_columns(join: exp.Join) -> bool:
+    """Whether a join is by columns that both sides have."""
+    return bool(join.args.get("using")) or join.method == "NATURAL"
+
+
+def join_groups(items: Sequence[FromItem]) -> list[JoinGroup]:
+    """The items group by group, joins by columns marked in place with the item that each column is compared with.
+
+    Natural joins are written with ``USING`` where the columns are known, as older releases of SQLGlot leave them alone.
+
+    Args:
+        items: of a query that is not qualified yet.
+    """
+    groups = [JoinGroup()]
+    for item in items:
+        join = item.join
+        if join is not None and _is_comma(join):
+            groups.append(JoinGroup())
+        group = groups[-1]
+        if join is not None and is_by_columns(join):
+            _name_natural_keys(item, join, group)
+            owners = {name.name: _owner(name.name, group) for name in join.args.get("using") or []}
+            join.meta[MARK] = {name: owner for name, owner in owners.items() if owner is not None}
+            for name, owner in join.meta[MARK].items():
+                group.joined.setdefault(name, JoinedColumn(owners=[owner], counting=[owner])).join(item.alias, join)
+        group.items.append(item)
+    return groups
+
+
+def _is_comma(join: exp.Join) -> bool:
+    return not any((join.kind, join.side, join.method, join.args.get("on"), join.args.get("using")))
+
+
+def _name_natural_keys(item: FromItem, join: exp.Join, group: JoinGroup) -> None:
+    if join.method != "NATURAL" or item.columns is None or any(other.columns is None for other in group.items):
+        return
+    left = dict.fromkeys(name for other in group.items if other.is_seen for name in other.columns or ())
+    shared = [name for name in left if name in set(item.columns)]
+    if shared:
+        join.set("method", None)
+        join.set("using", [_quoted(name) for name in shared])
+
+
+def _owner(name: str, group: JoinGroup) -> str | None:
+    """The first item of a group that has a column; None where that can't be known."""
+    for item in group.items:
+        if item.columns is None:
+            return item.alias if len(group.items) == 1 else None
+        if item.is_seen and name in item.columns:
+            return item.alias
+    return None
+
+
+def name_joined_columns(select: exp.Select, groups: Sequence[JoinGroup]) -> None:
+    """Write, in place, the values of joined columns where qualifying the query would not look for them.
+
+    That is in HAVING, where an alias goes before a column that is not grouped, in QUALIFY, in the expressions of ORDER
+    BY, where a whole one may be an alias, and in the arguments of table functions.
+    """
+    values = {name: column for group in reversed(groups) for name, column in group.joined.items()}
+    group = select.args.get("group")
+    grouped = {column.name for column in group.find_all(exp.Column)} if group is not None else set()
+    aliases = {projection.alias for projection in select.expressions if isinstance(projection, exp.Alias)}
+    clauses = [select.args.get("qualify"), select.args.get("having"), select.args.get("order")]
+    unknown = [item.join.this for found in groups for item in found.items if item.join and item.columns is None]
+    for clause in [*clauses, *(item for item in unknown if not item.args.get("pivots"))]:
+        for column in list(clause.find_all(exp.Column)) if clause is not None else ():
+            is_alias = column.name in aliases and (
+                (isinstance(clause, exp.Having) and column.name not in grouped)
+                or (isinstance(clause, exp.Order) and isinstance(column.parent, exp.Ordered))
+            )
+            own = column.parent_select is select and not column.table and not _is_bound(column, column.name)
+            if own and column.name in values and not is_alias:
+                column.replace(values[column.name].value(column.name))
+
+
+def _is_bound(node: exp.Expr, name: str) -> bool:
+    """Whether a name is that of the variable of a comprehension around a node."""
+    around = node.find_ancestor(exp.Comprehension, exp.Select)
+    return isinstance(around, exp.Comprehension) and (around.expression.name == name or _is_bound(around, name))
+
+
+def mark_using_joins(query: exp.Expr) -> None:
+    """Remember, in place, which joins are by common columns: qualifying a query turns them into conditions."""
+    for join in query.find_all(exp.Join):
+        if is_by_columns(join):
+            join.meta.setdefault(MARK, {})
+
+
+def settle_using_joins(query: exp.Expr) -> None:
+    """Give, in place, each column that tables were joined by the value that it has in the engine.
+
+    Qualifying writes COALESCE over all of them, and compares later joins with the first table of all, which a comma,
+    a right or a full join before them makes wrong.
+
+    Raises:
+        OptimizeError: where a star is left, which would show joined columns twice.
+    """
+    for select in query.find_all(exp.Select):
+        if any(MARK in join.meta for join in select.args.get("joins") or []):
+            if any(isinstance(projection, exp.Star) for projection in select.expressions):
+                raise OptimizeError("A star over tables joined with USING stands for columns that can't be known")
+            values, written = _joined_values(select)
+            for coalesce in list(select.find_all(exp.Coalesce)):
+                if not _is_shadowed(coalesce, select, written):
+                    _settle(coalesce, values, written)
+
+
+def _joined_values(select: exp.Select) -> tuple[dict[str, JoinedColumn], dict[str, set[str]]]:
+    """The joined columns, and which tables' COALESCE stands for each; mends conditions on the way."""
+    values: dict[str, JoinedColumn] = {}
+    written: dict[str, set[str]] = {}
+    clause = part(select, "from")
+    left = [clause.this.alias_or_name] if clause is not None else []
+    joined: dict[str, JoinedColumn] = {}
+    for join in select.args["joins"]:
+        if _is_comma(join):
+            left, joined = [], {}
+        conditions = _conditions(join)
+        for condition in conditions:
+            name, right = condition.expression.name, condition.expression.table
+            first = condition.this.find(exp.Column).table
+            owner = join.meta[MARK].get(name, left[0] if len(left) == 1 else first)
+            column = joined.setdefault(name, JoinedColumn(owners=[owner], counting=[owner]))
+            condition.set("this", column.value(name))
+            column.join(right, join)
+            values.setdefault(name, column)
+            written.setdefault(name, {first}).update(set() if join.kind in UNSEEN else {right})
+        if join.method == "ASOF" and conditions:  # the last column is the one that is looked for backwards
+            last = conditions[-1]
+            last.replace(exp.GTE(this=last.this.copy(), expression=last.expression.copy()))
+        left.append(join.alias_or_name)
+    return values, written
+
+
+def _conditions(join: exp.Join) -> list[exp.Expr]:
+    """The comparisons of a join that was by common columns."""
+    on = join.args.get("on")
+    if MARK not in join.meta or on is None:
+        return []
+    return list(on.flatten()) if isinstance(on, exp.And) else [on]
+
+
+def _is_shadowed(node: exp.Expr, select: exp.Select, written: Mapping[str, set[str]]) -> bool:
+    """Whether a query between a node and the SELECT around it gives one of the aliases to an item of its own."""
+    aliases = {alias for aliases in written.values() for alias in aliases}
+    inner = node.parent_select
+    while inner is not None and inner is not select:
+        clause = part(inner, "from")
+        items = [*([clause] if clause is not None else []), *(inner.args.get("joins") or [])]
+        if any(item.this.alias_or_name in aliases for item in items):
+            return True
+        inner = inner.parent_select
+    return False
+
+
+def _settle(coalesce: exp.Coalesce, values: Mapping[str, JoinedColumn], written: Mapping[str, set[str]]) -> None:
+    columns = [coalesce.this, *coalesce.expressions]
+    if not all(isinstance(column, exp.Column) for column in columns) or len({column.name for column in columns}) > 1:
+        return
+    name = columns[0].name
+    if name in values and {column.text("table") for column in columns} == written[name]:
+        coalesce.replace(values[name].value(name))
+
+
+def _quoted(name: str) -> exp.Identifier:
+    return exp.to_identifier(name, quoted=True)
+
+
+def spelled_star(projection: exp.Expr, groups: Sequence[JoinGroup]) -> list[exp.Expr]:
+    """The columns that a star stands for; the projection itself for what is no plain star, or can't be known.
+
+    Args:
+        projection: of a SELECT that is not qualified yet.
+        groups: the items of its FROM clause.
+    """
+    star = projection.this if isinstance(projection, exp.Column) else projection
+    if not isinstance(star, exp.Star) or star.args.get("ilike") is not None:
+        return [projection]
+    gone = {_place(column) for column in star.args.get("except_") or star.args.get("except") or []}
+    if isinstance(projection, exp.Column):
+        return _of_table(projection.table, star, groups, gone) or [projection]
+    is_plain = not any(star.args.get(key) for key in ("except_", "except", "replace", "rename"))
+    for group in groups:
+        for item in group.items:
+            if item.columns is None and not (is_plain and item.alias and not group.joined):
+                return [projection]
+    return list(_changed(_all_columns(groups, gone), star))
+
+
+def _of_table(table: str, star: exp.Star, groups: Sequence[JoinGroup], gone: set[tuple[str, str]]) -> list[exp.Expr]:
+    columns = next((item.columns for group in groups for item in group.items if item.alias == table), None) or ()
+    kept = [name for name in columns if not gone & {("", name), (table, name)}]
+    return list(_changed(((table, name, _column(table, name)) for name in kept), star))
+
+
+def _all_columns(groups: Sequence[JoinGroup], gone: set[tuple[str, str]]) -> Iterator[tuple[str, str, exp.Expr]]:
+    """Each column with its item's alias, its name and its value: a joined one where the first item has it."""
+    for group in groups:
+        shown: set[str] = set()
+        for item in group.items:
+            if item.columns is None:
+                yield item.alias, "*", exp.Column(this=exp.Star(), table=exp.to_identifier(item.alias, quoted=True))
+            for name in item.columns or () if item.is_seen else ():
+                joined = group.joined.get(name)
+                if gone & {("", name), (item.alias, name)}:
+                    continue
+                if joined is None or item.alias not in joined.owners:
+                    yield item.alias, name, _column(item.alias, name)
+                elif name not in shown:
+                    shown.add(name)
+                    yield item.alias, name, joined.value(name)
+
+
+def _changed(columns: Iterator[tuple[str, str, exp.Expr]], star: exp.Star) -> Iterator[exp.Expr]:
+    """The projections under a star's REPLACE and RENAME; of several columns of a name, DuckDB replaces one."""
+    replaced = {alias.alias: alias.this for alias in star.args.get("replace") or []}
+    renamed = {_place(alias.this): alias.alias for alias in star.args.get("rename") or []}
+    done: set[str] = set()
+    for alias, name, value in columns:
+        if name in done:
+            continue
+        if name in replaced:
+            done.add(name)
+        new = renamed.get((alias, name), renamed.get(("", name), name))
+        named = exp.to_identifier(new, quoted=True)
+        yield value if name == "*" else exp.alias_(replaced[name].copy() if name in replaced else value, named)
+
+
+def _place(column: exp.Expr) -> tuple[str, str]:
+    return (column.table if isinstance(column, exp.Column) else "", column.name)
+
+
+def _column(alias: str, name: str) -> exp.Column:
+    return exp.column(exp.to_identifier(name, quoted=True), exp.to_identifier(alias, quoted=True))

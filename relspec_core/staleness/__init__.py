@@ -1,0 +1,1 @@
+"""The observed state of sources and tables, and which tasks are stale."""

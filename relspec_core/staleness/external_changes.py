@@ -1,0 +1,111 @@
+"""Tables that are not as relspec recorded them: somebody else has written to them since."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from relspec_core.engines.duckdb_file import file_state
+from relspec_core.model.hashing import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import ibis
+
+    from relspec_core.engines.catalog_snapshot import ObservedContents
+    from relspec_core.evidence import Evidence
+    from relspec_core.system.compile_cache import CompileCache
+    from relspec_core.warehouses.warehouse import Warehouse
+
+
+SIGNATURE = "signature"  # among the digests: what a view, or the file that holds a large table, has now
+UNSIGNED = ""  # not taken yet: nobody can say what has happened since
+
+
+def columns_key(columns: Iterable[str]) -> str:
+    """The name of a digest of these columns."""
+    return json.dumps(list(columns))
+
+
+def whole_table(schema: ibis.Schema) -> tuple[str, ...]:
+    """All columns of a table, in the order in which digests name them."""
+    return tuple(sorted(schema))
+
+
+def foreign_changes(evidence: Mapping[str, Evidence], warehouse: Warehouse, cache: CompileCache) -> frozenset[str]:
+    """The tables and views of which the contents, or the definition, are not those that were recorded.
+
+    A table that has neither a digest nor a signature is not compared. Where the database's file is as it was
+    when it was last compared, which is what idle plans find, nothing is read.
+
+    Args:
+        evidence: what there is, each table with its columns and row count as recorded.
+        warehouse: where the tables are; only read.
+        cache: remembers the outcome for this state of the database's file.
+
+    Returns:
+        Where the warehouse can't be read now, what the last run found, less what was built since.
+    """
+    if warehouse.recorded is not None:
+        return _seen_changed(evidence, warehouse.recorded.seen)
+    state, key = warehouse.state(), _key(evidence, warehouse)
+    known = cache.find(key)
+    if known is not None and state is not None and known[0] == state:
+        return known[1]
+    found = frozenset(name for name, recorded in evidence.items() if _is_changed(recorded, warehouse))
+    if state is not None:
+        cache.keep(key, (state, found))
+    return found
+
+
+def _seen_changed(evidence: Mapping[str, Evidence], seen: ObservedContents | None) -> frozenset[str]:
+    if seen is None:
+        return frozenset()
+    built = (name for name, found in evidence.items() if found.built_at is not None and found.built_at > seen.at)
+    return (seen.changed & evidence.keys()) - frozenset(built)
+
+
+def nothing_changed(evidence: Mapping[str, Evidence], warehouse: Warehouse, cache: CompileCache) -> None:
+    """Remember that all is as recorded now that relspec itself has written: the next plan need not read it.
+
+    That counts once the database is closed, see ``settle``: only then everything is in its file.
+
+    Args:
+        evidence: what there is; a table of unknown contents in it means that there is nothing to remember.
+        warehouse: whose file it is in.
+        cache: where it is remembered.
+    """
+    path = warehouse.path
+    if path is not None and not any(found.task is not None and found.version is None for found in evidence.values()):
+        cache.keep(_unsettled(path), _key(evidence, warehouse))
+
+
+def settle(path: str | Path, cache: CompileCache) -> None:
+    """Tie what ``nothing_changed`` said to the state that a database's file has now that the database is closed."""
+    key = cache.take(_unsettled(str(path)))
+    state = file_state(path)
+    if key is not None and state is not None:
+        cache.keep(key, (state, frozenset()))
+
+
+def _unsettled(path: str) -> str:
+    return digest(("nothing changed", str(Path(path).resolve())))
+
+
+def _key(evidence: Mapping[str, Evidence], warehouse: Warehouse) -> str:
+    tables = sorted((name, found.version or "") for name, found in evidence.items() if found.task is not None)
+    return digest(("foreign changes", warehouse.path or "", tuple(tables)))
+
+
+def _is_changed(recorded: Evidence, warehouse: Warehouse) -> bool:
+    if recorded.version is None or recorded.task is None:
+        return False  # known already, or nobody's record
+    if warehouse.relation_kind(recorded.name) != recorded.kind:
+        return True
+    if SIGNATURE in recorded.digests:
+        return recorded.digests[SIGNATURE] != warehouse.signature(recorded.name, recorded.kind)
+    columns = whole_table(recorded.schema)
+    before = recorded.digests.get(columns_key(columns))
+    return before is not None and [before] != warehouse.contents(recorded.name, [columns])

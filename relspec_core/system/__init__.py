@@ -1,0 +1,1 @@
+"""The process and its files: caches, signals, timeouts, garbage collection."""

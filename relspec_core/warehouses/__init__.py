@@ -1,0 +1,1 @@
+"""Where tables are written and read, one implementation per kind of engine."""

@@ -1,0 +1,398 @@
+"""A warehouse on DuckDB."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import duckdb
+
+from relspec_core.engines.duckdb_backend import connection_of, cursor_of, recorded_of
+from relspec_core.engines.duckdb_catalog import DuckDBCatalog
+from relspec_core.engines.duckdb_file import file_state
+from relspec_core.errors import WarehouseError
+from relspec_core.fingerprints.user_functions import has_python_functions
+from relspec_core.model.duckdb_types import as_written, schema_from_duckdb
+from relspec_core.model.hashing import digest
+from relspec_core.model.names import MEMORY_PREFIX, quoted_column, quoted_name, quoted_text, table_parts
+from relspec_core.warehouses.block_checksums import SEGMENTS, can_be_told, stored_table
+from relspec_core.warehouses.column_casts import cast_query
+from relspec_core.warehouses.content_digests import ComparedTable, digest_query, digests
+from relspec_core.warehouses.warehouse import SCHEMA, Created, Warehouse
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Mapping, Sequence
+
+    import ibis
+
+    from relspec_core.engines.catalog_snapshot import CatalogSnapshot
+    from relspec_core.engines.duckdb_backend import Engine
+    from relspec_core.plan_catalog import PlanArtifact
+
+
+# So much may be in DuckDB's log before it puts it into its file: by default, and in a run.
+CHECKPOINTS, OFTEN, SELDOM = "checkpoint_threshold", "16.0 MiB", "256 MiB"
+RELATION_KINDS = ("table", "view")
+SOURCE_MARK = "relspec source"
+VIEW_MARK = "relspec view"
+MOST_ROLLBACKS = 100
+SIGNED_ROWS = 1_000_000  # from so many on, a table's blocks are quicker to look at than its rows
+FEW = 20  # tables that are asked for one by one
+OTHER_KIND = re.compile(
+    r"^Catalog Error: Existing object .* is of type (?P<kind>Table|View), trying to replace", re.DOTALL
+)
+INTERRUPTED = re.compile(r"^Query interrupted|executing the UDF: KeyboardInterrupt")
+
+
+class DuckDBWarehouse(Warehouse):
+    """A DuckDB database, through an Ibis backend.
+
+    Args:
+        backend: of DuckDB; its connection is used and left open.
+    """
+
+    __slots__ = ("_connection",)
+
+    is_duckdb = True
+    compares_contents = True
+    has_transactions = True
+
+    def __init__(self, backend: Engine) -> None:
+        connection = connection_of(backend)
+        if connection is None:
+            raise TypeError(backend.name)
+        self.backend = backend
+        self._connection = connection
+        self.is_halted = False
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """DuckDB's own."""
+        return self._connection
+
+    @property
+    def recorded(self) -> CatalogSnapshot | None:
+        """What was recorded of the database, where that is all there is of it; its tables have no rows to look at."""
+        return recorded_of(self.backend)
+
+    @property
+    def path(self) -> str | None:
+        """The database's file; None where it is in memory."""
+        ((path,),) = self.rows("SELECT path FROM duckdb_databases() WHERE database_name = current_database()")
+        return path
+
+    def state(self) -> str | None:
+        """As ``file_state`` of the database's file; None where it is in memory."""
+        path = self.path
+        return None if path is None else file_state(path)
+
+    def execute(self, sql: str) -> None:
+        """Run one statement. Values stand in its text: DuckDB imports pandas to bind even a string (0.6 s)."""
+        self._run(sql)
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows that a query gives."""
+        return self._run(sql).fetchall()
+
+    def _run(self, sql: str) -> duckdb.DuckDBPyConnection:
+        if self.is_halted:
+            raise KeyboardInterrupt
+        try:
+            return self.connection.execute(sql)
+        except (RuntimeError, duckdb.Error) as error:
+            # DuckDB turns Ctrl-C into other errors, and its threads go on with the statement: a rollback would wait.
+            if not INTERRUPTED.search(str(error)):
+                raise
+            self.connection.interrupt()
+            raise KeyboardInterrupt from error
+
+    def begin(self) -> None:
+        """Open a transaction."""
+        self.execute("BEGIN TRANSACTION")
+
+    def commit(self) -> None:
+        """End the transaction that is open: all of it happens."""
+        self.execute("COMMIT")
+
+    def roll_back(self) -> None:
+        """End the transaction, if one is still open: nothing of it happens."""
+        for _ in range(MOST_ROLLBACKS):
+            try:
+                self.connection.rollback()
+            except duckdb.InterruptException:  # meant for the statement before
+                continue
+            except duckdb.Error:  # the error has ended the transaction itself, or the database
+                return
+            return
+
+    def cursor(self) -> DuckDBWarehouse:
+        """The same database for another thread, by a connection of its own; tables of a session are not in it."""
+        return DuckDBWarehouse(cursor_of(self.connection))
+
+    def has_session_tables(self) -> bool:
+        """Whether there are tables or views that this connection alone sees."""
+        return bool(
+            self.rows("SELECT 1 FROM duckdb_tables() WHERE temporary LIMIT 1")
+            or any(
+                not name.startswith(MEMORY_PREFIX)
+                for (name,) in self.rows("SELECT view_name FROM duckdb_views() WHERE temporary AND NOT internal")
+            )
+        )
+
+    def set(self, name: str, value: str) -> None:
+        """Change one of DuckDB's settings."""
+        self.execute(f"SET {name} = {quoted_text(value)}")
+
+    @contextmanager
+    def few_checkpoints(self) -> Generator[None]:
+        """Let DuckDB put what is written inside into its file less often than it does by itself.
+
+        Every checkpoint goes over all tables, and everybody waits for it; the last one comes when the database is
+        closed anyway. Where somebody has set how often it is to be, that stays.
+        """
+        ((threshold,),) = self.rows(f"SELECT current_setting('{CHECKPOINTS}')")
+        if threshold != OFTEN:
+            yield
+            return
+        self.set(CHECKPOINTS, SELDOM)
+        try:
+            yield
+        finally:
+            if not self.is_halted:  # a statement that can't be stopped has the connection
+                with suppress(duckdb.Error):  # a database that has failed
+                    self.set(CHECKPOINTS, threshold)
+
+    def interrupt(self) -> None:
+        """Stop the statement that another thread runs on this connection."""
+        self.connection.interrupt()
+
+    def schemas(self, names: Iterable[str]) -> dict[str, ibis.Schema]:
+        """The live schema of each of these tables and views that exists."""
+        names = tuple(names)
+        tables = self._described(names) if self.recorded is None and len(names) <= FEW else None
+        if tables is not None:
+            return tables
+        live = DuckDBCatalog(self.connection, recorded=self.recorded)
+        return {name: found.schema for name in names if (found := live.find(name)) is not None}
+
+    def _described(self, names: Iterable[str]) -> dict[str, ibis.Schema] | None:
+        """The same one by one, where all are tables; None where one may be a view, which is not as it was created.
+
+        In a file that was just opened DuckDB takes 50 ms to list the columns of all tables, and 1 ms for one.
+        """
+        listed = self.rows("SELECT database_name, schema_name, view_name FROM duckdb_views() WHERE NOT internal")
+        views = {tuple(part.casefold() for part in place) for place in listed}
+        ((*current,),) = self.rows("SELECT current_database(), current_schema()")
+        found: dict[str, ibis.Schema] = {}
+        for name in names:
+            parts = table_parts(name)
+            place = (*current[: 3 - len(parts)], *parts)
+            if tuple(part.casefold() for part in place) in views:
+                return None
+            try:
+                columns = self.rows(f"DESCRIBE {'.'.join(quoted_column(part) for part in place)}")
+            except duckdb.CatalogException:
+                continue  # there is no such table
+            except duckdb.BinderException:
+                return None
+            found[name] = schema_from_duckdb({column: kind for column, kind, *_ in columns})
+        return found
+
+    def column_types(self, names: Iterable[str]) -> dict[str, Mapping[str, str]]:
+        """The same as DuckDB's names of the columns' types, which are quicker to compare than to read."""
+        live = DuckDBCatalog(self.connection, recorded=self.recorded)
+        return {name: found for name in names if (found := live.types(name)) is not None}
+
+    def _full_name(self, name: str) -> tuple[str, str, str]:
+        """Database, schema and table of an evidence name, in whatever case."""
+        ((database, schema),) = self.rows("SELECT current_database(), current_schema()")
+        parts = table_parts(name)
+        place = (*(database, schema)[: 3 - len(parts)], *parts)
+        return place[0], place[1], place[2]
+
+    def relation_kind(self, name: str) -> str | None:
+        """``table``, ``view`` or, where there is neither, None."""
+        for kind in RELATION_KINDS:
+            if self._catalog(kind, name):
+                return kind
+        return None
+
+    def _catalog(self, kind: str, name: str) -> list[tuple[Any, ...]]:
+        """The comment of the table or view of that name, in one row; no row where there is none."""
+        database, schema, table = (quoted_text(part) for part in self._full_name(name))
+        return self.rows(
+            f"SELECT comment FROM duckdb_{kind}s() WHERE lower(database_name) = lower({database}) "  # noqa: S608 - quoted
+            f"AND lower(schema_name) = lower({schema}) AND lower({kind}_name) = lower({table})"
+        )
+
+    def prepare(self, plan: PlanArtifact, *, functions: bool = True) -> None:
+        """Make a plan's in-memory tables and functions known to the engine.
+
+        Not inside a transaction: DuckDB's client believes that a function is there which a rollback has taken away.
+
+        Args:
+            plan: of a task.
+            functions: whether to make its functions known too, which all cursors of a database share.
+        """
+        # Ibis has no public way to do these without executing the expression.
+        if functions and has_python_functions(plan.expr):
+            self.backend._register_udfs(plan.expr)  # noqa: SLF001
+        for table in plan.memory.values():
+            self.backend._register_in_memory_tables(table)  # noqa: SLF001
+
+    def create(self, name: str, sql: str, *, schema: ibis.Schema, kind: str) -> Created:
+        """Create or replace a table or view with exactly this schema; goes into the running transaction."""
+        query, types = cast_query(self.connection, sql, schema)
+        found = self._create_or_replace(kind, name, query)
+        return Created(rows=found[0][0] if kind == "table" else None, schema=as_written(schema), types=types)
+
+    def show_source(self, name: str, query: str) -> None:
+        """Let a source's files be read under its name: a view, made anew only when its query changes.
+
+        Raises:
+            WarehouseError: RS402, where something that relspec did not make has that name.
+        """
+        mark = f"{SOURCE_MARK} {digest(query)}"
+        found = self._catalog("view", name)
+        if found == [(mark,)]:
+            return
+        kind = self.relation_kind(name)
+        if kind == "table" or (found and not str(found[0][0]).startswith(SOURCE_MARK)):
+            raise WarehouseError(
+                f"source '{name}' has a path, but the warehouse has a {kind} of that name already",
+                at=f"source '{name}'",
+                hint=f"drop the {kind}, rename the source, or leave its path out to read the {kind}.",
+            )
+        self._create_or_replace("view", name, query)
+        self.execute(f"COMMENT ON VIEW {quoted_name(name)} IS '{mark}'")
+
+    def make_schemas(self, names: Iterable[str]) -> None:
+        """Create the schemas that tables of these names are to be in, where they are missing."""
+        outer = {".".join(table_parts(name)[:-1]) for name in names}
+        for schema in sorted(filter(None, outer)):
+            self.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted_name(schema)}")
+
+    def _create_or_replace(self, kind: str, name: str, query: str) -> list[tuple[Any, ...]]:
+        """Also in place of a view where there is to be a table, or the other way round."""
+        target = quoted_name(name)
+        self.make_schemas([name])
+        statement = f"CREATE OR REPLACE {kind.upper()} {target} AS {query}"
+        try:
+            return self.rows(statement)
+        except duckdb.CatalogException as error:
+            other = OTHER_KIND.search(str(error))
+            if other is None:
+                raise
+        self.execute(f"DROP {other['kind']} {target}")
+        return self.rows(statement)
+
+    def sign(self, name: str) -> str:
+        """Put a mark on a view that is gone when somebody else defines it anew; in the running transaction."""
+        mark = uuid4().hex
+        self.execute(f"COMMENT ON VIEW {quoted_name(name)} IS {quoted_text(f'{VIEW_MARK} {mark}')}")
+        return mark
+
+    def will_be_signed(self, name: str, *, rows: int) -> bool:
+        """Whether ``signature`` is likely to tell a table of so many rows, once its transaction has ended."""
+        return rows >= SIGNED_ROWS and can_be_told() and self._file_of(name) is not None
+
+    def signature(self, name: str, kind: str) -> str | None:
+        """The mark on a view, or what its file holds of a large table; None where that can't be told."""
+        if kind == "table":
+            return self._stored(name)
+        found = self._catalog("view", name)
+        comment = str(found[0][0]) if found else ""
+        return comment.removeprefix(f"{VIEW_MARK} ") if comment.startswith(VIEW_MARK) else None
+
+    def _stored(self, name: str) -> str | None:
+        file = self._file_of(name)
+        if file is None:
+            return None
+        path, block_size = file
+        try:
+            segments = self.rows(SEGMENTS.format(quoted_text(quoted_name(name))))
+            return stored_table(segments, count=self.counts([name])[name], path=path, block_size=block_size)
+        except duckdb.CatalogException:
+            return None  # the table has gone meanwhile
+
+    def _file_of(self, name: str) -> tuple[str, int] | None:
+        """The path and the size of the blocks of the file that a table is in; None where it is in none.
+
+        Nor is one told for a table with a quote in its name, which DuckDB does not find by name there.
+        """
+        database = quoted_text(self._full_name(name)[0])
+        found = self.rows(
+            "SELECT path, block_size FROM duckdb_databases() JOIN pragma_database_size() USING (database_name) "  # noqa: S608 - quoted
+            f"WHERE lower(database_name) = lower({database}) AND path IS NOT NULL"
+        )
+        return found[0] if len(found) == 1 and '"' not in name else None
+
+    def sizes(self) -> dict[str, int]:
+        """About how many rows each table has, by its name in lower case: with and without what is current."""
+        found: dict[str, int] = {}
+        rows = self.rows(
+            "SELECT lower(database_name), lower(schema_name), lower(table_name), estimated_size, "
+            "schema_name = current_schema() AND database_name = current_database(), "
+            "database_name = current_database() FROM duckdb_tables()"
+        )
+        for database, schema, table, size, is_here, is_near in rows:
+            names = [f"{database}.{schema}.{table}"]
+            names += [f"{schema}.{table}"] if is_near else []
+            names += [table] if is_here else []
+            found.update(dict.fromkeys(names, size))
+        return found
+
+    def counts(self, names: Iterable[str]) -> dict[str, int]:
+        """The number of rows of each table."""
+        found = list(names)
+        if not found:
+            return {}
+        tables = " UNION ALL ".join(f"SELECT count(*) FROM {quoted_name(name)}" for name in found)  # noqa: S608 - quoted
+        return dict(zip(found, (rows for (rows,) in self.rows(tables)), strict=True))
+
+    def contents(self, name: str, groups: Sequence[Sequence[str]], *, query: str | None = None) -> list[str]:
+        """For each group of columns a digest of them together, whatever the order of rows; one scan.
+
+        Args:
+            name: of the table.
+            groups: of its columns.
+            query: what gives the rows, where there is no table.
+        """
+        source = quoted_name(name) if query is None else f"({query})"
+        types = {row[0]: row[1] for row in self.rows(f"DESCRIBE FROM {source}")}
+        compared = [ComparedTable(source=source, types=types, groups=groups)]
+        return digests(compared, self.rows(digest_query(compared)))[0]
+
+    def contents_of(self, tables: Mapping[str, tuple[Mapping[str, str], Sequence[Sequence[str]]]]) -> list[list[str]]:
+        """The same for several tables by one statement, which takes a small part of the time.
+
+        Args:
+            tables: each with DuckDB's names of its columns' types, and the groups.
+        """
+        compared = [
+            ComparedTable(source=quoted_name(name), types=types, groups=groups)
+            for name, (types, groups) in tables.items()
+        ]
+        return digests(compared, self.rows(digest_query(compared))) if compared else []
+
+    def own_table(self, name: str) -> str:
+        """One of relspec's own tables, in full, for the database may be named like the schema."""
+        return f"{self._own_schema()}.{name}"
+
+    def _own_schema(self) -> str:
+        ((database,),) = self.rows("SELECT current_database()")
+        return f"{quoted_column(database)}.{SCHEMA}"
+
+    def own_columns(self, name: str) -> tuple[str, ...]:
+        """The columns of one of relspec's own tables; none where there is no such table."""
+        try:
+            return tuple(row[0] for row in self.rows(f"DESCRIBE {self.own_table(name)}"))
+        except duckdb.CatalogException:
+            return ()
+
+    def make_own_table(self, name: str, columns: Iterable[str]) -> None:
+        """Make one of relspec's own tables anew; what is in it is lost."""
+        self.execute(f"CREATE SCHEMA IF NOT EXISTS {self._own_schema()}")
+        self.execute(f"CREATE OR REPLACE TABLE {self.own_table(name)} ({', '.join(columns)})")

@@ -1,0 +1,224 @@
+"""What engines do each in its own way, of what relspec needs of them beyond plain SQL."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import ibis
+from ibis.common.exceptions import TableNotFound
+
+from relspec_core.engines.backend_tables import BackendTables
+from relspec_core.model.names import quoted_column, quoted_text, table_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from relspec_core.engines.duckdb_backend import Engine
+
+
+DIGEST = "relspec_digest"
+MOST_ARGUMENTS = 100
+STEPS = 1_000_000  # of SQLite's machine between two looks at what has come: some milliseconds
+
+
+def _of_information_schema(table: str, schema: str | None) -> str:
+    place = f" AND table_schema = {quoted_text(schema)}" if schema else ""
+    return f"SELECT view_definition FROM information_schema.views WHERE table_name = {quoted_text(table)}{place}"  # noqa: S608
+
+
+def _schema_by_ibis(backend: Any, name: str) -> ibis.Schema | None:  # noqa: ANN401 - Ibis's base class declares little
+    found = BackendTables(backend).find(name)
+    return None if found is None else found.schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineAdapter:
+    """The ways of an engine; left out, those of one of which nothing more is known.
+
+    Attributes:
+        teach: makes known to a connection what the rest needs.
+        schema: of the table or view of a name; None where there is none.
+        begin: opens a transaction in which tables can be made and dropped; None where there is none.
+        activity: SQL that gives a row, another one soon after anything was written; None where there is no such thing.
+        row_digest: SQL that makes one value of all rows' values of some columns, equal for equal rows in any order;
+            None where there is no such thing.
+        view_definition: SQL that gives what a view in a schema is, in one row; none for a table.
+        dependents: SQL that gives the views that keep a table of a schema from being dropped, those that read others
+            last: schema, name and definition of each. None where they don't.
+        lock: SQL that lets nobody else take the lock of that name until the transaction ends; None: a transaction that
+            writes has the database for itself, or there is none.
+        interrupt: stops the statement that another thread runs.
+        may_pass: whether the same statement may do at another time.
+        casts: whether values are to be cast to the types of the columns that they go into.
+        most_bytes: of a name; what is longer is cut off without a word. None: there is no such limit.
+        is_interruption: whether an error means that the statement was stopped by ``interrupt`` or by Ctrl-C.
+    """
+
+    teach: Callable[[Any], None] = lambda backend: None  # noqa: ARG005 - it needs nothing
+    schema: Callable[[Any, str], ibis.Schema | None] = _schema_by_ibis
+    begin: str | None = None
+    activity: str | None = None
+    row_digest: Callable[[Sequence[str]], str] | None = None
+    view_definition: Callable[[str, str | None], str] = _of_information_schema
+    dependents: Callable[[str, str | None], str] | None = None
+    lock: Callable[[str], str] | None = None
+    interrupt: Callable[[Any], None] = lambda backend: None  # noqa: ARG005 - it can't be stopped
+    is_interruption: Callable[[Exception], bool] = lambda error: False  # noqa: ARG005
+    may_pass: Callable[[Exception], bool] = lambda error: False  # noqa: ARG005
+    casts: bool = True
+    most_bytes: int | None = None
+
+
+def ways_of(backend: Engine) -> EngineAdapter:
+    """The ways of a backend's engine; what it needs for them is made known to it."""
+    ways = WAYS.get(backend.name, EngineAdapter())
+    ways.teach(backend)
+    return ways
+
+
+# -- PostgreSQL --------------------------------------------------------------------------------------------------------
+
+
+# The server counts rows that were written, a moment later. A table that was emptied or made anew has another file; one
+# that was put in another's place, or got a partition, is told by the catalog.
+POSTGRES_ACTIVITY = """
+WITH tables AS (SELECT relid, n_tup_ins + n_tup_upd + n_tup_del AS rows FROM pg_stat_user_tables)
+SELECT (SELECT sum(rows) FROM tables),
+  (SELECT md5(string_agg(relid::text || ' ' || pg_relation_filenode(relid), ',' ORDER BY relid)) FROM tables),
+  (SELECT md5(string_agg(concat_ws(' ', oid, relname, relnamespace, relkind), ',' ORDER BY oid))
+    FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'v', 'm', 'p', 'f')),
+  (SELECT md5(string_agg(concat_ws(' ', inhrelid, inhparent, inhdetachpending), ',' ORDER BY inhrelid, inhparent))
+    FROM pg_inherits),
+  (SELECT md5(string_agg(concat_ws(' ', oid, ev_action), ',' ORDER BY oid)) FROM pg_rewrite WHERE oid >= 16384),
+  (SELECT md5(string_agg(concat_ws(' ', attrelid, attnum, attname, atttypid, atttypmod), ',' ORDER BY attrelid, attnum))
+    FROM pg_attribute WHERE attrelid >= 16384)
+"""
+# What rows' texts depend on, which digests are made of.
+POSTGRES_TEXTS = (
+    "extra_float_digits = 1",
+    "datestyle = 'ISO, MDY'",
+    "intervalstyle = 'postgres'",
+    "bytea_output = 'hex'",
+)
+POSTGRES_PASSING = ("40001", "40P01", "55P03")  # a conflict, a deadlock, a lock that is not to be had now
+
+
+def _teach_postgres(backend: Any) -> None:  # noqa: ANN401 - Ibis's base class declares no connection
+    for setting in POSTGRES_TEXTS:
+        backend.raw_sql(f"SET {setting}").close()
+
+
+def _postgres_digest(columns: Sequence[str]) -> str:
+    row = f"ROW({', '.join(map(quoted_column, columns))})::text"
+    return f"sum(('x' || left(md5({row}), 15))::bit(60)::bigint)"
+
+
+def _postgres_view(table: str, schema: str | None) -> str:
+    place = f"AND nspname = {quoted_text(schema)}" if schema else ""
+    return (
+        "SELECT pg_get_viewdef(pg_class.oid) FROM pg_class JOIN pg_namespace ON relnamespace = pg_namespace.oid "  # noqa: S608
+        f"WHERE relkind IN ('v', 'm') AND relname = {quoted_text(table)} {place}"
+    )
+
+
+def _postgres_dependents(table: str, schema: str | None) -> str:
+    place = ".".join(map(quoted_column, filter(None, (schema, table))))
+    return (
+        "WITH RECURSIVE readers AS ("  # noqa: S608 - quoted
+        "SELECT refobjid AS read, ev_class AS reader FROM pg_depend JOIN pg_rewrite ON objid = pg_rewrite.oid "
+        "WHERE classid = 'pg_rewrite'::regclass AND refclassid = 'pg_class'::regclass AND ev_class <> refobjid), "
+        f"found AS (SELECT reader, 1 AS depth FROM readers WHERE read = {quoted_text(place)}::regclass "
+        "UNION SELECT readers.reader, depth + 1 FROM found JOIN readers ON readers.read = found.reader) "
+        "SELECT nspname, relname, pg_get_viewdef(pg_class.oid) FROM found JOIN pg_class ON pg_class.oid = reader "
+        "JOIN pg_namespace ON relnamespace = pg_namespace.oid WHERE relkind = 'v' "
+        "GROUP BY 1, 2, 3 ORDER BY max(depth), 1, 2"
+    )
+
+
+def _postgres_lock(name: str) -> str:
+    return f"SELECT pg_advisory_xact_lock(hashtextextended({quoted_text(f'relspec {name}')}, 0))"
+
+
+# -- SQLite ------------------------------------------------------------------------------------------------------------
+
+
+class SQLiteDigest:
+    """An aggregate function: a sum of hashes, so that equal rows do not cancel each other out."""
+
+    def __init__(self) -> None:
+        self._total = 0
+
+    def step(self, *values: object) -> None:
+        """One more row."""
+        self._total += int.from_bytes(hashlib.blake2b(repr(values).encode(), digest_size=8).digest(), "big")
+
+    def finalize(self) -> str:
+        """The sum, which SQLite's numbers would be too small for."""
+        return str(self._total)
+
+
+def _sqlite_schema(backend: Any, name: str) -> ibis.Schema | None:  # noqa: ANN401
+    """As Ibis 12 does it, which also ends the transaction that is open."""
+    *outer, table = table_parts(name)
+    with closing(backend.con.cursor()) as cursor:
+        try:
+            return backend._inspect_schema(cursor, table, outer[-1] if outer else None)  # noqa: SLF001
+        except TableNotFound:
+            return None
+        except sqlite3.OperationalError as error:
+            if "no such column" not in str(error) and "no such table" not in str(error):
+                raise
+            return ibis.schema({})  # a view that reads what is no longer there
+
+
+def _sqlite_digest(columns: Sequence[str]) -> str:
+    """A function takes 127 arguments at most, so that of many columns each argument has several."""
+    names = [quoted_column(column) for column in columns]
+    if len(names) > MOST_ARGUMENTS:
+        quoted = [f"quote({name})" for name in names]
+        names = [" || ',' || ".join(quoted[at : at + MOST_ARGUMENTS]) for at in range(0, len(quoted), MOST_ARGUMENTS)]
+    return f"{DIGEST}({', '.join(names)})"
+
+
+def _sqlite_view(table: str, schema: str | None) -> str:
+    master = f"{quoted_column(schema)}.sqlite_master" if schema else "sqlite_master"
+    return f"SELECT sql FROM {master} WHERE type = 'view' AND lower(name) = lower({quoted_text(table)})"  # noqa: S608
+
+
+def _teach_sqlite(backend: Any) -> None:  # noqa: ANN401 - Ibis's base class declares no connection
+    backend.con.create_aggregate(DIGEST, -1, SQLiteDigest)
+    # A call of Python's now and then lets it see that Ctrl-C has come, which SQLite then tells as an error.
+    backend.con.set_progress_handler(lambda: None, STEPS)
+    # Else a table can't take the place of one that views read.
+    backend.con.execute("PRAGMA legacy_alter_table = ON")
+
+
+WAYS = {
+    "postgres": EngineAdapter(
+        teach=_teach_postgres,
+        begin="BEGIN",
+        activity=POSTGRES_ACTIVITY,
+        row_digest=_postgres_digest,
+        view_definition=_postgres_view,
+        dependents=_postgres_dependents,
+        lock=_postgres_lock,
+        interrupt=lambda backend: backend.con.cancel(),
+        may_pass=lambda error: getattr(error, "sqlstate", None) in POSTGRES_PASSING,
+        most_bytes=63,
+    ),
+    "sqlite": EngineAdapter(
+        teach=_teach_sqlite,
+        schema=_sqlite_schema,
+        begin="BEGIN IMMEDIATE",
+        row_digest=_sqlite_digest,
+        view_definition=_sqlite_view,
+        interrupt=lambda backend: backend.con.interrupt(),
+        is_interruption=lambda error: str(error) == "interrupted",
+        may_pass=lambda error: "database is locked" in str(error),
+        casts=False,  # a cast to TIMESTAMP makes a number of a text
+    ),
+}

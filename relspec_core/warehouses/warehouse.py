@@ -1,0 +1,243 @@
+"""The warehouse: where tables are written and read, and the one thing that the engine is asked through."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Mapping, Sequence
+
+    import duckdb
+    import ibis
+
+    from relspec_core.compilation.plan_artifact import PlanArtifact
+    from relspec_core.engines.catalog_snapshot import CatalogSnapshot
+    from relspec_core.engines.duckdb_backend import Engine
+
+
+SCHEMA = "relspec"  # of relspec's own tables
+RECORDS = "evidence"  # the one of these that says what every other table is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created:
+    """A table or view that was created.
+
+    Attributes:
+        rows: how many a table has; None for a view.
+        schema: as the engine tells it, in types that DuckDB has: that is the form of the records.
+        types: the same with DuckDB's names of the types.
+    """
+
+    rows: int | None
+    schema: ibis.Schema
+    types: Mapping[str, str]
+
+
+class Warehouse(ABC):
+    """A database on some engine.
+
+    Relspec's own statements are written in DuckDB's SQL, plans in that of the engine.
+
+    Attributes:
+        backend: of the engine; its connection is used and left open.
+        is_halted: whether statements are refused, as a run is being stopped.
+        is_duckdb: whether the warehouse is DuckDB's: one process has it, its connection has cursors for threads, its
+            file can be looked at, and it reads sources' files.
+        compares_contents: whether it tells what is in tables; where it does not, nothing counts as known.
+        has_transactions: whether tables can be made and dropped in transactions.
+    """
+
+    __slots__ = ("backend", "is_halted")
+
+    backend: Engine
+    is_halted: bool
+    is_duckdb: bool
+    compares_contents: bool
+    has_transactions: bool
+
+    @property
+    @abstractmethod
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """DuckDB's own, with which sources' files are read: the warehouse's, or of a database in memory."""
+
+    # -- statements ----------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def execute(self, sql: str) -> None:
+        """Run one statement."""
+
+    @abstractmethod
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows that a query gives."""
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Open a transaction."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """End the transaction that is open: all of it happens."""
+
+    @abstractmethod
+    def roll_back(self) -> None:
+        """End the transaction, if one is still open: nothing of it happens."""
+
+    @contextmanager
+    def transaction(self) -> Generator[None]:
+        """Everything inside happens, or nothing of it."""
+        self.begin()
+        try:
+            yield
+        except BaseException:
+            self.roll_back()
+            raise
+        self.commit()
+
+    @abstractmethod
+    def interrupt(self) -> None:
+        """Stop the statement that another thread runs on this connection."""
+
+    def halt(self) -> None:
+        """The same; nor does that thread begin another one, until ``is_halted`` is taken back."""
+        self.is_halted = True
+        self.interrupt()
+
+    # -- the database --------------------------------------------------------------------------------------------------
+
+    @property
+    def recorded(self) -> CatalogSnapshot | None:
+        """What was recorded of the database, where that is all there is of it; its tables have no rows to look at."""
+        return None
+
+    @property
+    def path(self) -> str | None:
+        """DuckDB's file; None where there is none."""
+        return None
+
+    def state(self) -> str | None:
+        """As ``file_state`` of that file; None where there is none."""
+        return None
+
+    def glance(self) -> str | None:
+        """Another one soon after something was written, told without reading tables; None where nothing tells."""
+        return None
+
+    @abstractmethod
+    def set(self, name: str, value: str) -> None:
+        """Change one of DuckDB's settings."""
+
+    @contextmanager
+    def few_checkpoints(self) -> Generator[None]:
+        """Let the engine put what is written inside into its file less often than it does by itself, if it has one."""
+        yield
+
+    # -- tables --------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def schemas(self, names: Iterable[str]) -> dict[str, ibis.Schema]:
+        """The live schema of each of these tables and views that exists, in types that DuckDB has."""
+
+    @abstractmethod
+    def column_types(self, names: Iterable[str]) -> dict[str, Mapping[str, str]]:
+        """The same as DuckDB's names of the columns' types, which are quicker to compare than to read."""
+
+    @abstractmethod
+    def relation_kind(self, name: str) -> str | None:
+        """``table``, ``view`` or, where there is neither, None."""
+
+    @abstractmethod
+    def sizes(self) -> dict[str, int]:
+        """About how many rows each table has, by its name in lower case, as far as that is known at once."""
+
+    @abstractmethod
+    def counts(self, names: Iterable[str]) -> dict[str, int]:
+        """The number of rows of each table."""
+
+    @abstractmethod
+    def contents(self, name: str, groups: Sequence[Sequence[str]], *, query: str | None = None) -> list[str]:
+        """For each group of columns a digest of them together, whatever the order of rows; one scan.
+
+        Args:
+            name: of the table.
+            groups: of its columns.
+            query: what gives the rows on DuckDB, where there is no table.
+        """
+
+    @abstractmethod
+    def contents_of(self, tables: Mapping[str, tuple[Mapping[str, str], Sequence[Sequence[str]]]]) -> list[list[str]]:
+        """The same for several tables at once.
+
+        Args:
+            tables: each with DuckDB's names of its columns' types, and the groups.
+        """
+
+    @abstractmethod
+    def prepare(self, plan: PlanArtifact, *, functions: bool = True) -> None:
+        """Make a plan's in-memory tables and functions known to the engine; not inside a transaction.
+
+        Args:
+            plan: of a task.
+            functions: whether to make its functions known too, which all cursors of a database share.
+        """
+
+    @abstractmethod
+    def make_schemas(self, names: Iterable[str]) -> None:
+        """Create the schemas that tables of these names are to be in, where they are missing."""
+
+    @abstractmethod
+    def create(self, name: str, sql: str, *, schema: ibis.Schema, kind: str) -> Created:
+        """Create or replace a table or view with exactly this schema; goes into the running transaction."""
+
+    @abstractmethod
+    def show_source(self, name: str, query: str) -> None:
+        """Let a source's files be read under its name.
+
+        Raises:
+            WarehouseError: RS402, where that can't be.
+        """
+
+    @abstractmethod
+    def sign(self, name: str) -> str:
+        """What tells later whether a view is still the one that it is now; in the running transaction."""
+
+    def will_be_signed(self, name: str, *, rows: int) -> bool:  # noqa: ARG002 - what most engines can't do
+        """Whether ``signature`` is likely to tell a table of so many rows, once its transaction has ended."""
+        return False
+
+    @abstractmethod
+    def signature(self, name: str, kind: str) -> str | None:
+        """The same, of a view or a large table as it is found.
+
+        Args:
+            name: of it; it exists.
+            kind: ``view`` or ``table``.
+
+        Returns:
+            None where it can't be told.
+        """
+
+    # -- relspec's own tables ------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def own_table(self, name: str) -> str:
+        """One of relspec's own tables, as SQL writes it."""
+
+    @abstractmethod
+    def own_columns(self, name: str) -> tuple[str, ...]:
+        """The columns of one of relspec's own tables; none where there is no such table."""
+
+    @abstractmethod
+    def make_own_table(self, name: str, columns: Iterable[str]) -> None:
+        """Make one of relspec's own tables anew; what is in it is lost.
+
+        Args:
+            name: of the table.
+            columns: each with its type.
+        """
+
+    def lock(self, name: str) -> None:  # noqa: B027 - one process has DuckDB's file anyway
+        """Keep others from writing to a table until the transaction ends, where several processes may."""

@@ -1,0 +1,1 @@
+"""Access to the warehouse, its catalog and its plans from Dagster processes."""

@@ -1,0 +1,1 @@
+"""The evidence sensor: runs when evidence arrives."""

@@ -1,0 +1,116 @@
+"""From stale tasks to the one run that can be asked for now, with a key that no other evidence gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from relspec_core.evidence import EvidenceCatalog
+from relspec_core.graph_edge_validation import Reason, check_edge
+from relspec_core.model.hashing import digest
+from relspec_core.rustworkx_schedule import schedule_rules
+from relspec_core.staleness.freshness import IncrementalFreshness
+from relspec_dagster.arrivals.evidence_state import EvidenceState
+
+TRIED = "was asked for with what there is now, and not built: it waits for new evidence"
+MOST_LAUNCHES = 4  # of the same request, where its runs fail before they begin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What can be asked for now, and what can't.
+
+    Attributes:
+        asked: the tasks to ask for, by name, each with the key of its evidence; none: there is nothing to ask for.
+        run_key: of the request.
+        arrived: the sources that these tasks have not been built with.
+        still_asked: what was asked for earlier, and is stale still, with its keys.
+        held: the tasks that are stale and could be built, but not now, each with the reason.
+        blocked: the tasks that are stale and lack something, each with the reasons.
+    """
+
+    asked: Mapping[str, str]
+    run_key: str
+    arrived: tuple[str, ...]
+    still_asked: Mapping[str, str]
+    held: Mapping[str, str]
+    blocked: Mapping[str, tuple[Reason, ...]]
+
+
+def decide(
+    known: EvidenceState,
+    standing: IncrementalFreshness,
+    *,
+    keys: Mapping[str, str],
+    asked: Mapping[str, str],
+    building: Mapping[str, str],
+    lost: Callable[[Mapping[str, str]], Mapping[str, int]],
+) -> Decision:
+    """The stale tasks that are ready, with those that become so in the same run, less those that have to wait.
+
+    A task that a run in progress builds is looked at again when that has ended. One that was asked for with the very
+    same evidence and is still stale has failed with it, unless its run never began: then it is asked for once more, by
+    another run key. What is downstream of either waits for it.
+
+    Args:
+        known: what there is.
+        standing: of the tasks, on that.
+        keys: of the evidence of each stale task.
+        asked: what was asked for earlier, by task.
+        building: the run that builds a task.
+        lost: tells of tasks, asked for with these keys in vain, how often their runs failed before they began.
+    """
+    graph, stale = known.graph, standing.stale
+    held: dict[str, str] = {}
+    in_vain = {task: keys[task] for task in stale if task not in building and asked.get(task) == keys[task]}
+    launched = {task: number for task, number in lost(in_vain).items() if number < MOST_LAUNCHES}
+    for task in stale:
+        before = (known.writers.get(name) for name in known.reads[task])
+        waits = next((writer for writer in before if writer in held), None)
+        unknown = next(_unknown(task, known), None)
+        if task in building:
+            held[task] = f"in run {building[task][:8]}, which is in progress"
+        elif task in in_vain and task not in launched:
+            held[task] = TRIED
+        elif waits is not None:
+            held[task] = f"waits for {waits}"
+        elif unknown is not None:
+            held[task] = f"reads {unknown}, of which nothing is known while the warehouse is written to"
+    candidates = [task for task in stale if task not in held]
+    rewritten = {output for task in stale for output in graph.outputs_of(task)}
+    read = {name for task in candidates for name in known.reads[task]} - rewritten
+    there = EvidenceCatalog(known.evidence[name] for name in read if name in known.evidence)
+    schedule = schedule_rules(graph, evidence=there, tasks=candidates)
+    wanted = {task: keys[task] for task in sorted(schedule.order)}
+    again = {task: str(number) for task, number in launched.items()}
+    return Decision(
+        asked=wanted,
+        run_key=digest(tuple((task, key, again.get(task, ""), *_built(task, known)) for task, key in wanted.items())),
+        arrived=tuple(sorted({source for task in wanted for source in _arrived(task, known, standing)})),
+        still_asked={task: asked[task] for task in stale if task in asked},
+        held=held,
+        blocked=schedule.blocked,
+    )
+
+
+def _unknown(task: str, known: EvidenceState) -> Iterator[str]:
+    """The sources that have what a task reads, in contents of which nothing is known."""
+    for edge in known.source_edges[task]:
+        if known.versions(edge) is None and not check_edge(edge, known.evidence):
+            yield edge.evidence
+
+
+def _built(task: str, known: EvidenceState) -> tuple[str, ...]:
+    """When the tables of a task were built last: what is built once more from the same evidence is another request."""
+    outputs = known.graph.outputs_of(task)
+    return tuple(str(known.records[name].evidence.built_at) for name in outputs if name in known.records)
+
+
+def _arrived(task: str, known: EvidenceState, standing: IncrementalFreshness) -> set[str]:
+    """The sources that a task reads and was not built with as they are."""
+    built_from = [known.evidence[name].inputs for name in known.graph.outputs_of(task) if name in known.evidence]
+    return {
+        name
+        for name, versions in standing.freshness[task].inputs.items()
+        if name not in known.writers and not any(inputs.get(name) == versions for inputs in built_from)
+    }

@@ -1,0 +1,70 @@
+"""Where the tables are that the evidence sensor looks at: what it looks like from outside, and a look inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from relspec_core.engines.duckdb_file import DatabaseHeldError, file_state
+from relspec_core.errors import WarehouseError
+from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
+from relspec_core.warehouses.ibis_warehouse import warehouse_of
+from relspec_core.warehouses.shared_reading import connect_for_reading
+from relspec_core.warehouses.warehouse import Warehouse
+from relspec_dagster.access.resources import RelspecResource
+
+
+class WarehouseConnection:
+    """A DuckDB file, or another engine's database; only ever read.
+
+    Args:
+        database: the file, which need not exist, or the engine.
+    """
+
+    __slots__ = ("_database",)
+
+    def __init__(self, database: Path | RelspecResource) -> None:
+        self._database = database
+
+    def glance(self) -> str | None:
+        """Equal for equal states; None where looks do not tell, as while another process writes to a file."""
+        if isinstance(self._database, Path):
+            return file_state(self._database) if self._database.exists() else "absent"
+        with suppress(Exception), self._database.get_backend() as backend:  # each driver has errors of its own
+            return warehouse_of(backend).glance()
+        return None
+
+    @contextmanager
+    def opened(self, say: Callable[[str], None]) -> Generator[Warehouse | None]:
+        """The database, or what was recorded of it, for a moment; None where there is neither.
+
+        Args:
+            say: is told where it is not the database itself.
+        """
+        if isinstance(self._database, Path):
+            with self._file(self._database, say) as warehouse:
+                yield warehouse
+            return
+        with ExitStack() as stack:
+            try:
+                backend = stack.enter_context(self._database.get_backend())
+            except WarehouseError as error:
+                say(error.what)
+                yield None
+            else:
+                yield warehouse_of(backend)
+
+    @staticmethod
+    @contextmanager
+    def _file(path: Path, say: Callable[[str], None]) -> Generator[Warehouse | None]:
+        try:
+            engine = connect_for_reading(path, say=say, wait=0.0)
+        except DatabaseHeldError as error:
+            say(f"{error.holder} holds {path.name}, of which nothing was recorded")
+            yield None
+            return
+        try:
+            yield DuckDBWarehouse(engine)
+        finally:
+            engine.disconnect()

@@ -1,0 +1,1 @@
+"""Data versions, stale assets, carrying forward, and automation."""

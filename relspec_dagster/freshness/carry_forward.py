@@ -1,0 +1,152 @@
+"""Assets that stay fresh though what they depend on has a new data version: they read nothing of it that changed.
+
+Dagster knows one data version for all of an asset. Where that is another one, it calls all that depend on the asset
+stale. relspec knows a version of each column. A table that is what its plan would write now is carried forward: its
+last materialization is reported again, with the data versions that its inputs have now, and with the reason. Dagster
+counts no check of an earlier materialization, so those of the asset are evaluated on what there is, and reported too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import dagster as dg
+
+from relspec_core.evidence import Evidence
+from relspec_core.evidence_store import EvidenceStore
+from relspec_core.plan_catalog import PlanCatalog
+from relspec_core.runs.options import CUTOFF_ROWS
+from relspec_core.staleness.observation import observe
+from relspec_core.staleness.unchanged_inputs import UnchangedInputs
+from relspec_core.warehouses.warehouse import Warehouse
+from relspec_dagster.freshness.data_versions import OWN_TAGS, Recorded, version_tags
+from relspec_dagster.freshness.stale_assets import StaleAsset, stale_assets
+from relspec_dagster.translation.consumers import Consumers
+
+CARRIED_FORWARD = "relspec/carried_forward"
+BUILT_AT = "relspec/built_at"
+# The tag of runs that build only what is stale when its turn comes, as `relspec run` does.
+KEEP_UNCHANGED = {"relspec/unchanged": "keep"}
+
+
+def carry_forward(
+    instance: dg.DagsterInstance,
+    readers: Consumers,
+    warehouse: Warehouse,
+    *,
+    changed: Iterable[str] | None = None,
+    writing: bool = False,
+) -> tuple[dg.AssetKey, ...]:
+    """Report again each asset that Dagster would call stale without need; tell which these are, upstream first.
+
+    Of these assets, which are materialized in Dagster, relspec's records say that what they read of each evidence with
+    a new data version is what they read when they were built, by its column versions or by its contents. Their own data
+    version stays, so that what depends on them stays fresh as well; one that was built anew outside of Dagster since
+    then gets its new one. Where nothing has a new data version, nothing is looked at but Dagster's own records, by one
+    query.
+
+    Args:
+        instance: where assets are recorded.
+        readers: of the whole catalog.
+        warehouse: where the tables are. Of sources, what the readers of a new one require of it is read. Where that
+            can't be done now because a run writes to it, nothing is carried.
+        changed: the evidence that has a new data version, as its asset was materialized; all where left out.
+        writing: whether relspec's own records may be brought forward too, of what only came out as it was.
+    """
+    if warehouse.recorded is not None:
+        return ()
+    carried: list[dg.AssetKey] = []
+    waiting = frozenset(readers.by_evidence if changed is None else changed)
+    while waiting:
+        suspects = stale_assets(instance, readers, waiting)
+        moved: set[str] = set()
+        for found in _unchanged(readers, suspects, warehouse, writing=writing):
+            for event in (found.event, *found.checks):
+                instance.report_runless_asset_event(event)
+            carried.append(found.event.asset_key)
+            if found.has_new_version:
+                moved.add(found.name)
+        waiting = frozenset(moved)
+    return tuple(dict.fromkeys(carried))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Carried:
+    """An asset that is carried forward, with the event that does it, and what its checks have found."""
+
+    name: str
+    event: dg.AssetMaterialization
+    checks: tuple[dg.AssetCheckEvaluation, ...]
+    has_new_version: bool
+
+
+def _unchanged(
+    readers: Consumers, suspects: Iterable[StaleAsset], warehouse: Warehouse, *, writing: bool
+) -> Iterator[_Carried]:
+    """Those of the suspects that relspec knows to be what their plans would write now."""
+    by_name = {found.output.artifact.name: found for found in suspects if _is_of_this_plan(found)}
+    if not by_name:
+        return
+    plans = readers.plan_catalog.around(by_name)
+    evidence = observe(plans, warehouse)
+    reads = UnchangedInputs(plans, evidence, warehouse, cutoff_rows=CUTOFF_ROWS)
+    for name, found in by_name.items():
+        if reads.is_as_planned(name) and all(reads.is_unchanged(name, read) for read in found.moved):
+            record = reads.record(name) if writing else None
+            if record is not None and record.version != evidence[name].version:
+                with warehouse.transaction():
+                    EvidenceStore(warehouse).record([record])
+            yield _carried(found, evidence)
+
+
+def _is_of_this_plan(found: StaleAsset) -> bool:
+    """Whether its code version is not one that users have given it, and changed since."""
+    return found.output.spec.code_version in (None, found.last.code_version, found.output.artifact.fingerprint)
+
+
+def _carried(found: StaleAsset, evidence: Mapping[str, Evidence]) -> _Carried:
+    """The event by which an asset is what its inputs make it now."""
+    name, spec, last = found.output.artifact.name, found.output.spec, found.last
+    recorded = evidence[name]
+    version = kept_version(last, recorded) or last.data_version
+    code_version = spec.code_version or last.code_version
+    tags = version_tags(data_version=version, code_version=code_version, inputs=found.inputs)
+    others = {tag: value for tag, value in last.tags.items() if not tag.startswith(OWN_TAGS)}
+    metadata = {**last.event.metadata, CARRIED_FORWARD: found.reason, **built_at(recorded)}
+    event = dg.AssetMaterialization(spec.key, description=found.reason, metadata=metadata, tags={**others, **tags})
+    checks = tuple(check.evaluate(evidence).evaluation for check in found.output.checks)
+    return _Carried(name=name, event=event, checks=checks, has_new_version=version != last.data_version)
+
+
+def kept_version(last: Recorded | None, recorded: Evidence) -> str | None:
+    """The data version of a table that is left as it is: the last one, unless it was built since."""
+    at = None if last is None else last.event.metadata.get(BUILT_AT)
+    is_known = at is None or at.value == built_at(recorded).get(BUILT_AT)
+    return last.data_version if last is not None and is_known else recorded.version
+
+
+def built_at(evidence: Evidence) -> dict[str, str]:
+    """When a table was built, as metadata by which one build of it is told from another."""
+    return {} if evidence.built_at is None else {BUILT_AT: evidence.built_at.isoformat()}
+
+
+def keep_unchanged(
+    plans: PlanCatalog, outputs: Iterable[str], warehouse: Warehouse, evidence: Mapping[str, Evidence]
+) -> Mapping[str, Evidence]:
+    """The records of tables that are all what their plans would write now, brought forward; none where one is not.
+
+    Args:
+        plans: of the tables.
+        outputs: their names.
+        warehouse: open for writing.
+        evidence: what there is now.
+    """
+    reads = UnchangedInputs(plans, evidence, warehouse, cutoff_rows=CUTOFF_ROWS)
+    found = {name: reads.record(name) for name in outputs}
+    records = {name: record for name, record in found.items() if record is not None}
+    if len(records) < len(found):
+        return {}
+    with warehouse.transaction():
+        EvidenceStore(warehouse).record(records.values())
+    return records

@@ -1,0 +1,63 @@
+"""The sensor that carries assets forward, where no run of theirs or of their inputs does it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+import dagster as dg
+
+from relspec_core.engines.duckdb_file import DatabaseHeldError
+from relspec_core.errors import SourceError
+from relspec_core.model.hashing import digest
+from relspec_dagster.access.warehouse_access import Resource, read_warehouse
+from relspec_dagster.freshness.carry_forward import carry_forward
+from relspec_dagster.freshness.stale_assets import StaleAsset, stale_assets
+from relspec_dagster.translation.consumers import Consumers
+
+LOG = logging.getLogger(__name__)
+SECONDS = 10
+
+
+def carry_forward_sensor(readers: Consumers, *, name: str, resource: Resource) -> dg.SensorDefinition:
+    """The sensor by which assets stay fresh that read nothing of what arrived or was built elsewhere; it starts no run.
+
+    It looks at the warehouse only where other assets are stale than when it looked last, or others of their inputs have
+    arrived. As it starts nothing, it is on from the start.
+
+    Args:
+        readers: of the whole catalog.
+        name: of the sensor.
+        resource: of the database.
+    """
+
+    @dg.sensor(
+        name=name,
+        minimum_interval_seconds=SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Carries assets forward that depend on what is new and read nothing of it that changed.",
+    )
+    def carry(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorResult:
+        stale = stale_assets(context.instance, readers, readers.by_evidence)
+        if not stale or _state(stale) == context.cursor:
+            return dg.SkipReason("Dagster calls nothing stale but what relspec calls stale too.")
+        try:
+            with read_warehouse(resource, say=LOG.info) as warehouse:
+                if warehouse.recorded is not None:
+                    return dg.SkipReason("A run writes to the database.")
+                carried = carry_forward(context.instance, readers, warehouse)
+        except DatabaseHeldError as error:
+            return dg.SkipReason(f"The database can't be read now: {error}")
+        except SourceError as error:  # a store that does not answer, for one
+            return dg.SkipReason(f"What there is can't be told now: {error}")
+        told = ", ".join(key.to_user_string() for key in carried) or "nothing"
+        reason = dg.SkipReason(f"Carried forward: {told}.")
+        left = _state(found for found in stale if found.output.spec.key not in carried)
+        return dg.SensorResult(skip_reason=reason, cursor=left)
+
+    return carry
+
+
+def _state(stale: Iterable[StaleAsset]) -> str:
+    """Stands for what Dagster calls stale."""
+    return digest(tuple((found.output.artifact.name, *map(str, found.state)) for found in stale))

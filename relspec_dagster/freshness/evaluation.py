@@ -1,0 +1,179 @@
+"""What there is and what is stale, looked at once for each evaluation of automation conditions."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from dagster_duckdb import DuckDBResource
+
+from relspec_core.engines.duckdb_file import DatabaseHeldError, file_state
+from relspec_core.errors import SourceError
+from relspec_core.evidence import EvidenceCatalog, Versions
+from relspec_core.graph_edge_validation import check_edge
+from relspec_core.graph_inference import EdgeRequirement, TaskGraph
+from relspec_core.model.hashing import digest
+from relspec_core.runs.options import CUTOFF_ROWS
+from relspec_core.sources.source_files import source_files
+from relspec_core.staleness.freshness import Freshness, freshness
+from relspec_core.staleness.observation import observe
+from relspec_core.staleness.unchanged_inputs import UnchangedInputs
+from relspec_core.warehouses.warehouse import Warehouse
+from relspec_dagster.access.storage_polling import PolledStorages
+from relspec_dagster.access.warehouse_access import Resource, read_warehouse
+from relspec_dagster.translation.consumers import Consumers
+
+LOG = logging.getLogger(__name__)
+MOST_LOOKS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """An asset that is to be materialized now.
+
+    Attributes:
+        reason: why.
+        token: stands for what it would be made from: another one when that is other evidence, or its plan is another.
+    """
+
+    reason: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TickEvaluation:
+    """What there was at one moment.
+
+    Attributes:
+        readers: of the whole catalog.
+        evidence: what there is.
+        changed: why a table is not what its plan would write from what there is, for those whose edges are met.
+        versions: of what each table reads, as far as they are known, by the names of both.
+        freshness: of each task as if all before it were brought up to date.
+    """
+
+    readers: Consumers
+    evidence: EvidenceCatalog
+    changed: Mapping[str, str]
+    versions: Mapping[tuple[str, str], Versions]
+    freshness: Mapping[str, Freshness]
+
+    def due(self, name: str, *, requested: frozenset[str]) -> Due | None:
+        """Whether a table is to be built now: it is stale, and what its plan reads is there with these columns.
+
+        Args:
+            name: of the table.
+            requested: tables that will be built before it in the same run; these count as their plans will write them.
+        """
+        output = self.readers.outputs[name]
+        edges = [check.edge for check in output.checks]
+        if any(edge.evidence not in requested and check_edge(edge, self.evidence) for edge in edges):
+            return None
+        fresh = self.freshness[output.artifact.task.name]
+        after = any(edge.evidence in requested for edge in edges)
+        reason = fresh.stale if after else self.changed.get(name)
+        if reason is None:
+            return None
+        read = [(edge.evidence, self._read(name, edge, fresh, requested=requested)) for edge in edges]
+        return Due(reason=reason, token=digest(("due", output.artifact.fingerprint, tuple(read))))
+
+    def _read(self, name: str, edge: EdgeRequirement, fresh: Freshness, *, requested: frozenset[str]) -> str:
+        """The versions of what a table would read of one evidence, as text."""
+        if edge.evidence in requested:
+            will_be = fresh.inputs.get(edge.evidence)
+            return "" if will_be is None else _text(will_be.only(edge.columns))
+        now = self.versions.get((name, edge.evidence))
+        return "" if now is None else _text(now)
+
+
+def _text(versions: Versions) -> str:
+    return digest((versions.rows, tuple(sorted(versions.columns.items()))))
+
+
+class Evaluation:
+    """Looks at the warehouse: at most once for each evaluation, and not where nothing was written since the last one.
+
+    The file is opened for reading, for as long as that takes. While a run writes to it, what the run recorded counts,
+    and where there is nothing recorded, nothing is known. Nothing is known either where a store can't be asked, or does
+    not answer soon; the file is not opened then.
+
+    Args:
+        readers: of the whole catalog.
+        task_graph: of the same.
+        resource: of the database.
+
+    Attributes:
+        names: of the tables of tasks, by the keys of their assets.
+    """
+
+    __slots__ = ("_by_time", "_graph", "_last", "_lock", "_readers", "_resource", "_stores", "names")
+
+    def __init__(self, readers: Consumers, task_graph: TaskGraph, resource: Resource) -> None:
+        self._readers = readers
+        self.names = {readers.keys[name]: name for name in readers.outputs}
+        self._resource = resource
+        self._graph = task_graph
+        self._lock = threading.Lock()
+        self._by_time: dict[datetime, TickEvaluation | None] = {}
+        self._last: tuple[str, TickEvaluation] | None = None
+        self._stores: PolledStorages | None = None  # made by the first look: the processes of runs need none
+
+    def at(self, time: datetime) -> TickEvaluation | None:
+        """What there is for the evaluation that began at this time; None where that can't be known now."""
+        with self._lock:
+            if time not in self._by_time:
+                for old in sorted(self._by_time)[: 1 - MOST_LOOKS]:
+                    del self._by_time[old]
+                self._by_time[time] = self._look()
+            return self._by_time[time]
+
+    def _look(self) -> TickEvaluation | None:
+        try:
+            state = self._state()
+            if self._last is not None and state == self._last[0]:
+                return self._last[1]
+            with read_warehouse(self._resource, say=LOG.info) as warehouse:
+                found = self._look_at(warehouse)
+                self._last = None if state is None or warehouse.recorded is not None else (state, found)
+        except (DatabaseHeldError, SourceError) as error:
+            LOG.warning("Nothing is known of the tables now, so nothing is requested: %s", error)
+            return None
+        return found
+
+    def _state(self) -> str | None:
+        """Equal where neither the database nor a source's file was written to; None where that can't be told."""
+        is_file = isinstance(self._resource, DuckDBResource)
+        database = file_state(self._resource.database) if is_file else None
+        sources = self._readers.plan_catalog.sources
+        if self._stores is None:
+            self._stores = PolledStorages(sources.values())
+        since = self._stores.ask()
+        asked = {
+            name: self._stores.files(name, since=since) if name in self._stores else source_files(source)
+            for name, source in sources.items()
+        }
+        files = [(name, found.version()) for name, found in asked.items() if found is not None]
+        return None if database is None else digest((database, tuple(sorted(files))))
+
+    def _look_at(self, warehouse: Warehouse) -> TickEvaluation:
+        plans = self._readers.plan_catalog
+        evidence = observe(plans, warehouse)
+        reads = UnchangedInputs(plans, evidence, warehouse, cutoff_rows=CUTOFF_ROWS)
+        changed: dict[str, str] = {}
+        versions: dict[tuple[str, str], Versions] = {}
+        for name, output in self._readers.outputs.items():
+            met = [check.edge for check in output.checks if not check_edge(check.edge, evidence)]
+            for edge in met:
+                found = reads.versions(edge)
+                if found is not None:
+                    versions[name, edge.evidence] = found
+            reason = reads.changed(name) if len(met) == len(output.checks) else None
+            if reason is not None:
+                changed[name] = reason
+        fresh = freshness(self._graph, plans, evidence=evidence, input_versions=reads.versions)
+        return TickEvaluation(
+            readers=self._readers, evidence=evidence, changed=changed, versions=versions, freshness=fresh
+        )

@@ -1,0 +1,1 @@
+"""Executing tasks as multi-assets."""

@@ -1,0 +1,35 @@
+"""Second tries of a task's op, after faults that may pass by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from relspec_core.errors import TaskFailedError
+from relspec_core.runs.failures import FIRST_PAUSE, TaskFailure
+from relspec_core.task_catalog import TaskSpec
+from relspec_dagster.translation.projection import TaskAssets
+
+
+def retry_policy(task: TaskSpec) -> dg.RetryPolicy | None:
+    """How often its op is tried again, after pauses of 0.5 s, 1.5 s, 3.5 s and so on; None: not at all."""
+    if not task.retries:
+        return None
+    return dg.RetryPolicy(max_retries=task.retries, delay=FIRST_PAUSE, backoff=dg.Backoff.EXPONENTIAL)
+
+
+@contextmanager
+def retried_where_it_helps(assets: TaskAssets) -> Generator[None]:
+    """What the body raises; where the same would only fail again, as a failure that Dagster does not try again.
+
+    Raises:
+        Failure: in place of RS401, where that does not pass by itself.
+    """
+    try:
+        yield
+    except TaskFailedError as error:
+        if not assets.task.retries or TaskFailure.of(assets.outputs[0].artifact, error).may_pass:
+            raise
+        raise dg.Failure(description=str(error), allow_retries=False) from error

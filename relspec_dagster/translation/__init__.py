@@ -1,0 +1,1 @@
+"""From tasks and sources to Dagster's assets, checks and metadata."""
