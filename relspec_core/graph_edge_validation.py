@@ -1,12 +1,13 @@
-"""Edge requirements held against the evidence there is: reasons that print themselves."""
+"""Checks edge requirements against existing evidence; each violation is a reason."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from relspec_core.errors import NotReadyError
 from relspec_core.model.formatting import listed, nearest
+from relspec_core.model.reasons import Reason
 from relspec_core.model.schemas import fits
 
 if TYPE_CHECKING:
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MissingEvidence:
+class MissingEvidence(Reason):
     """A task reads a table that does not exist now."""
 
+    code: ClassVar[str] = "missing_evidence"
     task: str
     evidence: str
 
@@ -31,9 +33,10 @@ class MissingEvidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MissingColumn:
+class MissingColumn(Reason):
     """A task reads a column that its table does not have now."""
 
+    code: ClassVar[str] = "missing_column"
     task: str
     evidence: str
     column: str
@@ -48,9 +51,10 @@ class MissingColumn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WrongType:
+class WrongType(Reason):
     """A task reads a column whose type is not the one that its plan was made for, nor wider."""
 
+    code: ClassVar[str] = "wrong_type"
     task: str
     evidence: str
     column: str
@@ -65,19 +69,20 @@ class WrongType:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WaitsForTask:
-    """A task reads what another task can't write now; ``cause`` is what is wrong at the start of the chain."""
+class WaitsForTask(Reason):
+    """A task reads the output of another task that cannot run; ``cause`` is the reason at the start of the chain."""
 
+    code: ClassVar[str] = "waits_for_task"
     task: str
     evidence: str
     producer: str
-    cause: str
+    cause: ReadinessReason
 
     def __str__(self) -> str:
         return f"task '{self.task}' waits for '{self.evidence}' of task '{self.producer}': {self.cause}"
 
 
-Reason = MissingEvidence | MissingColumn | WrongType | WaitsForTask
+ReadinessReason = MissingEvidence | MissingColumn | WrongType | WaitsForTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +93,10 @@ class EdgeReport:
         checked: edges in order, each with its reasons; an edge without any is met.
     """
 
-    checked: tuple[tuple[EdgeRequirement, tuple[Reason, ...]], ...]
+    checked: tuple[tuple[EdgeRequirement, tuple[ReadinessReason, ...]], ...]
 
     @property
-    def broken(self) -> tuple[Reason, ...]:
+    def broken(self) -> tuple[ReadinessReason, ...]:
         """What is wrong, in the order of the edges."""
         return tuple(reason for _, reasons in self.checked for reason in reasons)
 
@@ -118,18 +123,18 @@ class EdgeReport:
             )
 
 
-def check_edge(edge: EdgeRequirement, evidence: Mapping[str, Evidence]) -> tuple[Reason, ...]:
+def check_edge(edge: EdgeRequirement, evidence: Mapping[str, Evidence]) -> tuple[ReadinessReason, ...]:
     """What is wrong with one edge, column by column; nothing where it is met."""
     found = evidence.get(edge.evidence)
     return check_schema(edge, None if found is None else found.schema)
 
 
-def check_schema(edge: EdgeRequirement, schema: ibis.Schema | None) -> tuple[Reason, ...]:
+def check_schema(edge: EdgeRequirement, schema: ibis.Schema | None) -> tuple[ReadinessReason, ...]:
     """The same of a table with this schema; None: there is no such table."""
     task, evidence = edge.task, edge.evidence
     if schema is None:
         return (MissingEvidence(task=task, evidence=evidence),)
-    reasons: list[Reason] = []
+    reasons: list[ReadinessReason] = []
     for column, required in edge.types.items():
         actual = schema.get(column)
         if actual is None:

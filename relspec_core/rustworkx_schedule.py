@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from relspec_core.graph_edge_validation import MissingEvidence, Reason, WaitsForTask, check_schema
+from relspec_core.graph_edge_validation import MissingEvidence, WaitsForTask, check_schema
 from relspec_core.graph_inference import EdgeRequirement, TaskGraph
 from relspec_core.model.formatting import did_you_mean
 from relspec_core.system.garbage_collection import left_alone
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import ibis
 
     from relspec_core.evidence import Evidence, EvidenceCatalog
-    from relspec_core.graph_edge_validation import Reason
+    from relspec_core.graph_edge_validation import ReadinessReason
     from relspec_core.graph_inference import EvidenceNode, RuleGraph, TaskNode
 
 
@@ -31,7 +31,7 @@ class Schedule:
     """
 
     waves: tuple[tuple[str, ...], ...]
-    blocked: Mapping[str, tuple[Reason, ...]]
+    blocked: Mapping[str, tuple[ReadinessReason, ...]]
     graph: TaskGraph = field(compare=False, repr=False)
 
     @property
@@ -87,23 +87,23 @@ def schedule_rules(
     return Schedule(waves=readiness.waves(), blocked=_blocked(readiness), graph=view)
 
 
-def _blocked(readiness: Readiness) -> dict[str, tuple[Reason, ...]]:
+def _blocked(readiness: Readiness) -> dict[str, tuple[ReadinessReason, ...]]:
     """Why each waiting task is blocked; where another blocked task would write what it reads, what keeps that task."""
     view = readiness.graph
     broken = {task: readiness.reasons(task) for task in readiness.waiting}
-    causes: dict[str, str] = {}
+    causes: dict[str, ReadinessReason] = {}
 
-    def waits(reason: Reason) -> str | None:
+    def waits(reason: ReadinessReason) -> str | None:
         producer = view.producer(reason.evidence)
         return producer if isinstance(reason, MissingEvidence) and producer in broken else None
 
-    def cause(task: str) -> str:
+    def cause(task: str) -> ReadinessReason:
         """What is wrong at the start of the chain; walked without recursion, as chains may be long."""
         chain = [task]
         while chain[-1] not in causes:
             own = [reason for reason in broken[chain[-1]] if waits(reason) is None]
             if own:
-                causes[chain[-1]] = str(own[0])
+                causes[chain[-1]] = own[0]
             else:
                 chain.append(str(waits(broken[chain[-1]][0])))
         causes.update(dict.fromkeys(chain, causes[chain[-1]]))
@@ -196,7 +196,7 @@ class Readiness:
             ready = self._meet([(table, nodes[table].schema) for table in written])
         return tuple(waves)
 
-    def reasons(self, task: str) -> tuple[Reason, ...]:
+    def reasons(self, task: str) -> tuple[ReadinessReason, ...]:
         """What keeps a task from running, by evidence; nothing where it is ready."""
         reader, tables = self.graph.task_indices[task], self.graph.evidence_indices
         if not self._unmet[reader]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from relspec_core.errors import RelspecError
-    from relspec_core.graph_edge_validation import Reason
+    from relspec_core.graph_edge_validation import ReadinessReason
     from relspec_core.graph_inference import EdgeRequirement, TaskGraph
     from relspec_core.insight.schema_change import EvidenceChange
     from relspec_core.insight.what_if_plans import PlanCompiler, TableChange
@@ -95,7 +95,7 @@ class _Follow:
             else:
                 self._adapt(task)
 
-    def unmet(self, task: str) -> list[tuple[EdgeRequirement, Reason]]:
+    def unmet(self, task: str) -> list[tuple[EdgeRequirement, ReadinessReason]]:
         """What a task reads now and would not find."""
         now = {
             name: Evidence(name=name, schema=change.schema)
@@ -134,7 +134,7 @@ class _Follow:
             return tuple(_broken_reader(edge, reason, self.changes[edge.evidence]) for edge, reason in unmet)
         return tuple(_uncompilable(task, error, self) for error in self.errors.get(task, ()))
 
-    def _names(self, task: str, unmet: list[tuple[EdgeRequirement, Reason]]) -> bool:
+    def _names(self, task: str, unmet: list[tuple[EdgeRequirement, ReadinessReason]]) -> bool:
         """Whether a task asks by name for what it would not find; else it takes what there is."""
         if task in self.errors or any(isinstance(reason, MissingEvidence) for _, reason in unmet):
             return True
@@ -167,7 +167,7 @@ def _uncompilable(task: str, error: RelspecError, follow: _Follow) -> BrokenRead
     )
 
 
-def _broken_reader(edge: EdgeRequirement, reason: Reason, change: EvidenceChange) -> BrokenReader:
+def _broken_reader(edge: EdgeRequirement, reason: ReadinessReason, change: EvidenceChange) -> BrokenReader:
     column, problem = None, "which is gone"
     match reason:
         case MissingColumn():

@@ -101,6 +101,7 @@ class RunPlan:
                 "task": task,
                 "action": self.action(task),
                 "reason": self.reason(task),
+                "reasons": [reason.data for reason in self.schedule.blocked.get(task, ())],
                 "wave": waves.get(task),
                 "outputs": list(self.graph.outputs_of(task)),
                 "reads": {edge.evidence: list(edge.columns) for edge in self.graph.edges_of(task)},

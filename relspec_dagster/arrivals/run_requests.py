@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from relspec_core.evidence import EvidenceCatalog
-from relspec_core.graph_edge_validation import Reason, check_edge
+from relspec_core.graph_edge_validation import ReadinessReason, check_edge
 from relspec_core.model.hashing import digest
 from relspec_core.rustworkx_schedule import schedule_rules
 from relspec_core.staleness.freshness import IncrementalFreshness
@@ -34,7 +34,7 @@ class Decision:
     arrived: tuple[str, ...]
     still_asked: Mapping[str, str]
     held: Mapping[str, str]
-    blocked: Mapping[str, tuple[Reason, ...]]
+    blocked: Mapping[str, tuple[ReadinessReason, ...]]
 
 
 def decide(

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import assert_never
 
-from relspec_core.graph_edge_validation import MissingColumn, MissingEvidence, Reason, WaitsForTask, WrongType
+from relspec_core.graph_edge_validation import MissingColumn, MissingEvidence, ReadinessReason, WaitsForTask, WrongType
 
 MOST_NAMES = 3
 MOST_REASONS = 6
 
 
-def waiting_text(blocked: Mapping[str, tuple[Reason, ...]], held: Mapping[str, str], unread: Mapping[str, str]) -> str:
+def waiting_text(
+    blocked: Mapping[str, tuple[ReadinessReason, ...]], held: Mapping[str, str], unread: Mapping[str, str]
+) -> str:
     """The reasons, each with the tasks that it keeps, those first that keep the most.
 
     >>> waiting_text({"revenue": (MissingEvidence(task="revenue", evidence="orders"),)}, {}, {})
@@ -38,7 +40,7 @@ def waiting_text(blocked: Mapping[str, tuple[Reason, ...]], held: Mapping[str, s
     return "; ".join([*parts[:MOST_REASONS], *([f"and {rest} more reasons"] if rest > 0 else [])])
 
 
-def _what(reason: Reason, unread: Mapping[str, str]) -> str | None:
+def _what(reason: ReadinessReason, unread: Mapping[str, str]) -> str | None:
     """What a task waits for; None for another task that waits itself."""
     match reason:
         case MissingEvidence(evidence=name) if name in unread:

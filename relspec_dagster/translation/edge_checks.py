@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from relspec_core.evidence import Evidence
-from relspec_core.graph_edge_validation import Reason, check_edge
+from relspec_core.graph_edge_validation import ReadinessReason, check_edge
 from relspec_core.graph_inference import EdgeRequirement
 from relspec_dagster.translation.metadata import columns_required_by, reasons_markdown
 from relspec_dagster.translation.names import check_names
@@ -55,7 +55,7 @@ class EdgeVerdict:
     """
 
     key: dg.AssetCheckKey
-    reasons: tuple[Reason, ...]
+    reasons: tuple[ReadinessReason, ...]
 
     @property
     def result(self) -> dg.AssetCheckResult:

@@ -9,7 +9,7 @@ import dagster as dg
 import ibis
 
 from relspec_core.errors import SourceLocation
-from relspec_core.graph_edge_validation import Reason
+from relspec_core.graph_edge_validation import ReadinessReason
 from relspec_core.graph_inference import EdgeRequirement
 from relspec_core.inferred_deps import InferredDeps
 from relspec_dagster.access.storage import Storage
@@ -104,7 +104,7 @@ def sql_markdown(sql: str) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(f"{fence}sql\n{sql}\n{fence}")
 
 
-def reasons_markdown(reasons: Iterable[Reason]) -> dg.MarkdownMetadataValue:
+def reasons_markdown(reasons: Iterable[ReadinessReason]) -> dg.MarkdownMetadataValue:
     """The reasons as a Markdown list, in their own order."""
     return dg.MetadataValue.md("\n".join(f"- {reason}" for reason in reasons))
 

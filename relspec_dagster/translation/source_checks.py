@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from relspec_core.evidence import EvidenceCatalog
-from relspec_core.graph_edge_validation import Reason, check_edge
+from relspec_core.graph_edge_validation import ReadinessReason, check_edge
 from relspec_core.graph_inference import EdgeRequirement
 from relspec_core.model.formatting import listed
 from relspec_core.plan_catalog import PlanCatalog
@@ -62,7 +62,7 @@ class SourceCheck:
         return listed(edge.task for edge in self.readers)
 
 
-def _waiting(reasons: Sequence[Reason]) -> dict[str, str]:
+def _waiting(reasons: Sequence[ReadinessReason]) -> dict[str, str]:
     return {"relspec/waiting": listed(dict.fromkeys(reason.task for reason in reasons))}
 
 

@@ -156,6 +156,10 @@ def test_a_lost_source_column_blocks_its_readers_and_exits_with_one(project: Pro
     planned = project.relspec("plan")
     assert planned.exit_code == 1
     assert "3 blocked" in planned.output
+    found = json.loads(project.relspec("plan", "--json").output)["tasks"]
+    codes = {task["task"]: [reason["code"] for reason in task["reasons"]] for task in found}
+    assert codes == {"stg_orders": ["missing_column"], "notes": ["waits_for_task"], "revenue": ["waits_for_task"]}
+    assert all(task["reason"] == "; ".join(reason["text"] for reason in task["reasons"]) for task in found)
 
 
 def test_a_misspelled_column_stops_before_anything_runs_with_file_line_and_nearest_name(project: Project) -> None:

@@ -85,7 +85,8 @@ def test_the_cause_at_the_start_of_a_chain_is_told_at_its_end() -> None:
     (reason,) = schedule.blocked["both"]
     assert isinstance(reason, WaitsForTask)
     assert reason.producer == "totals"
-    assert reason.cause == "task 'staged' waits for 'raw', which does not exist"
+    assert reason.cause == MissingEvidence(task="staged", evidence="raw")
+    assert (reason.code, reason.cause.code) == ("waits_for_task", "missing_evidence")
 
 
 def test_every_reason_of_a_task_is_told() -> None:
