@@ -10,8 +10,8 @@ from ibis.backends.duckdb import Backend as DuckDBBackend
 from relspec_core import SourceSpec, TaskCatalog, run
 from relspec_core.engines.duckdb_file import connect
 from relspec_core.errors import UnknownColumnError
-from relspec_core.staleness import input_versions
 from relspec_core.staleness.freshness import UNCHANGED
+from relspec_core.staleness.input_versions import MOST_BYTES_COMPARED
 from tests.support.catalogs import Project, sql_task
 
 STG_ORDERS = "SELECT order_id, customer_id, amount, upper(note) AS note FROM raw_orders"
@@ -230,14 +230,18 @@ def test_a_file_s_readers_are_built_where_what_they_read_of_it_changed(
     assert people.run().ran == {}
 
 
-def test_a_large_file_s_readers_are_built_when_it_is_written(
-    people: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(input_versions, "MOST_BYTES_COMPARED", 5)
-    assert tuple(people.run().ran) == ("cities", "names")
+def test_a_large_file_s_readers_are_built_when_it_is_written(con: DuckDBBackend, tmp_path: Path) -> None:
+    file = tmp_path / "people.parquet"
+    con.con.execute(
+        "COPY (SELECT range AS id, 'ann' AS name, 'rome' AS city, repeat(chr(97 + (range % 26)::INT), 1_000_000) AS photo "
+        f"FROM range(101)) TO '{file}' (COMPRESSION uncompressed)"
+    )
+    assert file.stat().st_size > MOST_BYTES_COMPARED
+    people = Project(con, sql_task("SELECT id, name FROM people", "names"), sources=[SourceSpec("people", path=file)])
+    assert tuple(people.run().ran) == ("names",)
     assert people.run().ran == {}
-    os.utime(tmp_path / "people.csv", ns=(1, 1))
-    assert tuple(people.run().ran) == ("cities", "names")
+    os.utime(file, ns=(1, 1))
+    assert tuple(people.run().ran) == ("names",)
 
 
 def test_a_file_that_can_t_be_read_as_declared_fails_its_readers_and_not_the_plan(

@@ -11,6 +11,7 @@ from typing import Any
 import ibis
 import pytest
 from click.testing import CliRunner, Result
+from ibis.backends.postgres import Backend as PostgresBackend
 
 from relspec_core import RunReport, SourceSpec, TaskCatalog, TaskSpec, run
 from relspec_core.cli import main
@@ -20,7 +21,6 @@ from relspec_core.planning.run_plan import plan_run
 from relspec_core.runs.options import RunOptions
 from relspec_core.runs.run_log import RunLog
 from relspec_core.staleness.freshness import UNCHANGED
-from relspec_core.warehouses.engine_adapters import WAYS
 from relspec_core.warehouses.ibis_warehouse import warehouse_of
 from tests.support.catalogs import sql_task
 
@@ -262,11 +262,18 @@ def test_the_command_takes_the_url_of_an_engine(shop: Shop, tmp_path: Path, monk
     )
 
 
+class UnknownEngine(PostgresBackend):
+    """A backend that speaks to PostgreSQL, under a name for which relspec has no adapter."""
+
+    name = "unknown"
+
+
 @pytest.fixture
-def unknown(postgres: str, monkeypatch: pytest.MonkeyPatch) -> Generator[Shop]:
+def unknown(postgres: str) -> Generator[Shop]:
     """A shop on an engine of which relspec knows nothing but that it has SQL."""
-    monkeypatch.delitem(WAYS, "postgres")
     found = Shop(postgres)
+    known, found.con = found.con, UnknownEngine().connect(**found.con._con_kwargs)
+    known.disconnect()
     yield found
     found.con.disconnect()
 
