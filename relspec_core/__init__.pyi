@@ -38,9 +38,9 @@ from .insight.unused_columns import UnusedReport, unused_columns
 from .insight.what_if_plans import PlanCompiler
 from .plan_catalog import PartialCatalog, PlanArtifact, PlanCatalog, compile_task_catalog, compile_what_compiles
 from .planning.plan_snapshot import plan_snapshot, read_plan_snapshot
+from .planning.revision_snapshot import snapshot_at
 from .planning.run_plan import RunPlan, plan_run
 from .projects.catalog_loading import catalog_at
-from .projects.git_revision import snapshot_at
 from .projects.project import Project, find_project
 from .runs.history import RunHistory, RunRecord
 from .runs.options import RunOptions

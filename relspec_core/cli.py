@@ -1,7 +1,7 @@
 """The ``relspec`` command.
 
-Exit codes: 0 done; 1 a task failed or is blocked; 2 bad usage, or a catalog that does not compile; 3 a task would run,
-which only ``plan`` says.
+Exit codes: 0 done; 1 a task failed or is blocked; 2 bad usage, or a catalog that does not compile; 3 a task would run
+(only of ``plan``).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MODULES: Mapping[str, str] = {
 
 
 class Commands(click.Group):
-    """Loads the module of the command that is called, and no other: a shell waits for it."""
+    """Loads only the module of the command that is called, to keep the start of the command short."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as click calls it
         """Every command's name, sorted."""

@@ -1,4 +1,4 @@
-"""The catalog as a whole: its graph, and how it differs from an earlier one."""
+"""Commands on a whole catalog: ``graph`` and ``diff``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from relspec_core.graph_inference import TaskGraph, task_graph_from_catalog
 from relspec_core.insight.catalog_diff import catalog_diff
 from relspec_core.plan_catalog import compile_task_catalog
 from relspec_core.planning.plan_snapshot import plan_snapshot, read_plan_snapshot
-from relspec_core.projects.git_revision import snapshot_at
+from relspec_core.planning.revision_snapshot import snapshot_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @as_json
 @command
 def diff_command(session: Session, before: str, as_json: bool) -> int:  # noqa: FBT001 - a flag of the command line
-    """Compare the catalog with that of a git revision (HEAD), or with what 'relspec plan --json' printed earlier."""
+    """Compare the catalog with a git revision (HEAD) or with the saved output of 'relspec plan --json'."""
     file = Path(before)
     earlier = read_plan_snapshot(file) if file.is_file() else snapshot_at(before, session.project)
     with session.schemas() as backend:
@@ -46,12 +46,14 @@ OPENLINEAGE = "openlineage"
 @click.option(
     "--format", "form", type=click.Choice(sorted([*GRAPH_FORMATS, OPENLINEAGE])), default="mermaid", show_default=True
 )
-@click.option("--namespace", help="Of OpenLineage datasets.  [default: duckdb:// and the database's file name]")
+@click.option(
+    "--namespace", help="Namespace of OpenLineage datasets.  [default: duckdb:// and the database's file name]"
+)
 @command
 def graph_command(session: Session, form: str, namespace: str | None) -> int:
     """Print the inferred graph: evidence, tasks, and the columns on each edge.
 
-    As openlineage: for each table, by task, the column lineage facet.
+    The format openlineage prints the column lineage facet of each table, by task.
     """
     with session.schemas() as backend:
         plans = compile_task_catalog(session.catalog, backend=backend, ctx=session.ctx)

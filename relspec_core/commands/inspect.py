@@ -1,4 +1,4 @@
-"""The commands that look into a catalog and change nothing."""
+"""Read-only commands on a catalog: impact, contract, lineage, check, unused and fixtures."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def _compiled(session: Session) -> tuple[PlanCatalog, TaskGraph]:
-    """Plans and graph; a column that a source has lost since the last run is there, so that its readers are."""
+    """Plans and graph; a column that a source has lost since the last run is included, and so are its readers."""
     with session.schemas() as backend:
         plans = _plans(session, backend)
     return plans, task_graph_from_catalog(plans)
@@ -46,14 +46,14 @@ def _plans(session: Session, backend: Engine) -> PlanCatalog:
 
 @click.command("impact")
 @click.argument("target", metavar="EVIDENCE[.COLUMN]")
-@click.option("--drop", is_flag=True, help="It is gone.")
-@click.option("--rename", metavar="NEW", help="It has another name.")
-@click.option("--type", "kind", metavar="TYPE", help="The column has another type: int64, or DuckDB's BIGINT.")
+@click.option("--drop", is_flag=True, help="The evidence or column is dropped.")
+@click.option("--rename", metavar="NEW", help="The evidence or column gets this name.")
+@click.option("--type", "kind", metavar="TYPE", help="The column gets this type: int64, or DuckDB's BIGINT.")
 @click.option(
     "--schema",
     "file",
     type=click.Path(path_type=Path),
-    help="The evidence has this schema: YAML or JSON that maps columns to types, or a Parquet or Arrow file.",
+    help="The evidence gets this schema: YAML or JSON that maps columns to types, or a Parquet or Arrow file.",
 )
 @as_json
 @command
@@ -66,12 +66,12 @@ def impact_command(
     file: Path | None,
     as_json: bool,  # noqa: FBT001 - a flag of the command line
 ) -> int:
-    """Show which tasks a change breaks, which wait for those, which would rebuild, and which are untouched.
+    """Show which tasks a change breaks, blocks, rebuilds or leaves unaffected.
 
-    Without an option the values change, and nothing else. Exits with 1 where a task breaks.
+    Without an option only the values change. Exit code 1 if a task breaks.
     """
     if sum([drop, rename is not None, kind is not None, file is not None]) > 1:
-        raise click.UsageError("give one of --drop, --rename, --type and --schema.")
+        raise click.UsageError("give only one of --drop, --rename, --type and --schema.")
     with session.schemas() as backend:
         plans = _plans(session, backend)
         ctx = replace(session.ctx, cache=session.ctx.cache.apart())
@@ -104,7 +104,7 @@ def _change(
 @as_json
 @command
 def contract_command(session: Session, source: str, as_json: bool) -> int:  # noqa: FBT001 - a flag of the command line
-    """Print the schema that the readers of SOURCE need, as YAML that `relspec impact SOURCE --schema` takes."""
+    """Print the schema that the readers of SOURCE need, as YAML for `relspec impact SOURCE --schema`."""
     _, graph = _compiled(session)
     contract = contract_of(find_evidence(source, graph), graph)
     click.echo(contract.to_json() if as_json else str(contract))
@@ -113,8 +113,8 @@ def contract_command(session: Session, source: str, as_json: bool) -> int:  # no
 
 @click.command("lineage")
 @click.argument("column", metavar="EVIDENCE.COLUMN")
-@click.option("--upstream", is_flag=True, help="Only what it comes from.")
-@click.option("--downstream", is_flag=True, help="Only what comes from it.")
+@click.option("--upstream", is_flag=True, help="Only the columns that it is computed from.")
+@click.option("--downstream", is_flag=True, help="Only the columns that are computed from it.")
 @as_json
 @command
 def lineage_command(
@@ -124,7 +124,7 @@ def lineage_command(
     downstream: bool,  # noqa: FBT001 - a flag of the command line
     as_json: bool,  # noqa: FBT001 - a flag of the command line
 ) -> int:
-    """Show where a column comes from and where it goes, through the whole graph, with its use on each step."""
+    """Show what a column is computed from and what is computed from it, with its use at each step."""
     plans, graph = _compiled(session)
     asked = {"upstream": upstream, "downstream": downstream}
     directions = [direction for direction in DIRECTIONS if asked[direction] or not any(asked.values())]
@@ -137,9 +137,9 @@ def lineage_command(
 @as_json
 @command
 def check_command(session: Session, as_json: bool) -> int:  # noqa: FBT001 - a flag of the command line
-    """Compile every task and run it on empty tables in a database of its own; tell every problem at once.
+    """Compile every task, run it on empty tables in a separate database, and report all problems.
 
-    The warehouse is asked for the schemas of sources only. Exits with 1 where there is a problem.
+    The warehouse is read only for the schemas of sources. Exit code 1 if there is a problem.
     """
     with session.schemas() as backend:
         report = check_catalog(session.catalog, backend=backend, ctx=session.ctx)
@@ -151,7 +151,7 @@ def check_command(session: Session, as_json: bool) -> int:  # noqa: FBT001 - a f
 @as_json
 @command
 def unused_command(session: Session, as_json: bool) -> int:  # noqa: FBT001 - a flag of the command line
-    """Show columns of tables and sources that no task reads, with what they take up on disk where that is known."""
+    """Show columns of tables and sources that no task reads, with their size on disk if it is known."""
     with session.backend(read_only=True) as backend:
         plans = compile_task_catalog(session.catalog, backend=backend, ctx=session.ctx)
         graph = task_graph_from_catalog(plans)
@@ -165,7 +165,7 @@ def unused_command(session: Session, as_json: bool) -> int:  # noqa: FBT001 - a 
 @as_json
 @command
 def fixtures_command(session: Session, task: str, as_json: bool) -> int:  # noqa: FBT001 - a flag of the command line
-    """Print a pytest module that runs TASK on small tables which hold only what it reads."""
+    """Print a pytest module that runs TASK on small tables with only the columns that it reads."""
     with session.schemas() as backend:
         compiled = compile_what_compiles(session.catalog, backend=backend, ctx=session.ctx)
     raise_all([problem for problems in compiled.errors.values() for problem in problems])

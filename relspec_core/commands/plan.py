@@ -1,4 +1,4 @@
-"""What would run and why, and all about one task."""
+"""Commands on what a run would do: ``plan`` and ``explain``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from relspec_core.runs.options import usual_workers
 
 @click.command("plan")
 @click.argument("targets", nargs=-1)
-@click.option("--workers", type=click.IntRange(min=1), help="Estimate for so many tasks at once; as 'run' does.")
+@click.option("--workers", type=click.IntRange(min=1), help="Parallel tasks to estimate for, as for 'relspec run'.")
 @as_json
 @command
 def plan_command(session: Session, targets: tuple[str, ...], workers: int | None, as_json: bool) -> int:  # noqa: FBT001 - a flag of the command line
-    """Show what each task reads, the waves, what would run and why, and about how long. Nothing is written.
+    """Show what each task reads, the waves, what would run and why, and an estimate of the duration.
 
-    Exit code 3 where a task would run, 1 where one is blocked.
+    Nothing is written. Exit code 3 if a task would run, 1 if one is blocked.
     """
     with session.backend(read_only=True) as backend:
         planned = plan_run(
@@ -40,7 +40,7 @@ def plan_command(session: Session, targets: tuple[str, ...], workers: int | None
 @as_json
 @command
 def explain_command(session: Session, task: str, as_json: bool) -> int:  # noqa: FBT001 - a flag of the command line
-    """Show what TASK reads and how, its versions, when and why it last ran, and what it waits for."""
+    """Show the inputs of TASK, its versions, when and why it last ran, and what it waits for."""
     with session.backend(read_only=True) as backend:
         found = explain(session.catalog, task, backend=backend, ctx=session.ctx)
     click.echo(found.to_json() if as_json else str(found))

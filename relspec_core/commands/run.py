@@ -1,4 +1,4 @@
-"""Builds what is stale and ready."""
+"""The command ``run``."""
 
 from __future__ import annotations
 
@@ -23,29 +23,25 @@ if TYPE_CHECKING:
 @click.argument("targets", nargs=-1)
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
 @click.option(
-    "--workers", "-w", type=int, help=f"Build so many at once; else one per processor, {MOST_WORKERS} at most."
+    "--workers",
+    "-w",
+    type=int,
+    help=f"Maximum parallel tasks (default: one per CPU, {MOST_WORKERS} at most).",
 )
-@click.option(
-    "--memory",
-    "memory_limit",
-    metavar="SIZE",
-    help="The most memory for DuckDB: 4GB, say.",
-)
-@click.option("--threads", type=int, help="The most threads for DuckDB, which all workers share.")
-@click.option("--timeout", type=float, metavar="SECONDS", help="The most time for a task that names none itself.")
-@click.option(
-    "--retries", type=int, default=2, show_default=True, help="Try so often again after faults that may pass."
-)
+@click.option("--memory", "memory_limit", metavar="SIZE", help="Memory limit of DuckDB, such as 4GB.")
+@click.option("--threads", type=int, help="Thread limit of DuckDB, shared by all workers.")
+@click.option("--timeout", type=float, metavar="SECONDS", help="Time limit of each task without a timeout of its own.")
+@click.option("--retries", type=int, default=2, show_default=True, help="Retries after transient failures.")
 @click.option(
     "--wait",
     metavar="SECONDS",
     type=click.FloatRange(min=0),
     default=60,
     show_default=True,
-    help="The longest to wait for another process that holds the warehouse; 0: fail at once.",
+    help="Maximum wait for another process that holds the warehouse; 0 fails at once.",
 )
-@click.option("--resume", is_flag=True, help="Go on where the last run stopped: with its targets, and what is left.")
-@click.option("--all-or-nothing", is_flag=True, help="Publish everything at the end, and nothing where a task fails.")
+@click.option("--resume", is_flag=True, help="Continue the last run: its targets, without the tasks that are done.")
+@click.option("--all-or-nothing", is_flag=True, help="Publish everything at the end, or nothing if a task fails.")
 @command
 def run_command(
     session: Session,
@@ -56,9 +52,9 @@ def run_command(
     resume: bool,  # noqa: FBT001 - a flag of the command line
     **limits: Any,  # noqa: ANN401 - the rest of the options, by the names of RunOptions
 ) -> int:
-    """Build what is stale and ready: TARGETS with all that they need, or everything."""
+    """Build the stale, ready tasks of TARGETS and their inputs; without TARGETS, of the whole catalog."""
     if resume and targets:
-        raise click.UsageError("--resume takes the targets of the last run; name none, or leave it out.")
+        raise click.UsageError("--resume takes the targets of the last run; give either --resume or targets.")
     options = RunOptions(workers=usual_workers() if workers is None else workers, quiet=quiet, **limits)
     with _ending_cleanly(), session.backend(read_only=False, wait=wait, quiet=quiet) as backend:
         try:
@@ -81,7 +77,7 @@ def run_command(
 
 @contextmanager
 def _ending_cleanly() -> Generator[None]:
-    """Let a request to end the process stop the run as Ctrl-C does."""
+    """Let SIGTERM stop the run as Ctrl-C does."""
 
     def stop(*_signal: object) -> NoReturn:
         raise Terminated
@@ -94,9 +90,9 @@ def _ending_cleanly() -> Generator[None]:
 
 
 def _interrupted(stop: RunInterrupted) -> int:
-    """Say what was finished, and how to go on; the exit code."""
+    """The exit code, after reporting what was finished and how to continue."""
     code = TERMINATED if isinstance(stop.__cause__, Terminated) else INTERRUPTED
-    click.echo(f"{stop}; go on with: relspec run --resume", err=True)
+    click.echo(f"{stop}; continue with: relspec run --resume", err=True)
     if stop.is_stuck:  # closing the database would wait for the statement
         sys.stdout.flush()
         sys.stderr.flush()

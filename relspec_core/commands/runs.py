@@ -1,4 +1,4 @@
-"""What earlier runs did."""
+"""Commands on the run log: ``runs list`` and ``runs show``."""
 
 from __future__ import annotations
 
@@ -19,25 +19,27 @@ LAST = "last"
 
 
 class RunCommands(click.Group):
-    """Lists the runs where no other command is given."""
+    """A group whose default command is ``list``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """The arguments, with ``list`` in front where they name no command and do not ask for help."""
+        """The arguments, preceded by ``list`` unless they name a command or ask for help."""
         named = args and (not args[0].startswith("-") or args[0] in ctx.help_option_names)
         return super().parse_args(ctx, args if named else ["list", *args])
 
 
 @click.group("runs", cls=RunCommands)
 def runs_command() -> None:
-    """Show what earlier runs did: all of them, or one with its tasks. Nothing is written to the warehouse."""
+    """Show earlier runs, or one of them with its tasks. Nothing is written to the warehouse."""
 
 
 @runs_command.command("list")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="The most runs to show.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Maximum number of runs to show."
+)
 @as_json
 @project_command
 def list_command(session: Session, limit: int, as_json: bool) -> int:  # noqa: FBT001 - a flag of the command line
-    """Show the last runs: when, how long, how they ended, and how many tasks had which outcome."""
+    """Show the last runs: start, duration, outcome, and the number of tasks by outcome."""
     with session.backend(read_only=True) as backend:
         history = RunLog(warehouse_of(backend)).runs(limit)
     click.echo(history.to_json() if as_json else str(history))
@@ -46,11 +48,13 @@ def list_command(session: Session, limit: int, as_json: bool) -> int:  # noqa: F
 
 @runs_command.command("show")
 @click.argument("number", metavar="N|last")
-@click.option("--html", "page", type=click.File("w", encoding="utf-8"), help="Draw its timeline into this file.")
+@click.option(
+    "--html", "page", type=click.File("w", encoding="utf-8"), help="Write its timeline to this file, as an HTML page."
+)
 @as_json
 @project_command
 def show_command(session: Session, number: str, page: TextIO | None, as_json: bool) -> int:  # noqa: FBT001 - as above
-    """Show a run, by its number or the last one: what became of every task and why, rows, sizes and durations."""
+    """Show a run, by number or the last one: each task's outcome, reason, rows, size and duration."""
     with session.backend(read_only=True) as backend:
         run = _find(number, RunLog(warehouse_of(backend)))
     if page is not None:
@@ -63,10 +67,10 @@ def show_command(session: Session, number: str, page: TextIO | None, as_json: bo
 
 
 def _find(number: str, log: RunLog) -> RunRecord:
-    """The run of that number.
+    """The run with that number.
 
     Raises:
-        click.UsageError: where there is none.
+        click.UsageError: if there is none.
     """
     last = log.last()
     if last is None:
@@ -74,7 +78,7 @@ def _find(number: str, log: RunLog) -> RunRecord:
     if number == LAST:
         return last
     if not number.isdecimal():
-        raise click.UsageError(f"'{number}' is no number of a run: give one, or '{LAST}'.")
+        raise click.UsageError(f"'{number}' is not a run number; give a number or '{LAST}'.")
     found = log.find(int(number))
     if found is None:
         raise click.UsageError(f"there is no run {number}; the last one is run {last.number}.")

@@ -1,4 +1,4 @@
-"""What every command needs: its project, its warehouse, and exit codes for outcomes and errors."""
+"""The session of a command: project, warehouse, and exit codes for outcomes and errors."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ P = ParamSpec("P")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@dataclass(frozen=True, kw_only=True)  # without slots, which leave no room for what is loaded when it is asked for
+@dataclass(frozen=True, kw_only=True)  # without slots, so that cached_property can store the catalog
 class Session:
     """A project, opened for one command."""
 
@@ -57,12 +57,12 @@ class Session:
 
     @contextmanager
     def backend(self, *, read_only: bool, wait: float = 0.0, quiet: bool = False) -> Generator[Engine]:
-        """The warehouse, closed at the end; what was worked out for it is kept for the next command.
+        """The warehouse, closed at the end; results of compilation are cached for the next command.
 
         Args:
-            read_only: where another process writes to the warehouse, what was recorded of it last.
-            wait: the most seconds to wait for another process, in order to write.
-            quiet: say nothing of waiting.
+            read_only: open it for reading; while another process writes to it, its metadata snapshot.
+            wait: maximum seconds to wait for another process, before writing.
+            quiet: print nothing while waiting.
         """
         database = self.project.database
         if isinstance(database, str):
@@ -76,7 +76,7 @@ class Session:
 
     @contextmanager
     def schemas(self) -> Generator[Engine]:
-        """The warehouse without the rows of its tables, for what compiles plans and no more; its file is closed."""
+        """The schemas of the warehouse without its rows, for commands that only compile plans; its file is closed."""
         database = self.project.database
         backend = connect_to(database) if isinstance(database, str) else read_schemas(database, say=_say)
         with self._closing(backend):
@@ -93,18 +93,18 @@ class Session:
             self.ctx.cache.save()
 
     def write_hamilton_module(self, graph: TaskGraph, plans: PlanCatalog) -> None:
-        """The graph as a Hamilton module, where the environment asks for it."""
+        """Write the graph as a Hamilton module if the environment asks for it."""
         database = self.project.database if isinstance(self.project.database, Path) else None
         write_if_asked(graph, plans, os.environ, catalog=self.project.catalog, database=database)
 
 
 def _say(text: str) -> None:
-    """Tell the user something that is no part of the result."""
+    """Print a message to standard error, apart from the result."""
     click.echo(text, err=True)
 
 
 def command(function: Callable[Concatenate[Session, P], int]) -> Callable[..., None]:
-    """A command on a catalog, which is loaded before anything else is done."""
+    """A command on a catalog, which is loaded first."""
 
     @wraps(function)
     def loaded(session: Session, *args: P.args, **kwargs: P.kwargs) -> int:
@@ -115,10 +115,14 @@ def command(function: Callable[Concatenate[Session, P], int]) -> Callable[..., N
 
 
 def project_command(function: Callable[Concatenate[Session, P], int]) -> Callable[..., None]:
-    """A command that finds its project, and turns outcomes and errors into exit codes."""
+    """A command that finds its project and turns outcomes and errors into exit codes."""
 
-    @click.option("--catalog", metavar="MODULE:ATTRIBUTE|FOLDER", help="The catalog, instead of the project file's.")
-    @click.option("--database", metavar="PATH|URL", help="The DuckDB file, or another database.")
+    @click.option("--catalog", metavar="MODULE:ATTRIBUTE|FOLDER", help="The catalog (default: from pyproject.toml).")
+    @click.option(
+        "--database",
+        metavar="PATH|URL",
+        help="The DuckDB file or the URL of another database (default: from pyproject.toml).",
+    )
     @wraps(function)
     def wrapped(catalog: str | None, database: str | None, *args: P.args, **kwargs: P.kwargs) -> None:
         if is_compiled():
@@ -134,9 +138,9 @@ def project_command(function: Callable[Concatenate[Session, P], int]) -> Callabl
         except RelspecError as error:
             click.echo(str(error), err=True)
             sys.exit(UNUSABLE)
-        except duckdb.Error as error:  # what no task and no source is to blame for
+        except duckdb.Error as error:  # not caused by a task or a source
             first = str(error).strip().splitlines()[0]
-            hint = "check that it is whole, and that you have the right to read its tables and relspec's own."
+            hint = "check that it is complete, and that you may read its tables and relspec's own."
             click.echo(str(WarehouseError(f"the database refused: {first}", hint=hint)), err=True)
             sys.exit(UNUSABLE)
         except KeyboardInterrupt as stop:

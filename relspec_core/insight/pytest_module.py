@@ -1,4 +1,4 @@
-"""A pytest module that runs one task on small tables, which hold only the columns that the task reads."""
+"""A pytest module that runs one task on small tables with only the columns that the task reads."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 ROWS = (1, 2, 3)
 
 MODULE = '''\
-"""Task {task!r} on small tables that hold only what it reads; printed by `relspec fixtures {task}`.
+"""Task {task!r} on small tables with only the columns that it reads; printed by `relspec fixtures {task}`.
 
-Change the values to those that matter, and say at the end which rows you expect. Run it where the catalog can be found:
-python -m pytest, in the project's folder.
+Replace the values by those that matter, and assert at the end which rows you expect. Run it in the project's folder,
+where the catalog can be imported: python -m pytest.
 """
 
 import ibis
@@ -55,7 +55,7 @@ def test_{function}_runs_on_the_columns_that_it_reads() -> None:
 {checks}'''
 
 SOURCES = """
-# The task's builder asks for more than its plan reads: that is declared here, and in no table.
+# The task's builder refers to columns that its plan does not read: they are declared here, and in no table.
 COLUMNS = {columns}
 SOURCES = [
     SourceSpec(name, schema={{column: type_named(kind) for column, kind in columns.items()}})
@@ -69,9 +69,9 @@ class FixtureTable:
     """An input of a task.
 
     Attributes:
-        name: of the evidence.
-        columns: those that the task reads, in the evidence's order; the first of all where it reads none.
-        rows: literals of DuckDB, in the order of the columns.
+        name: name of the evidence.
+        columns: the columns that the task reads, in the evidence's order; the evidence's first column if it reads none.
+        rows: DuckDB literals, in the order of the columns.
     """
 
     name: str
@@ -80,7 +80,7 @@ class FixtureTable:
 
     @property
     def statements(self) -> tuple[str, ...]:
-        """What creates and fills the table."""
+        """The statements that create and fill the table."""
         types = schema_to_duckdb(self.columns)
         rows = ",\n".join(f"    ({', '.join(row)})" for row in self.rows)
         listing = ", ".join(quoted_column(column) for column in types)
@@ -90,15 +90,16 @@ class FixtureTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFixtures:
-    """A task with tables to run it on; prints itself as a pytest module.
+    """A task and small tables to run it on; prints itself as a pytest module.
 
     Attributes:
-        task: its name.
-        catalog: where it is found.
+        task: name of the task.
+        catalog: reference of the catalog that contains it.
         tables: its inputs, by name.
-        declared: whole schemas of what its builder asks for, where it needs more than is read; else none.
+        declared: complete schemas of the tables that its builder refers to, if it needs more columns than its plan
+            reads; else empty.
         outputs: the columns of each of its outputs.
-        refused: what the engine has against every value that was tried; None where the task runs.
+        refused: the engine's error for every kind of values that was tried; None if the task runs.
     """
 
     task: str
@@ -111,7 +112,7 @@ class TaskFixtures:
     def __str__(self) -> str:
         tables = [f"{statement};" for table in self.tables for statement in table.statements]
         if self.refused:
-            tables.insert(0, f"-- Other values are needed. DuckDB says of these: {self.refused}")
+            tables.insert(0, f"-- Other values are needed. DuckDB's error with these: {self.refused}")
         columns = {name: _type_names(schema) for name, schema in self.declared.items()}
         return MODULE.format(
             task=self.task,
@@ -125,7 +126,7 @@ class TaskFixtures:
         )
 
     def to_json(self) -> str:
-        """The module, and the tables in it."""
+        """The module and the tables in it, as JSON."""
         data = {
             "task": self.task,
             "tables": {
@@ -143,17 +144,17 @@ class TaskFixtures:
 
 
 def task_fixtures(task: str, compiled: PartialCatalog, *, catalog: str) -> TaskFixtures:
-    """Small tables for what a task reads, and a module that runs it on them; tried out in a database of its own.
+    """Small tables for the inputs of a task, and a module that runs it on them; tried in a database in memory.
 
     Args:
-        task: its name.
-        compiled: its catalog.
-        catalog: ``package.module:attribute``, or a folder with a slash in it, that the module is to find the task in.
+        task: name of the task.
+        compiled: the compiled catalog.
+        catalog: reference that the module loads the catalog by: ``package.module:attribute``, or a folder with a slash.
 
     Raises:
         UnknownTargetError: RS302.
     """
-    plans = compiled.whole  # by itself, the task has no readers whose needs would count
+    plans = compiled.whole  # without column pruning: in the test, the task has no readers
     specs = {spec.name: spec for spec in plans.tasks}
     if task not in specs:
         raise UnknownTargetError(
@@ -173,12 +174,12 @@ def task_fixtures(task: str, compiled: PartialCatalog, *, catalog: str) -> TaskF
 
 
 def _whole(task: str, plans: PlanCatalog) -> dict[str, ibis.Schema]:
-    """The inputs with all of their columns."""
+    """The schemas of the inputs, with all columns."""
     return {name: plans[name].schema if name in plans else plans.schemas[name] for name in plans.deps_of(task).inputs}
 
 
 def _input_schemas(task: str, plans: PlanCatalog) -> dict[str, ibis.Schema]:
-    """The inputs with the columns that are read, in the evidence's order; a table has at least one."""
+    """The schemas of the inputs, with the columns that are read, in the evidence's order; at least one column each."""
     required = plans.deps_of(task).required_columns
     return {
         name: ibis.schema(
@@ -189,7 +190,7 @@ def _input_schemas(task: str, plans: PlanCatalog) -> dict[str, ibis.Schema]:
 
 
 def _same_plans(task: TaskSpec, plans: PlanCatalog, schemas: Mapping[str, ibis.Schema]) -> bool:
-    """Whether the task's builder gives the same plans where the inputs have these columns only."""
+    """Whether the task's builder returns the same plans if the inputs have only these columns."""
     sources = [SourceSpec(name, schema=schema) for name, schema in schemas.items()]
     found = compile_what_compiles(TaskCatalog([task], sources)).plans
     return [(plan.name, plan.sql) for plan in found] == [(plan.name, plan.sql) for plan in plans.of_task(task.name)]
@@ -198,7 +199,7 @@ def _same_plans(task: TaskSpec, plans: PlanCatalog, schemas: Mapping[str, ibis.S
 def _tables_that_run(
     plans: Iterable[PlanArtifact], schemas: Mapping[str, ibis.Schema]
 ) -> tuple[tuple[FixtureTable, ...], str | None]:
-    """Tables with the first kind of values that plans run on, or the first kind with what the engine says."""
+    """Tables with the first kind of values that the plans run on; else those of the first kind, with the error."""
     kinds = [_tables(schemas, text) for text in (*TEXTS, None)]
     refusals: list[str] = []
     for tables in kinds:
@@ -210,7 +211,7 @@ def _tables_that_run(
 
 
 def _tables(schemas: Mapping[str, ibis.Schema], text: Callable[[int], str] | None) -> tuple[FixtureTable, ...]:
-    """A table for each schema, its texts of one kind; without a kind, with nothing but NULL in it."""
+    """A table for each schema, with texts of one kind; without a kind, every value is NULL."""
     return tuple(
         FixtureTable(
             name=name,
@@ -225,7 +226,7 @@ def _tables(schemas: Mapping[str, ibis.Schema], text: Callable[[int], str] | Non
 
 
 def _refusal(plans: Iterable[PlanArtifact], tables: tuple[FixtureTable, ...]) -> str | None:
-    """What the engine has against running plans on tables; None where they run."""
+    """The engine's error when the plans run on these tables; None if they run."""
     warehouse = DuckDBWarehouse(ibis.duckdb.connect())
     try:
         for table in tables:

@@ -1,4 +1,4 @@
-"""Small made-up values of every type, as literals of DuckDB."""
+"""Small sample values of every type, as DuckDB literals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEXTS: tuple[Callable[[int], str], ...] = (
     lambda row: f"2024-01-0{row}",
     lambda row: f'{{"a": {row}}}',
 )
-"""Texts to try one after another, as a plan may take a text for a number, a date or JSON."""
+"""Texts to try in turn, as a plan may parse a text as a number, a date or JSON."""
 
 PLAIN: Mapping[type[dt.DataType], Callable[[int], str]] = {
     dt.Integer: str,
@@ -38,25 +38,25 @@ PLAIN: Mapping[type[dt.DataType], Callable[[int], str]] = {
     dt.INET: lambda row: f"'10.0.0.{row}'",
 }
 
-FOREIGN: Mapping[str, Callable[[int], str]] = {
+DUCKDB_ONLY: Mapping[str, Callable[[int], str]] = {
     "BIT": lambda row: f"'10{row % 2}'",
     "TIME_NS": lambda row: f"'0{row}:00:00'",
     "BIGNUM": str,
     "UINT128": str,
 }
-"""Types of DuckDB that Ibis has no name for."""
+"""DuckDB types that Ibis has no name for."""
 
 
 def literal(kind: dt.DataType, row: int, *, text: Callable[[int], str] = TEXTS[0]) -> str:
-    """A value of a type for a row, as it is written into a table that has a column of the type.
+    """A literal of a type for a row of a sample table.
 
     >>> literal(dt.dtype("array<decimal(3, 1)>"), 2)
     '[2]'
 
     Args:
-        kind: its type; NULL for one of which no value is known.
-        row: 1 to 9; columns of one type have the same value in the same row, so that joins find partners.
-        text: for texts.
+        kind: its type; the literal is NULL if no value of the type is known.
+        row: 1 to 9; columns of one type have the same value in the same row, so that joins match.
+        text: the text of a row, for strings.
     """
     match kind:
         case dt.Array(value_type=inner, length=length):
@@ -72,7 +72,7 @@ def literal(kind: dt.DataType, row: int, *, text: Callable[[int], str] = TEXTS[0
         case dt.Timestamp(timezone=str()):
             found = f"'2024-01-0{row} 12:00:00+00'"
         case dt.Unknown():
-            found = FOREIGN.get(to_duckdb(kind), _null)(row)
+            found = DUCKDB_ONLY.get(to_duckdb(kind), _null)(row)
         case _:
             found = next((write for family, write in PLAIN.items() if isinstance(kind, family)), _null)(row)
     return found

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 def catalog_at(reference: str) -> TaskCatalog:
     """The catalog that ``package.module:attribute`` names, or the tasks and sources of a plain ``package.module``.
 
-    What has a slash in it, as ``./sql``, is a folder of ``.sql`` files, relative to the working folder.
+    A reference with a slash, such as ``./sql``, is a folder of ``.sql`` files, relative to the working folder.
 
     Raises:
-        CatalogError: RS100, where it can't be imported, is no catalog, or is a module without tasks.
+        CatalogError: RS100, if it cannot be imported, is not a catalog, or is a module without tasks.
     """
     if names_folder(reference):
         return TaskCatalog.from_folder(reference)
@@ -46,12 +46,12 @@ def catalog_at(reference: str) -> TaskCatalog:
 
 
 def names_folder(reference: str) -> bool:
-    """Whether a reference is a path, which no module's name can be."""
+    """Whether a reference is a path: the name of a module has no slash."""
     return "/" in reference or os.sep in reference
 
 
 def _module(name: str, reference: str) -> ModuleType:
-    hint = "write it as package.module:attribute, and start where the package can be imported."
+    hint = "write it as package.module:attribute, and run the command where the package can be imported."
     if not name:
         raise CatalogError(f"'{reference}' names no module", at=f"catalog '{reference}'", hint=hint)
     try:
@@ -74,7 +74,11 @@ def _no_task(reference: str, module: ModuleType) -> CatalogError:
 
 
 def reference_of(catalog: TaskCatalog) -> str | None:
-    """Where an imported module holds this very catalog, by the first such name; None where none does."""
+    """``package.module:attribute`` of the first imported module, by name, that holds this catalog; None without one.
+
+    The loaded modules are searched because a catalog does not know its name: it may be built in one module, by a
+    function or by ``+``, and assigned in another.
+    """
     return next(
         (
             f"{name}:{attribute}"

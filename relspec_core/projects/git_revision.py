@@ -1,51 +1,34 @@
-"""A catalog as it was in another git revision: unpacked beside, and compiled in a process of its own."""
+"""A project at another git revision, unpacked into a temporary folder."""
 
 from __future__ import annotations
 
 import io
-import json
 import subprocess
-import sys
 import tarfile
 import tempfile
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from relspec_core.errors import CatalogError
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from relspec_core.projects.project import Project
 
 
-# Modules come from the revision, relative paths of data from the folder that the user works in.
-SCRIPT = """
-import json, os, sys
-from pathlib import Path
-from relspec_core import Project, RelspecError, compile_task_catalog, plan_snapshot
-from relspec_core.engines.connection_url import connect_to, is_url
-from relspec_core.engines.duckdb_file import connect
-
-root, folder, catalog, database = sys.argv[1:]
-os.chdir(folder)
-try:
-    project = Project(root=Path(root), catalog=catalog, database=database)
-    backend = connect_to(database) if is_url(database) else connect(database, read_only=True)
-    plans = compile_task_catalog(project.load(), backend=backend)
-    print(json.dumps(plan_snapshot(plans)))
-except RelspecError as error:
-    sys.exit(str(error))
-"""
-
-
-def snapshot_at(revision: str, project: Project) -> dict[str, Any]:
-    """What the catalog computed and read in a git revision; neither the working tree nor the warehouse is changed.
+@contextmanager
+def at_revision(revision: str, project: Project) -> Generator[Project]:
+    """A project whose modules and SQL files are those of a git revision; the folder is removed at the end.
 
     Args:
         revision: as git names it: ``HEAD``, ``main~2``, a hash.
-        project: whose catalog; its sources are looked up in the warehouse and in the working folder of today.
+        project: the project of the working tree; what git ignores, such as data, is linked from there.
 
     Raises:
-        CatalogError: RS100, where git has no such revision, or the catalog did not compile there.
+        CatalogError: RS100, if git has no such revision or is not installed.
     """
     top = Path(_git(project.root, "rev-parse", "--show-toplevel").decode().strip())
     archive = _git(top, "archive", "--format=tar", revision)
@@ -57,26 +40,15 @@ def snapshot_at(revision: str, project: Project) -> dict[str, Any]:
         catalog = project.catalog
         if Path(catalog).is_absolute() and Path(catalog).is_relative_to(project.root):
             catalog = str(root / Path(catalog).relative_to(project.root))
-        done = subprocess.run(  # noqa: S603 - our own interpreter
-            [sys.executable, "-c", SCRIPT, str(root), str(Path.cwd()), catalog, str(project.database)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if done.returncode != 0:
-        said = done.stderr.strip() or "it failed without a word"
-        raise CatalogError(
-            f"the catalog of revision '{revision}' does not compile", at=said, hint="compare with another revision."
-        )
-    return json.loads(done.stdout.strip().splitlines()[-1])
+        yield replace(project, root=root, catalog=catalog)
 
 
 def _link_ignored(top: Path, folder: Path) -> None:
-    """Let what git ignores, such as data, be found beside the revision's files, as links."""
+    """Link what git ignores, such as data, beside the revision's files."""
     listed = _git(top, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory").decode()
     for name in filter(None, listed.split("\0")):
         if Path(name).name == "__pycache__":
-            continue  # Python would take what it compiled of today's modules for the revision's
+            continue  # Python would take today's compiled modules for the revision's
         link = folder / name.rstrip("/")
         if link.parent.is_dir() and not link.exists():
             link.symlink_to(top / name.rstrip("/"))
@@ -86,7 +58,7 @@ def _git(folder: Path, *arguments: str) -> bytes:
     try:
         done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, check=False)  # noqa: S603, S607 - git, by its name
     except FileNotFoundError as error:
-        raise CatalogError("there is no git here", hint="install it, or compare with a saved plan.") from error
+        raise CatalogError("git is not installed", hint="install it, or compare with a saved plan.") from error
     if done.returncode != 0:
         raise CatalogError(
             f"git {arguments[0]} failed: {done.stderr.decode(errors='replace').strip()}",

@@ -1,4 +1,4 @@
-"""Where a command finds the catalog and the warehouse: ``[tool.relspec]`` of the nearest ``pyproject.toml``."""
+"""The project of a command: catalog and warehouse, from ``[tool.relspec]`` of the nearest ``pyproject.toml``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ VARIABLE = re.compile(r"\$\{?(?P<name>[A-Za-z_]\w*)\}?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """What a command works on.
+    """The catalog and the database that a command works on.
 
     Attributes:
         root: the folder that modules are imported from.
@@ -45,26 +45,26 @@ class Project:
 
     @property
     def cache_file(self) -> Path:
-        """Where compilations of the catalog are kept."""
+        """The file in which compilations of the catalog are cached."""
         return self.root / CACHE_FOLDER / f"{digest(self.reference)}.pickle"
 
     @property
     def namespace(self) -> str:
-        """The database, as OpenLineage names it: without what a URL says of users."""
+        """The database as OpenLineage names it, without the user and password of a URL."""
         if isinstance(self.database, Path):
             return f"duckdb://{self.database.name}"
         return f"{engine_of(self.database)}://{self.database.rpartition('@')[2].rpartition('://')[2]}"
 
     @property
     def reference(self) -> str:
-        """The catalog as it is named where the working folder is the root."""
+        """The catalog's name relative to the project's root."""
         return f"./{os.path.relpath(self.catalog, self.root)}" if names_folder(self.catalog) else self.catalog
 
     def load(self) -> TaskCatalog:
         """The catalog.
 
         Raises:
-            CatalogError: RS100, where it can't be imported or is no catalog.
+            CatalogError: RS100, if it cannot be imported or is not a catalog.
         """
         if str(self.root) not in sys.path:
             sys.path.insert(0, str(self.root))
@@ -72,16 +72,16 @@ class Project:
 
 
 def find_project(start: Path, *, catalog: str | None = None, database: str | None = None) -> Project:
-    """The project around a folder; what is given here goes before what its file says.
+    """The project that contains a folder; the arguments take precedence over its ``pyproject.toml``.
 
     Args:
-        start: where to begin; ``pyproject.toml`` is looked for here and in the folders around.
-        catalog: instead of the file's; a folder in the file is relative to it.
-        database: instead of the file's; the file's own is relative to it, and has variables of the environment, as
-            ``$SHOP_URL``, in which a URL with a password can be kept.
+        start: ``pyproject.toml`` is searched here and in the parent folders.
+        catalog: replaces the file's; a folder in the file is relative to the file.
+        database: replaces the file's, which is relative to the file and may contain environment variables, such as
+            ``$SHOP_URL``, to keep a URL with a password out of it.
 
     Raises:
-        CatalogError: RS100, where no catalog is named or the file can't be read.
+        CatalogError: RS100, if no catalog is named or the file cannot be read.
     """
     file = next((path for folder in (start, *start.parents) if (path := folder / "pyproject.toml").is_file()), None)
     settings = _settings(file) if file is not None else {}
@@ -96,13 +96,13 @@ def find_project(start: Path, *, catalog: str | None = None, database: str | Non
 
 
 def _filled_in(text: str, *, at: Path | None) -> str:
-    """A setting with the environment's variables in it."""
+    """A setting with its environment variables expanded."""
     found = os.path.expandvars(text)
     missing = VARIABLE.search(found)
     if missing is not None:
         name = missing["name"]
         raise CatalogError(
-            f"the database is '{text}', and the environment has no {name}",
+            f"the database is '{text}', and the environment variable {name} is not set",
             at=f"[tool.relspec] in {at}",
             hint=f"set {name}, or name the database with --database.",
         )
@@ -113,7 +113,7 @@ def _settings(file: Path) -> dict[str, str]:
     try:
         settings = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("relspec", {})
     except tomllib.TOMLDecodeError as error:
-        raise CatalogError(f"the project file can't be read: {error}", at=str(file), hint="mend its TOML.") from error
+        raise CatalogError(f"the project file can't be read: {error}", at=str(file), hint="fix its TOML.") from error
     unknown = sorted(set(settings) - set(SETTINGS))
     if unknown:
         raise CatalogError(
