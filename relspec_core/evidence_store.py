@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import ibis
 
-from relspec_core.evidence import Evidence, EvidenceCatalog, Versions
+from relspec_core.evidence import BuildRecord, Evidence, EvidenceCatalog, Versions
 from relspec_core.model.duckdb_types import schema_from_duckdb, to_duckdb
 from relspec_core.model.names import quoted_text
 from relspec_core.warehouses.warehouse import RECORDS
@@ -44,7 +44,7 @@ NAMES = tuple(column.split()[0] for column in COLUMNS)
 class Record(NamedTuple):
     """A record, and a hash of it in its stored form."""
 
-    evidence: Evidence
+    build: BuildRecord
     mark: int
 
 
@@ -61,14 +61,14 @@ class EvidenceStore:
         self._warehouse = warehouse
         self._table = warehouse.own_table(RECORDS)
 
-    def load(self, names: Iterable[str] | None = None) -> EvidenceCatalog:
+    def load(self, names: Iterable[str] | None = None) -> dict[str, BuildRecord]:
         """Every record, or those of some evidence; none where another release has recorded, in another form."""
         if self._warehouse.own_columns(RECORDS) != NAMES:
-            return EvidenceCatalog()
+            return {}
         which = "" if names is None else f"WHERE name IN ({', '.join(['NULL', *map(quoted_text, names)])})"
         columns = ", ".join(NAMES)
         rows = self._warehouse.rows(f"SELECT {columns} FROM {self._table} {which} ORDER BY name")  # noqa: S608 - quoted
-        return EvidenceCatalog(_from_row(dict(zip(NAMES, row, strict=True))) for row in rows)
+        return {row[0]: _from_row(dict(zip(NAMES, row, strict=True))) for row in rows}
 
     def load_changed(self, known: Mapping[str, Record]) -> dict[str, Record]:
         """Every record with a hash of it; those whose hash is known are not read again: that takes most of the time."""
@@ -102,9 +102,9 @@ class EvidenceStore:
                 if self._warehouse.own_columns(RECORDS) != NAMES:  # nobody else has done it meanwhile
                     self._warehouse.make_own_table(RECORDS, COLUMNS)
 
-    def record(self, evidence: Iterable[Evidence]) -> None:
+    def record(self, records: Iterable[BuildRecord]) -> None:
         """Put records in place of their predecessors; goes into the running transaction."""
-        rows = {found.name: ", ".join(map(_quoted, _to_row(found))) for found in evidence}
+        rows = {record.name: ", ".join(map(_quoted, _to_row(record))) for record in records}
         if not rows:
             return
         # DuckDB takes six times as long to replace a row by its key as to delete it and insert another.
@@ -114,7 +114,7 @@ class EvidenceStore:
         self._warehouse.execute(f"INSERT INTO {self._table} VALUES {values}")  # noqa: S608 - quoted
 
 
-def known_sources(records: EvidenceCatalog) -> EvidenceCatalog:
+def known_sources(records: Mapping[str, BuildRecord]) -> EvidenceCatalog:
     """For everything that a recorded table was built from and that is no recorded table: the columns read of it."""
     columns: dict[str, dict[str, str]] = {}
     for record in records.values():
@@ -134,10 +134,6 @@ def _quoted(value: object) -> str:
     return "NULL" if value is None else quoted_text(str(value))
 
 
-def _to_versions(found: str | None) -> Versions | None:
-    return None if found is None else _versions(json.loads(found))
-
-
 def _versions(found: Mapping) -> Versions:
     return Versions(rows=found["rows"], columns=found["columns"])
 
@@ -146,38 +142,33 @@ def _plain(found: Versions) -> dict[str, object]:
     return {"rows": found.rows, "columns": dict(found.columns)}
 
 
-def _json_or_none(found: Versions | None) -> str | None:
-    return None if found is None else json.dumps(_plain(found))
-
-
 def _schema(columns: Mapping[str, str]) -> ibis.Schema:
     return schema_from_duckdb(columns)
 
 
-def _to_row(evidence: Evidence) -> list[object]:
-    built_at = evidence.built_at or datetime.now(UTC)
+def _to_row(record: BuildRecord) -> list[object]:
     return [
-        evidence.name,
-        evidence.task,
-        evidence.kind,
-        evidence.fingerprint,
-        evidence.version,
-        _json_or_none(evidence.versions),
-        _json_or_none(evidence.calculations),
-        json.dumps([[column, to_duckdb(kind)] for column, kind in evidence.schema.items()]),
-        json.dumps({name: _plain(found) for name, found in sorted(evidence.inputs.items())}),
-        json.dumps({name: dict(columns) for name, columns in sorted(evidence.reads.items())}),
-        json.dumps(dict(sorted(evidence.digests.items()))),
-        json.dumps(dict(sorted(evidence.input_digests.items()))),
-        evidence.rows,
-        built_at.astimezone(UTC).replace(tzinfo=None),
-        evidence.seconds,
-        evidence.because,
+        record.name,
+        record.task,
+        record.kind,
+        record.fingerprint,
+        record.version,
+        json.dumps(_plain(record.versions)),
+        json.dumps(_plain(record.calculations)),
+        json.dumps([[column, to_duckdb(kind)] for column, kind in record.schema.items()]),
+        json.dumps({name: _plain(found) for name, found in sorted(record.inputs.items())}),
+        json.dumps({name: dict(columns) for name, columns in sorted(record.reads.items())}),
+        json.dumps(dict(sorted(record.digests.items()))),
+        json.dumps(dict(sorted(record.input_digests.items()))),
+        record.rows,
+        record.built_at.astimezone(UTC).replace(tzinfo=None),
+        record.seconds,
+        record.because,
     ]
 
 
-def _from_row(row: dict) -> Evidence:
-    return Evidence(
+def _from_row(row: dict) -> BuildRecord:
+    return BuildRecord(
         name=row["name"],
         schema=_schema(dict(json.loads(row["columns"]))),
         rows=row["row_count"],
@@ -185,8 +176,8 @@ def _from_row(row: dict) -> Evidence:
         task=row["task"],
         kind=row["kind"],
         fingerprint=row["fingerprint"],
-        versions=_to_versions(row["versions"]),
-        calculations=_to_versions(row["calculations"]),
+        versions=_versions(json.loads(row["versions"])),
+        calculations=_versions(json.loads(row["calculations"])),
         inputs={name: _versions(found) for name, found in json.loads(row["inputs"]).items()},
         reads=json.loads(row["reads"]),
         digests=json.loads(row["digests"]),

@@ -11,7 +11,7 @@ from relspec_core.planning.run_plan import RunPlan, plan_run
 
 if TYPE_CHECKING:
     from relspec_core.engines.duckdb_backend import Engine
-    from relspec_core.evidence import Evidence
+    from relspec_core.evidence import BuildRecord
     from relspec_core.plan_catalog import PlanArtifact
     from relspec_core.task_catalog import ExecutionContext, TaskCatalog
 
@@ -34,10 +34,11 @@ class Explanation:
     planned: RunPlan
 
     @property
-    def records(self) -> tuple[Evidence, ...]:
+    def records(self) -> tuple[BuildRecord, ...]:
         """What was recorded of its outputs, of those that exist."""
         outputs = self.planned.graph.outputs_of(self.task)
-        return tuple(self.planned.evidence[name] for name in outputs if name in self.planned.evidence)
+        found = [self.planned.evidence[name] for name in outputs if name in self.planned.evidence]
+        return tuple(table.record for table in found if table.record is not None)
 
     @property
     def internal(self) -> tuple[PlanArtifact, ...]:
@@ -67,12 +68,10 @@ class Explanation:
             lines += [f"    leaves out {', '.join(plan.left_out)}, which no task needs"] if plan.left_out else []
         for record in self.records:
             lines.append(f"  wrote {record.name}{'' if record.rows is None else f', {record.rows:,} rows'}")
-            if record.built_at is not None:
-                lines.append(f"    last ran {record.built_at:%Y-%m-%d %H:%M:%S} UTC, in {record.seconds or 0:.2f} s")
-                lines.append(f"    because {record.because}")
-            if record.versions is not None:
-                lines.append(f"    version {record.versions.rows[:SHOWN]} of its rows")
-                lines += [f"    version {found[:SHOWN]} of {name}" for name, found in record.versions.columns.items()]
+            lines.append(f"    last ran {record.built_at:%Y-%m-%d %H:%M:%S} UTC, in {record.seconds:.2f} s")
+            lines.append(f"    because {record.because}")
+            lines.append(f"    version {record.versions.rows[:SHOWN]} of its rows")
+            lines += [f"    version {found[:SHOWN]} of {name}" for name, found in record.versions.columns.items()]
         if self.waits_for:
             lines.append(f"  waits for {', '.join(self.waits_for)}")
         readers = sorted({reader for output in graph.outputs_of(self.task) for reader in graph.readers(output)})
@@ -104,12 +103,10 @@ class Explanation:
             "wrote": {
                 record.name: {
                     "rows": record.rows,
-                    "at": None if record.built_at is None else record.built_at.isoformat(),
+                    "at": record.built_at.isoformat(),
                     "seconds": record.seconds,
                     "because": record.because,
-                    "versions": None
-                    if record.versions is None
-                    else {"rows": record.versions.rows, "columns": dict(record.versions.columns)},
+                    "versions": {"rows": record.versions.rows, "columns": dict(record.versions.columns)},
                 }
                 for record in self.records
             },

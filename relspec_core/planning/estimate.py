@@ -88,9 +88,9 @@ def recorded_seconds(tasks: Iterable[str], *, graph: TaskGraph, evidence: Mappin
 
 def _recorded(task: str, graph: TaskGraph, evidence: Mapping[str, Evidence]) -> float | None:
     """What a task took, all its outputs together; None where that is not known of each."""
-    found = [evidence[name].seconds if name in evidence else None for name in graph.outputs_of(task)]
-    known = [seconds for seconds in found if seconds is not None]
-    return sum(known) if len(known) == len(found) else None
+    outputs = graph.outputs_of(task)
+    records = [record for name in outputs if name in evidence and (record := evidence[name].record) is not None]
+    return sum(record.seconds for record in records) if len(records) == len(outputs) else None
 
 
 def _elapsed(took: Mapping[str, float], upstream: Mapping[str, tuple[str, ...]], workers: int) -> float:

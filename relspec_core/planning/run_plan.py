@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from relspec_core.engines.catalog_snapshot import ObservedContents
 from relspec_core.errors import RelspecError, UnknownTargetError, raise_all
-from relspec_core.evidence import EvidenceCatalog, Versions
+from relspec_core.evidence import EvidenceCatalog, TableState, Versions
 from relspec_core.evidence_store import EvidenceStore, known_sources
 from relspec_core.graph_inference import EdgeRequirement, TaskGraph, task_graph_from_catalog
 from relspec_core.model.formatting import did_you_mean, listed
@@ -189,7 +189,7 @@ def observed_contents(planned: RunPlan) -> ObservedContents:
             if edge.evidence in found.inputs and planned.graph.producer(edge.evidence) is None:
                 versions = found.inputs[edge.evidence]
                 sources.setdefault(edge.evidence, {})[tuple(sorted(edge.columns))] = versions.rows
-    changed = (name for name, found in planned.evidence.items() if found.task is not None and found.version is None)
+    changed = (name for name, found in planned.evidence.items() if found.state is TableState.CHANGED)
     return ObservedContents(at=datetime.now(UTC), changed=frozenset(changed), sources=sources)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from relspec_core.evidence import Versions
 from relspec_core.staleness.unchanged_inputs import as_left, reads_the_same
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from relspec_core.evidence import Evidence
+    from relspec_core.evidence import BuildRecord, Versions
     from relspec_core.graph_inference import EdgeRequirement
     from relspec_core.planning.run_plan import RunPlan
     from relspec_core.runs.publication import Publication
@@ -29,7 +28,7 @@ class EarlyCutoff:
         self._planned = planned
         self._carried: dict[str, Versions] = {}  # the earlier versions of tables that were left as they are
 
-    def records(self, task: str, publication: Publication) -> dict[str, Evidence] | None:
+    def records(self, task: str, publication: Publication) -> dict[str, BuildRecord] | None:
         """The records that a task's tables get where they are left as they are; None where they have to be built."""
         plans = self._planned.plans.of_task(task)
         for plan in plans:  # of a transaction that did not come to its end
@@ -39,16 +38,14 @@ class EarlyCutoff:
         now, versions = publication.now, publication.versions(records=publication.now)
         edges = self._planned.graph.edges_of(task)
         inputs = {edge.evidence: versions(edge) for edge in edges if edge.evidence in now}
-        if not all(self._is_same(edge, now[plan.name], inputs, publication) for plan in plans for edge in edges):
+        records = {plan.name: record for plan in plans if (record := now[plan.name].current) is not None}
+        if not all(self._is_same(edge, records[plan.name], inputs, publication) for plan in plans for edge in edges):
             return None
-        found: dict[str, Evidence] = {}
-        for plan in plans:
-            self._carried[plan.name] = now[plan.name].versions or Versions(rows="")
-            found[plan.name] = as_left(plan, now[plan.name], inputs)
-        return found
+        self._carried.update((name, record.versions) for name, record in records.items())
+        return {plan.name: as_left(plan, records[plan.name], inputs) for plan in plans}
 
     def _is_same(
-        self, edge: EdgeRequirement, recorded: Evidence, inputs: Mapping[str, Versions], publication: Publication
+        self, edge: EdgeRequirement, recorded: BuildRecord, inputs: Mapping[str, Versions], publication: Publication
     ) -> bool:
         """Whether a table reads of one evidence what it read when it was built."""
         return reads_the_same(

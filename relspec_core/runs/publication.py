@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import duckdb
 
-from relspec_core.evidence import FILES, Evidence, Versions
+from relspec_core.evidence import FILES, BuildRecord, Evidence, Versions
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.graph_edge_validation import validate_edges
 from relspec_core.graph_inference import EdgeRequirement, requirements
@@ -84,6 +84,7 @@ class Publication:
     started: float | None = None
     _tasks: dict[str, _Taken | None] = field(default_factory=dict)  # None for those that were carried
     _pending: dict[str, Evidence] = field(default_factory=dict)
+    _records: dict[str, BuildRecord] = field(default_factory=dict)  # of what is pending
     _types: dict[str, Mapping[str, str]] = field(default_factory=dict)  # of the tables whose contents are to be taken
     _seen_before: dict[str, dict[str, str]] = field(default_factory=dict)  # of each task, digests of the views it reads
     _store: EvidenceStore = field(init=False)
@@ -174,30 +175,37 @@ class Publication:
             self._types[plan.name] = created.types
             if self.warehouse.will_be_signed(plan.name, rows=created.rows):
                 digests[SIGNATURE] = UNSIGNED
-        self._pending[plan.name] = Evidence(
-            name=plan.name,
-            schema=created.schema,
-            rows=created.rows,
-            version=table_version(plan, versions),
-            versions=versions,
-            calculations=own_calculations(plan),
-            task=plan.task.name,
-            kind=plan.task.kind,
-            fingerprint=plan.fingerprint,
-            inputs=read,
-            digests=digests,
-            reads={name: schema_to_duckdb(types) for name, types in plan.deps.required_types.items()},
-            built_at=datetime.now(UTC),
-            seconds=seconds,
-            because=because,
+        self._note(
+            BuildRecord(
+                name=plan.name,
+                schema=created.schema,
+                rows=created.rows,
+                version=table_version(plan, versions),
+                versions=versions,
+                calculations=own_calculations(plan),
+                task=plan.task.name,
+                kind=plan.task.kind,
+                fingerprint=plan.fingerprint,
+                inputs=read,
+                digests=digests,
+                reads={name: schema_to_duckdb(types) for name, types in plan.deps.required_types.items()},
+                built_at=datetime.now(UTC),
+                seconds=seconds,
+                because=because,
+            )
         )
 
-    def carry(self, task: str, evidence: Mapping[str, Evidence]) -> None:
-        """Leave a task's tables as they are, with these records."""
+    def _note(self, record: BuildRecord) -> None:
+        """Keep a record until the transaction ends; what was kept of the same table is replaced."""
+        self._records[record.name] = record
+        self._pending[record.name] = Evidence.of(record)
+
+    def carry(self, task: str, records: Mapping[str, BuildRecord]) -> None:
+        """Leave a task's tables unchanged, with these records."""
         self.open()
-        for name in sorted(evidence):
+        for name in sorted(records):
             self.warehouse.lock(name)
-        self._pending.update(evidence)
+            self._note(records[name])
         self._tasks[task] = None
 
     def publish(self, log: Callable[[Sequence[Built]], None] | None = None) -> tuple[Built, ...]:
@@ -212,7 +220,7 @@ class Publication:
         if self.started is None:
             return ()
         self._take_digests()
-        self._store.record(self._pending.values())
+        self._store.record(self._records.values())
         built = tuple(
             Built(
                 task=task,
@@ -234,21 +242,22 @@ class Publication:
     def _sign(self) -> None:
         """Add to the records of large tables what can be told only now; a table without that is built once more."""
         unsigned = [
-            self._pending[name] for name in self._types if self._pending[name].digests.get(SIGNATURE) == UNSIGNED
+            self._records[name] for name in self._types if self._records[name].digests.get(SIGNATURE) == UNSIGNED
         ]
         if not unsigned:
             return
         try:
             with suppress(duckdb.Error):
                 with self.warehouse.transaction():
-                    signed = {found.name: self._signed(found) for found in unsigned}
-                    self._store.record(signed.values())
-                self._pending.update(signed)
+                    signed = [self._signed(record) for record in unsigned]
+                    self._store.record(signed)
+                for record in signed:
+                    self._note(record)
         except KeyboardInterrupt:
             if not self.warehouse.is_halted:  # else the run ends anyway, and what was built is there
                 raise
 
-    def _signed(self, found: Evidence) -> Evidence:
+    def _signed(self, found: BuildRecord) -> BuildRecord:
         """A large table's record, with what tells later whether the table is still as it is now."""
         signature = self.warehouse.signature(found.name, found.kind)
         if signature is not None:
@@ -265,7 +274,7 @@ class Publication:
 
     def _clear(self) -> None:
         self.started = None
-        for kept in (self._tasks, self._pending, self._types, self._seen_before):
+        for kept in (self._tasks, self._pending, self._records, self._types, self._seen_before):
             kept.clear()
 
     def _take_digests(self) -> None:
@@ -275,7 +284,7 @@ class Publication:
         taken = self.warehouse.contents_of(tables)
         for (name, (_, groups)), found in zip(tables.items(), taken, strict=True):
             digests = dict(zip(map(columns_key, groups), found, strict=True))
-            self._pending[name] = replace(self._pending[name], digests={**self._pending[name].digests, **digests})
+            self._note(replace(self._records[name], digests={**self._records[name].digests, **digests}))
         for task, taken_by in self._tasks.items():
             if taken_by is None:
                 continue
@@ -285,7 +294,7 @@ class Publication:
             for plan in self.plans.of_task(task):
                 own = {name: found for name, found in read.items() if name in plan.deps.inputs}
                 if own:
-                    self._pending[plan.name] = replace(self._pending[plan.name], input_digests=own)
+                    self._note(replace(self._records[plan.name], input_digests=own))
 
     def _contents_of(self, edges: Iterable[EdgeRequirement]) -> dict[str, str]:
         """The digests of what a task reads of these tables and views, as far as contents are compared."""
@@ -301,7 +310,7 @@ class Publication:
         plan = self.plans[output]
         wanted = self.groups(output) if plan.task.early_cutoff else ()
         found = {tuple(columns) for columns in wanted if all(column in plan.schema for column in columns)}
-        is_signed = SIGNATURE in self._pending[output].digests
+        is_signed = SIGNATURE in self._records[output].digests
         return sorted(found if is_signed else {*found, whole_table(plan.schema)})
 
 

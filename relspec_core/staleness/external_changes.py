@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relspec_core.engines.duckdb_file import file_state
+from relspec_core.evidence import Evidence, TableState
 from relspec_core.model.hashing import digest
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     import ibis
 
     from relspec_core.engines.catalog_snapshot import ObservedContents
-    from relspec_core.evidence import Evidence
     from relspec_core.system.compile_cache import CompileCache
     from relspec_core.warehouses.warehouse import Warehouse
 
@@ -63,7 +63,7 @@ def foreign_changes(evidence: Mapping[str, Evidence], warehouse: Warehouse, cach
 def _seen_changed(evidence: Mapping[str, Evidence], seen: ObservedContents | None) -> frozenset[str]:
     if seen is None:
         return frozenset()
-    built = (name for name, found in evidence.items() if found.built_at is not None and found.built_at > seen.at)
+    built = (name for name, found in evidence.items() if found.record is not None and found.record.built_at > seen.at)
     return (seen.changed & evidence.keys()) - frozenset(built)
 
 
@@ -78,7 +78,7 @@ def nothing_changed(evidence: Mapping[str, Evidence], warehouse: Warehouse, cach
         cache: where it is remembered.
     """
     path = warehouse.path
-    if path is not None and not any(found.task is not None and found.version is None for found in evidence.values()):
+    if path is not None and not any(found.state is TableState.CHANGED for found in evidence.values()):
         cache.keep(_unsettled(path), _key(evidence, warehouse))
 
 
@@ -95,13 +95,14 @@ def _unsettled(path: str) -> str:
 
 
 def _key(evidence: Mapping[str, Evidence], warehouse: Warehouse) -> str:
-    tables = sorted((name, found.version or "") for name, found in evidence.items() if found.task is not None)
+    tables = sorted((name, found.version or "") for name, found in evidence.items() if found.record is not None)
     return digest(("foreign changes", warehouse.path or "", tuple(tables)))
 
 
-def _is_changed(recorded: Evidence, warehouse: Warehouse) -> bool:
-    if recorded.version is None or recorded.task is None:
-        return False  # known already, or nobody's record
+def _is_changed(found: Evidence, warehouse: Warehouse) -> bool:
+    recorded = found.current
+    if recorded is None:
+        return False  # known already, or without a record
     if warehouse.relation_kind(recorded.name) != recorded.kind:
         return True
     if SIGNATURE in recorded.digests:

@@ -15,7 +15,7 @@ from relspec_core.model.hashing import digest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from relspec_core.evidence import Evidence, EvidenceCatalog
+    from relspec_core.evidence import BuildRecord, Evidence, EvidenceCatalog
     from relspec_core.fingerprints.column_fingerprints import ColumnFingerprint
     from relspec_core.graph_inference import EdgeRequirement, TaskGraph
     from relspec_core.plan_catalog import PlanArtifact, PlanCatalog
@@ -185,14 +185,15 @@ def _why(
     """The plainest reason to run a task, and whether it is only that it reads something that has another version."""
     changed: list[str] = []
     for plan in plans.of_task(task):
-        recorded = evidence.get(plan.name)
-        own, doubt = own_reason(plan, recorded), volatile_reason(plan)
+        found = evidence.get(plan.name)
+        recorded = None if found is None else found.current
+        own, doubt = own_reason(plan, found), volatile_reason(plan)
         if own is None and by_chance:
             own = doubt
         if own is not None or recorded is None:
             return own, False
         counted = _counted(plan)
-        if doubt or recorded.versions is None or recorded.versions.only(counted) != now[plan.name].only(counted):
+        if doubt or recorded.versions.only(counted) != now[plan.name].only(counted):
             reasons = [
                 reason
                 for edge in graph.edges_of(task)
@@ -205,11 +206,12 @@ def _why(
     return next(iter(changed), None), bool(changed)
 
 
-def own_reason(plan: PlanArtifact, recorded: Evidence | None) -> str | None:  # noqa: PLR0911 - one case for each reason
+def own_reason(plan: PlanArtifact, found: Evidence | None) -> str | None:  # noqa: PLR0911 - one case for each reason
     """Why a table has to be built whatever it reads, and however often its plan gives something else."""
-    if recorded is None or recorded.fingerprint is None:
+    if found is None or found.record is None:
         return f"'{plan.name}' does not exist yet"
-    if recorded.version is None or recorded.versions is None or recorded.calculations is None:
+    recorded = found.current
+    if recorded is None:
         return f"'{plan.name}' was changed by somebody else since it was built"
     if recorded.kind != plan.task.kind:
         return f"'{plan.name}' is a {recorded.kind} and is to be a {plan.task.kind}"
@@ -237,13 +239,13 @@ def _counted(plan: PlanArtifact) -> tuple[str, ...]:
     return tuple(plan.schema) if plan.needed is None else plan.needed
 
 
-def _known(plan: PlanArtifact, recorded: Evidence) -> Versions:
+def _known(plan: PlanArtifact, recorded: BuildRecord) -> Versions:
     """The recorded calculations that count.
 
     Of an internal table more may have been written than is needed now: that serves as well, as long as readers may ask
     for it. Where the table was left as it is, the versions of what was not needed then are not kept.
     """
-    found, versions = recorded.calculations or Versions(rows=""), recorded.versions or Versions(rows="")
+    found, versions = recorded.calculations, recorded.versions
     if plan.needed is None:
         return found
     return found.only(
@@ -253,7 +255,7 @@ def _known(plan: PlanArtifact, recorded: Evidence) -> Versions:
     )
 
 
-def _is_reordered(plan: PlanArtifact, recorded: Evidence) -> bool:
+def _is_reordered(plan: PlanArtifact, recorded: BuildRecord) -> bool:
     if plan.needed is None:
         return recorded.fingerprint != plan.fingerprint
     return tuple(column for column in recorded.columns if column in plan.needed) != plan.needed
@@ -270,7 +272,7 @@ def _changed(
     graph: TaskGraph,
     plans: PlanCatalog,
     edge: EdgeRequirement,
-    recorded: Evidence,
+    recorded: BuildRecord,
     now: Versions | None,
     evidence: Mapping[str, Evidence],
 ) -> str | None:
@@ -292,8 +294,9 @@ def _how(graph: TaskGraph, plans: PlanCatalog, name: str, columns: list[str], ev
     producer = graph.producer(name)
     if producer is None:
         return "which changed"
-    written = evidence.get(name)
-    if written is None or written.calculations is None:
+    found = evidence.get(name)
+    written = None if found is None else found.record
+    if written is None:
         return f"which task '{producer}' builds anew"
     plan = plans[name]
     before, now = written.calculations, own_calculations(plan)

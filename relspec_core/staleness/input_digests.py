@@ -45,7 +45,7 @@ class InputDigests:
         found = evidence[edge.evidence]
         if found.task is None or not self._is_compared(edge.evidence, evidence):
             return None
-        taken = found.digests.get(columns_key(edge.columns))
+        taken = None if found.current is None else found.current.digests.get(columns_key(edge.columns))
         try:
             return taken or self.warehouse.contents(edge.evidence, [edge.columns])[0]
         except duckdb.Error:

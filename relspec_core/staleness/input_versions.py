@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import duckdb
 
-from relspec_core.evidence import FILES, Evidence, Versions
+from relspec_core.evidence import FILES, BuildRecord, Evidence, Versions
 from relspec_core.graph_inference import EdgeRequirement
 from relspec_core.model.hashing import digest, schema_token
 from relspec_core.plan_catalog import PlanCatalog
@@ -27,16 +26,13 @@ if TYPE_CHECKING:
     from relspec_core.system.compile_cache import CompileCache
 
 
-NEVER = datetime.min.replace(tzinfo=UTC)
-
-
 def content_versions(contents: str, edge: EdgeRequirement) -> Versions:
     """The versions that a reader gives to what it reads of a source, from that as a whole."""
     return Versions(rows=contents, columns={name: digest((contents, str(edge.types[name]))) for name in edge.columns})
 
 
 def recorded_versions(
-    edge: EdgeRequirement, recorded: CatalogSnapshot, records: Mapping[str, Evidence]
+    edge: EdgeRequirement, recorded: CatalogSnapshot, records: Mapping[str, BuildRecord]
 ) -> Versions | None:
     """The versions of a source as a reader sees it: of what a run's plan or a build read last of these columns.
 
@@ -49,7 +45,7 @@ def recorded_versions(
     """
     columns = tuple(sorted(edge.columns))
     seen = [
-        (record.built_at or NEVER, read.rows)
+        (record.built_at, read.rows)
         for record in records.values()
         if (read := record.inputs.get(edge.evidence)) is not None and tuple(sorted(read.columns)) == columns
     ]
@@ -113,14 +109,15 @@ def _read_by_wider_table(
     edge: EdgeRequirement, plans: PlanCatalog, records: Mapping[str, Evidence], *, there: ibis.Schema
 ) -> Versions | None:
     """What was read of a source for internal tables that were wider than they would be now, if all of it is there."""
-    written = [plan for plan in plans.of_task(edge.task) if plan.needed is not None and plan.name in records]
-    found = [before for plan in written if (before := records[plan.name].inputs.get(edge.evidence)) is not None]
+    narrowed = [plan.name for plan in plans.of_task(edge.task) if plan.needed is not None and plan.name in records]
+    written = [record for name in narrowed if (record := records[name].record) is not None]
+    found = [before for record in written if (before := record.inputs.get(edge.evidence)) is not None]
     alike = bool(found) and all(before == found[0] for before in found)
     return found[0] if alike and set(edge.columns) < set(found[0].columns) <= set(there) else None
 
 
 def known_versions(
-    evidence: Mapping[str, Evidence], warehouse: Warehouse, plans: PlanCatalog, records: Mapping[str, Evidence]
+    evidence: Mapping[str, Evidence], warehouse: Warehouse, plans: PlanCatalog, records: Mapping[str, BuildRecord]
 ) -> Callable[[EdgeRequirement], Versions | None]:
     """The same; of tables that can't be read now those that were seen last.
 

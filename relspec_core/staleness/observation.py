@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from relspec_core.evidence import FILES, Evidence, EvidenceCatalog
+from relspec_core.evidence import FILES, BuildRecord, Evidence, EvidenceCatalog
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.plan_catalog import PlanCatalog
 from relspec_core.sources.source_files import source_files
@@ -13,6 +12,8 @@ from relspec_core.staleness.external_changes import foreign_changes
 from relspec_core.warehouses.warehouse import Warehouse
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import ibis
 
 
@@ -20,7 +21,7 @@ def observe(
     plan_catalog: PlanCatalog,
     warehouse: Warehouse,
     *,
-    records: EvidenceCatalog | None = None,
+    records: Mapping[str, BuildRecord] | None = None,
 ) -> EvidenceCatalog:
     """What evidence there is now, as far as these plans are concerned; nothing is written.
 
@@ -51,22 +52,21 @@ def observe(
     rows = {name: records[name].rows for name in outputs if name in live and name in records}
     counted = {name: count for name, count in rows.items() if count is not None}
     counts = counted if warehouse.recorded is not None else warehouse.counts(counted)
-    for name in outputs:
-        if name in live:
-            recorded = records.get(name) or Evidence(name=name, schema=live[name])
-            if list(recorded.schema.items()) != list(live[name].items()) or recorded.rows != counts.get(name):
-                recorded = _unrecorded(recorded, live[name])
-            found.append(recorded)
+    there = (name for name in outputs if name in live)
+    found += [observed_table(name, live[name], record=records.get(name), rows=counts.get(name)) for name in there]
     return EvidenceCatalog(found)
 
 
-def _unrecorded(evidence: Evidence, schema: ibis.Schema) -> Evidence:
-    """A table that is not as it was recorded."""
-    return replace(evidence, schema=schema, version=None, versions=None, digests={})
+def observed_table(name: str, schema: ibis.Schema, *, record: BuildRecord | None, rows: int | None) -> Evidence:
+    """A table, which is changed outside relspec where its columns or row count are not the recorded ones."""
+    if record is None:
+        return Evidence(name=name, schema=schema)
+    is_same = list(record.schema.items()) == list(schema.items()) and record.rows == rows
+    return Evidence.of(record) if is_same else Evidence.of(record).changed(schema=schema)
 
 
-def current_evidence(plans: PlanCatalog, warehouse: Warehouse, records: EvidenceCatalog) -> EvidenceCatalog:
+def current_evidence(plans: PlanCatalog, warehouse: Warehouse, records: Mapping[str, BuildRecord]) -> EvidenceCatalog:
     """What there is; a table that somebody else has changed is not as it was recorded."""
     evidence = observe(plans, warehouse, records=records)
     changed = foreign_changes(evidence, warehouse, plans.cache)
-    return evidence.with_evidence(*(_unrecorded(evidence[name], evidence[name].schema) for name in sorted(changed)))
+    return evidence.with_evidence(*(evidence[name].changed() for name in sorted(changed)))

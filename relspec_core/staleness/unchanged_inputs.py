@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from relspec_core.compilation.plan_artifact import PlanArtifact
-    from relspec_core.evidence import Evidence, Versions
+    from relspec_core.evidence import BuildRecord, Evidence, Versions
     from relspec_core.graph_inference import EdgeRequirement
     from relspec_core.plan_catalog import PlanCatalog
     from relspec_core.warehouses.warehouse import Warehouse
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def reads_the_same(
     edge: EdgeRequirement,
-    recorded: Evidence,
+    recorded: BuildRecord,
     *,
     versions: Iterable[Versions | None],
     contents: Callable[[EdgeRequirement], str | None],
@@ -47,7 +47,7 @@ def reads_the_same(
     return read_before is not None and read_before == contents(edge)
 
 
-def as_left(plan: PlanArtifact, recorded: Evidence, inputs: Mapping[str, Versions]) -> Evidence:
+def as_left(plan: PlanArtifact, recorded: BuildRecord, inputs: Mapping[str, Versions]) -> BuildRecord:
     """The record of a table that is left as it is where what it reads has other versions now.
 
     Args:
@@ -76,7 +76,8 @@ class UnchangedInputs:
         self, plans: PlanCatalog, evidence: Mapping[str, Evidence], warehouse: Warehouse, *, cutoff_rows: int
     ) -> None:
         self._plans, self._evidence = plans, evidence
-        self._known = known_versions(evidence, warehouse, plans, evidence)
+        records = {name: found.record for name, found in evidence.items() if found.record is not None}
+        self._known = known_versions(evidence, warehouse, plans, records)
         self._contents = InputDigests(plans=plans, warehouse=warehouse, cutoff_rows=cutoff_rows)
 
     def versions(self, edge: EdgeRequirement) -> Versions | None:
@@ -110,22 +111,28 @@ class UnchangedInputs:
         edge = self._edges(output).get(evidence)
         if edge is None:  # it reads nothing of it any more
             return True
-        if check_edge(edge, self._evidence):
+        recorded = self._evidence[output].record
+        if recorded is None or check_edge(edge, self._evidence):
             return False
         return reads_the_same(
             edge,
-            self._evidence[output],
+            recorded,
             versions=[self.versions(edge)],
             contents=lambda found: self._contents.of(found, self._evidence),
         )
 
-    def record(self, output: str) -> Evidence | None:
+    def record(self, output: str) -> BuildRecord | None:
         """The record of a table that is what its plan would write now; None where it has to be built."""
-        edges = self._edges(output)
-        if not self.is_as_planned(output) or not all(self.is_unchanged(output, name) for name in edges):
+        edges, found = self._edges(output), self._evidence.get(output)
+        recorded = None if found is None else found.current
+        if (
+            recorded is None
+            or not self.is_as_planned(output)
+            or not all(self.is_unchanged(output, name) for name in edges)
+        ):
             return None
         inputs = {name: found for name, edge in edges.items() if (found := self.versions(edge)) is not None}
-        return as_left(self._plans[output], self._evidence[output], inputs) if len(inputs) == len(edges) else None
+        return as_left(self._plans[output], recorded, inputs) if len(inputs) == len(edges) else None
 
     def _edges(self, output: str) -> Mapping[str, EdgeRequirement]:
         plan = self._plans[output]

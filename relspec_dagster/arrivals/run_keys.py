@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from relspec_core.evidence import Versions
+from relspec_core.evidence import TableState, Versions
 from relspec_core.model.hashing import digest
 from relspec_core.staleness.freshness import Freshness, IncrementalFreshness
 from relspec_dagster.arrivals.evidence_state import EvidenceState
@@ -82,9 +82,9 @@ class RunKeys:
         """When those tables of a task were built that are no longer there as they were built."""
         records, evidence = self._known.records, self._known.evidence
         return tuple(
-            str(records[name].evidence.built_at)
+            str(records[name].build.built_at)
             for name in outputs
-            if name in records and (name not in evidence or evidence[name].version is None)
+            if name in records and (name not in evidence or evidence[name].state is TableState.CHANGED)
         )
 
 

@@ -103,12 +103,13 @@ def _unknown(task: str, known: EvidenceState) -> Iterator[str]:
 def _built(task: str, known: EvidenceState) -> tuple[str, ...]:
     """When the tables of a task were built last: what is built once more from the same evidence is another request."""
     outputs = known.graph.outputs_of(task)
-    return tuple(str(known.records[name].evidence.built_at) for name in outputs if name in known.records)
+    return tuple(str(known.records[name].build.built_at) for name in outputs if name in known.records)
 
 
 def _arrived(task: str, known: EvidenceState, standing: IncrementalFreshness) -> set[str]:
     """The sources that a task reads and was not built with as they are."""
-    built_from = [known.evidence[name].inputs for name in known.graph.outputs_of(task) if name in known.evidence]
+    tables = [known.evidence[name] for name in known.graph.outputs_of(task) if name in known.evidence]
+    built_from = [table.record.inputs for table in tables if table.record is not None]
     return {
         name
         for name, versions in standing.freshness[task].inputs.items()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import duckdb
@@ -14,6 +13,7 @@ from relspec_core.evidence_store import EvidenceStore, Record
 from relspec_core.model.duckdb_types import schema_from_duckdb
 from relspec_core.model.hashing import digest
 from relspec_core.staleness.input_versions import recorded_versions
+from relspec_core.staleness.observation import observed_table
 from relspec_core.warehouses.warehouse import Warehouse
 from relspec_dagster.arrivals.evidence_state import Contents, EvidenceState
 from relspec_dagster.arrivals.warehouse_connection import WarehouseConnection
@@ -100,7 +100,7 @@ class WarehousePoller:
     def _look_at_outputs(self, live: Mapping[str, Columns], warehouse: Warehouse) -> set[str]:
         """The tables of tasks, each with its record."""
         records = self._known.records
-        rows = {plan.name: records[plan.name].evidence.rows for plan in self._known.plans if plan.name in records}
+        rows = {plan.name: records[plan.name].build.rows for plan in self._known.plans if plan.name in records}
         counted = {name: number for name, number in rows.items() if number is not None and name in live}
         counts = counted if warehouse.recorded is not None else warehouse.counts(counted)
         changed: set[str] = set()
@@ -190,7 +190,7 @@ class WarehousePoller:
             changed.add(name)
             self._known.forget(name)
             self._known.evidence[name] = found
-            records = {output: record.evidence for output, record in self._known.records.items()}
+            records = {output: record.build for output, record in self._known.records.items()}
             for edge in self._known.graph.edges_from(name):
                 self._known.keep_versions(edge, recorded_versions(edge, recorded, records))
         return changed
@@ -208,11 +208,6 @@ def _source(name: str, columns: Columns) -> Evidence:
 
 
 def _output(name: str, columns: Columns, record: Record | None, count: int | None) -> Evidence:
-    """A task's table; one that is not as it was recorded has no version."""
+    """A task's table."""
     schema = schema_from_duckdb(dict(columns))
-    if record is None:
-        return Evidence(name=name, schema=schema)
-    recorded = record.evidence
-    if list(recorded.schema.items()) == list(schema.items()) and recorded.rows == count:
-        return recorded
-    return replace(recorded, schema=schema, version=None, versions=None, digests={})
+    return observed_table(name, schema, record=None if record is None else record.build, rows=count)

@@ -128,7 +128,7 @@ def kept_version(last: Recorded | None, recorded: Evidence) -> str | None:
 
 def built_at(evidence: Evidence) -> dict[str, str]:
     """When a table was built, as metadata by which one build of it is told from another."""
-    return {} if evidence.built_at is None else {BUILT_AT: evidence.built_at.isoformat()}
+    return {} if evidence.record is None else {BUILT_AT: evidence.record.built_at.isoformat()}
 
 
 def keep_unchanged(
@@ -149,4 +149,4 @@ def keep_unchanged(
         return {}
     with warehouse.transaction():
         EvidenceStore(warehouse).record(records.values())
-    return records
+    return {name: Evidence.of(record) for name, record in records.items()}

@@ -163,12 +163,13 @@ def _left(output: OutputAsset, evidence: Evidence, last: Recorded | None) -> dg.
 def _result(
     output: OutputAsset, evidence: Evidence, *, version: str | None, more: Mapping[str, str] | None = None
 ) -> dg.MaterializeResult:
+    record = evidence.record
     metadata = {
         "dagster/column_schema": table_schema(evidence.schema),
         "dagster/column_lineage": output.spec.metadata["dagster/column_lineage"],
         "dagster/row_count": evidence.rows,
-        "relspec/fingerprint": evidence.fingerprint,
-        "relspec/seconds": None if evidence.seconds is None else round(evidence.seconds, 3),
+        "relspec/fingerprint": None if record is None else record.fingerprint,
+        "relspec/seconds": None if record is None else round(record.seconds, 3),
         **built_at(evidence),
         **(more or {}),
     }

@@ -4,12 +4,13 @@ import ibis
 import pytest
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
-from relspec_core import Evidence
-from relspec_core.evidence import Versions
+from relspec_core import compile_task_catalog
+from relspec_core.evidence import BuildRecord, Versions
 from relspec_core.evidence_store import EvidenceStore
+from relspec_core.staleness.freshness import own_calculations, table_version
 from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.warehouses.warehouse import Warehouse
-from tests.support.catalogs import Project, sql_task
+from tests.support.catalogs import Project, build_record, sql_task
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def test_an_empty_warehouse_has_no_record_and_reading_creates_none(warehouse: Wa
 
 
 def test_a_record_comes_back_as_it_was_written(warehouse: Warehouse) -> None:
-    evidence = Evidence(
+    record = BuildRecord(
         name="staging.it's",
         schema=ibis.schema(
             {"Weird Col": "int64", "d": "decimal(12, 2)", "s": "struct<x: array<string>>", "at": "timestamp('UTC', 6)"}
@@ -46,15 +47,15 @@ def test_a_record_comes_back_as_it_was_written(warehouse: Warehouse) -> None:
     )
     store = EvidenceStore(warehouse)
     store.prepare()
-    store.record([evidence])
-    assert dict(store.load()) == {"staging.it's": evidence}
+    store.record([record])
+    assert dict(store.load()) == {"staging.it's": record}
 
 
 def test_a_record_takes_the_place_of_its_predecessor(warehouse: Warehouse) -> None:
     store = EvidenceStore(warehouse)
     store.prepare()
     for rows in (1, 2):
-        store.record([Evidence(name="a", schema=ibis.schema({"x": "int64"}), rows=rows)])
+        store.record([build_record("a", rows=rows)])
     assert [record.rows for record in store.load().values()] == [2]
 
 
@@ -75,15 +76,15 @@ def test_a_run_records_what_it_built_from_what_and_why(con: DuckDBBackend) -> No
     started = datetime.now(UTC)
     project = Project(con, sql_task("SELECT id FROM orders WHERE note = 'x'", "ids"))
     project.run()
+    plan = compile_task_catalog(project.catalog, backend=con)["ids"]
     record = EvidenceStore(DuckDBWarehouse(con)).load()["ids"]
     assert (record.task, record.kind, record.rows, record.because) == ("ids", "table", 4, "'ids' does not exist yet")
     assert record.columns == ("id",)
     assert record.reads == {"orders": {"id": "BIGINT", "note": "TEXT"}}
     assert tuple(record.inputs) == ("orders",)
-    assert record.built_at is not None
     assert record.built_at >= started.replace(microsecond=0)
-    assert record.fingerprint is not None
-    assert record.version is not None
+    assert (record.fingerprint, record.calculations) == (plan.fingerprint, own_calculations(plan))
+    assert record.version == table_version(plan, record.versions)
 
 
 def test_a_view_records_no_row_count(con: DuckDBBackend) -> None:

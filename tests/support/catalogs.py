@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -25,6 +26,7 @@ from relspec_core import (
     compile_task_catalog,
     run,
 )
+from relspec_core.evidence import BuildRecord, Versions
 from relspec_core.inferred_deps import InferredDeps, infer_deps
 from relspec_core.lineage.canonical_query import plan_tree
 from relspec_core.sql.identifiers import read_tables
@@ -102,6 +104,23 @@ def text_block(text: str) -> str:
 def compiled_before() -> CompileCache:
     """What any project of this process has compiled: most tests begin with the tasks of the one before."""
     return CompileCache()
+
+
+def build_record(name: str, *, rows: int = 1, seconds: float = 0.0) -> BuildRecord:
+    """The record of a table with one column that a task of the same name has written."""
+    unknown = Versions(rows="")
+    return BuildRecord(
+        name=name,
+        task=name,
+        schema=ibis.schema({"x": "int32"}),
+        rows=rows,
+        fingerprint="",
+        version="",
+        versions=unknown,
+        calculations=unknown,
+        built_at=datetime(2026, 1, 1, tzinfo=UTC),
+        seconds=seconds,
+    )
 
 
 class Project:

@@ -9,7 +9,7 @@ from relspec_core import Evidence, TaskGraph, task_graph_from_catalog
 from relspec_core.planning.estimate import estimate_run
 from relspec_core.planning.run_plan import plan_run
 from relspec_core.task_catalog import TaskBuildContext
-from tests.support.catalogs import Project, compiled, sql_task, task_of
+from tests.support.catalogs import Project, build_record, compiled, sql_task, task_of
 
 
 def graph_of(edges: dict[str, str]) -> TaskGraph:
@@ -25,8 +25,7 @@ def graph_of(edges: dict[str, str]) -> TaskGraph:
 
 
 def recorded(**seconds: float) -> dict[str, Evidence]:
-    schema = ibis.schema({"x": "int32"})
-    return {name: Evidence(name=name, schema=schema, seconds=found) for name, found in seconds.items()}
+    return {name: Evidence.of(build_record(name, seconds=found)) for name, found in seconds.items()}
 
 
 DIAMOND = graph_of({"a": "", "b": "a", "c": "a", "d": "b c", "alone": ""})
@@ -74,7 +73,7 @@ def test_an_estimate_lies_between_the_critical_path_and_one_task_after_another()
     }
     graph = graph_of(edges)
     took = recorded(**{name: chance.uniform(1, 10) for name in names})
-    total = sum(evidence.seconds or 0 for evidence in took.values())
+    total = sum(table.record.seconds for table in took.values() if table.record)
     found = [estimate_run(names, graph=graph, evidence=took, workers=workers) for workers in (1, 2, 4, 40)]
     assert found[0].seconds == pytest.approx(total)
     assert found[3].seconds == pytest.approx(found[3].path.seconds)
