@@ -216,6 +216,10 @@ class SourceLocation:
     column: int | None = None
 
     def __str__(self) -> str:
-        path = Path(self.file)
-        shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-        return f"{shown}:{self.line}" + (f", column {self.column}" if self.column else "")
+        return f"{shown_path(self.file)}:{self.line}" + (f", column {self.column}" if self.column else "")
+
+
+def shown_path(path: str | Path) -> str:
+    """A path for a message: relative to the working folder if it lies in there, else absolute."""
+    full = Path(path).absolute()
+    return str(full.relative_to(Path.cwd()) if full.is_relative_to(Path.cwd()) else full)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
+from tests.support.message_snapshots import RENEW, MessageSnapshots
 from tests.support.postgres_server import new_database, postgres_server
 from tests.support.stores import WebStore, web_store
 
@@ -47,6 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all-mutants", action="store_true", help="take all queries in tests/laws/test_mutants.py, not a few"
     )
+    parser.addoption(RENEW, action="store_true", help="write tests/snapshots/messages instead of comparing with it")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -93,3 +95,8 @@ def postgres(postgres_url: str) -> str:
 def web(tmp_path: Path) -> Iterator[WebStore]:
     with web_store(tmp_path / "web") as store:
         yield store
+
+
+@pytest.fixture
+def message_snapshots(request: pytest.FixtureRequest) -> MessageSnapshots:
+    return MessageSnapshots(renew=request.config.getoption(RENEW))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from relspec_core.errors import CatalogError, SourceLocation, SqlError, TextPosition
+from relspec_core.errors import CatalogError, SourceLocation, SqlError, TextPosition, shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +61,7 @@ def sql_paths(folder: str | Path) -> list[Path]:
         what = f"has no {SUFFIX} file" if root.is_dir() else "does not exist" if not root.exists() else "is no folder"
         raise CatalogError(
             f"folder '{root}' {what}",
-            at=str(root.absolute()),
+            at=shown_path(root),
             hint=f"give a folder with {SUFFIX} files, one for each task.",
         )
     return paths
@@ -81,7 +81,7 @@ def sql_file(path: Path) -> SqlFile:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise CatalogError(f"the file can't be read: {error}", at=str(path), hint="save it as UTF-8.") from error
+        raise CatalogError(f"the file can't be read: {error}", at=shown_path(path), hint="save it as UTF-8.") from error
     plain = SqlFile(name=path.stem, location=SourceLocation(str(path.absolute()), 1), text=text, declared={})
     if not text.lstrip().startswith(COMMENTS):
         return plain

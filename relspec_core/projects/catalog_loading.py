@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from relspec_core.errors import CatalogError
+from relspec_core.errors import CatalogError, shown_path
 from relspec_core.model.formatting import did_you_mean, listed
 from relspec_core.task_catalog import TaskCatalog
 
@@ -40,7 +40,7 @@ def catalog_at(reference: str) -> TaskCatalog:
     catalogs = [key for key, value in vars(module).items() if isinstance(value, TaskCatalog)]
     raise CatalogError(
         f"'{reference}' {what}",
-        at=str(getattr(module, "__file__", name)),
+        at=_file_of(module) or name,
         hint=f"{did_you_mean(attribute, catalogs)}The module has these catalogs: {listed(catalogs)}.",
     )
 
@@ -68,9 +68,13 @@ def _no_task(reference: str, module: ModuleType) -> CatalogError:
     hint = "define tasks in it with @task, or name a catalog in it as package.module:attribute."
     return CatalogError(
         f"there is no task in '{reference}'",
-        at=str(getattr(module, "__file__", None) or texts or reference),
+        at=_file_of(module) or str(texts or reference),
         hint=hint if texts is None else f"a folder of .sql files is written with a slash: './{texts.name}'.",
     )
+
+
+def _file_of(module: ModuleType) -> str:
+    return shown_path(module.__file__) if module.__file__ else ""
 
 
 def reference_of(catalog: TaskCatalog) -> str | None:

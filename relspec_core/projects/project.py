@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relspec_core.engines.connection_url import database_at, engine_of
-from relspec_core.errors import CatalogError
+from relspec_core.errors import CatalogError, shown_path
 from relspec_core.model.formatting import did_you_mean, listed
 from relspec_core.model.hashing import digest
 from relspec_core.projects.catalog_loading import catalog_at, names_folder
@@ -90,7 +90,7 @@ def find_project(start: Path, *, catalog: str | None = None, database: str | Non
     if catalog is None and named is not None and names_folder(named):
         named = str(root / named)
     if named is None:
-        raise CatalogError("no catalog is named", at=str(file or start), hint=CATALOG_HINT)
+        raise CatalogError("no catalog is named", at=shown_path(file or start), hint=CATALOG_HINT)
     own = database_at(_filled_in(settings.get("database", DEFAULT_DATABASE), at=file), root)
     return Project(root=root, catalog=named, database=database_at(database, Path()) if database else own)
 
@@ -103,7 +103,7 @@ def _filled_in(text: str, *, at: Path | None) -> str:
         name = missing["name"]
         raise CatalogError(
             f"the database is '{text}', and the environment variable {name} is not set",
-            at=f"[tool.relspec] in {at}",
+            at=f"[tool.relspec] in {shown_path(at)}" if at else "[tool.relspec]",
             hint=f"set {name}, or name the database with --database.",
         )
     return found
@@ -113,12 +113,14 @@ def _settings(file: Path) -> dict[str, str]:
     try:
         settings = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("relspec", {})
     except tomllib.TOMLDecodeError as error:
-        raise CatalogError(f"the project file can't be read: {error}", at=str(file), hint="fix its TOML.") from error
+        raise CatalogError(
+            f"the project file can't be read: {error}", at=shown_path(file), hint="fix its TOML."
+        ) from error
     unknown = sorted(set(settings) - set(SETTINGS))
     if unknown:
         raise CatalogError(
             f"[tool.relspec] has an unknown setting '{unknown[0]}'",
-            at=str(file),
+            at=shown_path(file),
             hint=f"{did_you_mean(unknown[0], SETTINGS)}There are {listed(SETTINGS)}.",
         )
     return settings

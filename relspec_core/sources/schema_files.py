@@ -13,7 +13,7 @@ import yaml
 from parsy import ParseError
 
 from relspec_core.declaration.source_spec import SourceSpec
-from relspec_core.errors import CatalogError, SourceError, raise_all
+from relspec_core.errors import CatalogError, SourceError, raise_all, shown_path
 from relspec_core.model.duckdb_types import from_duckdb, to_duckdb
 from relspec_core.sources.source_files import READERS, source_files
 from relspec_core.system.compile_cache import CompileCache
@@ -34,7 +34,7 @@ def schema_in_file(path: Path) -> ibis.Schema:
         CatalogError: RS100, where the file tells no schema. SourceError: RS106, where data can't be read.
     """
     if not path.is_file():
-        raise CatalogError(f"there is no file '{path}'", at=str(path.resolve()), hint=FILE_HINT)
+        raise CatalogError(f"there is no file '{path}'", at=shown_path(path), hint=FILE_HINT)
     match path.suffix.lower():
         case suffix if suffix in MAPPINGS:
             return _mapping(path)
@@ -80,17 +80,17 @@ def _mapping(path: Path) -> ibis.Schema:
         found = _parsed(path)
     except (yaml.YAMLError, ValueError) as error:
         raise CatalogError(
-            f"the schema can't be read: {' '.join(str(error).split())}", at=str(path), hint="mend the file."
+            f"the schema can't be read: {' '.join(str(error).split())}", at=shown_path(path), hint="mend the file."
         ) from error
     if not isinstance(found, dict) or not all(isinstance(kind, str) for kind in found.values()):
-        raise CatalogError("the file does not map columns to types", at=str(path), hint=FILE_HINT)
+        raise CatalogError("the file does not map columns to types", at=shown_path(path), hint=FILE_HINT)
     types: dict[str, dt.DataType] = {}
     problems: list[CatalogError] = []
     for column, kind in found.items():
         try:
             types[column] = type_named(kind)
         except CatalogError as error:
-            problems.append(CatalogError(f"column '{column}': {error.what}", at=str(path), hint=error.hint))
+            problems.append(CatalogError(f"column '{column}': {error.what}", at=shown_path(path), hint=error.hint))
     raise_all(problems)
     return ibis.schema(types)
 
@@ -112,7 +112,9 @@ def _arrow(path: Path) -> ibis.Schema:
                 file.seek(0)
                 schema = pa.ipc.open_stream(file).schema
     except (pa.ArrowInvalid, OSError) as error:
-        raise SourceError(f"no Arrow schema can be read: {error}", at=str(path), hint="mend the file.") from error
+        raise SourceError(
+            f"no Arrow schema can be read: {error}", at=shown_path(path), hint="mend the file."
+        ) from error
     with duckdb.connect() as scratch:
         found = scratch.from_arrow(schema.empty_table())
         return ibis.schema(
@@ -123,6 +125,6 @@ def _arrow(path: Path) -> ibis.Schema:
 def _data(path: Path) -> ibis.Schema:
     files = source_files(SourceSpec("proposed", path=path))
     if files is None:
-        raise CatalogError(f"there is no file '{path}'", at=str(path.resolve()), hint=FILE_HINT)
+        raise CatalogError(f"there is no file '{path}'", at=shown_path(path), hint=FILE_HINT)
     with duckdb.connect() as scratch:
         return files.schema(scratch, cache=CompileCache())
