@@ -4,12 +4,15 @@ PYTHON ?= python3
 PORT ?= 3000
 # Test processes; a runner with two cores gains nothing from more.
 JOBS ?= 2
-# The tests of a file share a server or a built example, and stay in one process; tests/conftest.py has their order.
-BY_FILE := --dist loadfile --no-loadscope-reorder
 # Tests make some thousand small databases, and half of their time would be waiting for a disk to have what was written:
 # they are made in memory where there is room. Elsewhere: make TEST_FOLDER=/path/to/folder test.
 TEST_FOLDER ?= $(shell df -Pm /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 >= 2000 { print "/dev/shm" }')
-PYTEST = $(if $(TEST_FOLDER),PYTEST_DEBUG_TEMPROOT='$(TEST_FOLDER)') $(PY) -m pytest -n $(JOBS)
+PYTEST = $(if $(TEST_FOLDER),PYTEST_DEBUG_TEMPROOT='$(TEST_FOLDER)') $(PY) -m pytest
+# What has passed is kept in a file until all has: an interrupted target goes on where it stopped.
+FRESH ?=
+RESUMED = $(if $(FRESH),rm -f build/passed/$@ &&) $(PYTEST) -n $(JOBS) --resume build/passed/$@
+# What `make check` tests: the documents against the code, and the examples in docstrings.
+DOCUMENTS := tests/docs tests/core/test_errors.py relspec_core relspec_dagster
 
 # Random plans and random edits of catalogs that `make fuzz` tries.
 PLANS ?= 20000
@@ -42,7 +45,7 @@ DAGSTER_HOME_DIR := $(CURDIR)/build/dagster_home
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup debian postgres data demo test fuzz chaos mutants dev bench-inference bench-rebuild bench-run bench-dagster clean
+.PHONY: help setup debian postgres data demo lint check test fuzz chaos mutants dev bench-inference bench-rebuild bench-run bench-dagster clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -107,28 +110,37 @@ demo: data ## Build the example twice: the second run has nothing to do, and say
 	@echo; echo "The tables are in $(CURDIR)/$(DATABASE)"
 	@echo "Next: '$(BIN)/relspec plan' shows what each task reads; 'make dev' opens the same graph in Dagster."
 
-# What takes one processor its time goes beside the rest: what Debian installs beside what pip does, and the example's
-# data, in half a minute, beside all but the tests themselves.
-test: ## Lint, formatting, types, import layers, tests and doctests
+lint: $(READY)
+	@echo "==> ruff check"; $(PY) -m ruff check
+	@echo "==> ruff format"; $(PY) -m ruff format --check
+	@echo "==> ty"; $(PY) -m ty check
+	@echo "==> import layers"; $(BIN)/lint-imports --no-logo
+
+check: lint ## Lint, formatting, types, import layers, documents and doctests (20 seconds)
+	@echo "==> documents and doctests"; $(PY) -m pytest -q -p no:xdist $(DOCUMENTS)
+
+# Steps that use one core run side by side: Debian's packages beside pip's, linting and the example's data (half a minute,
+# once) beside the pass with the oldest SQLGlot.
+test: ## Everything: lint, formatting, types, import layers, all tests and doctests (8 minutes on two cores)
 	@$(MAKE) --no-print-directory debian & installing=$$!; $(MAKE) --no-print-directory $(OLDEST)/.ready && wait $$installing
 	@mkdir -p build
-	@$(PY) -m examples.jaffle_shop.generate & making=$$!; trap 'kill $$making 2>/dev/null || true' EXIT; set -e; \
-	  echo "==> ruff check"; $(PY) -m ruff check; \
-	  echo "==> ruff format"; $(PY) -m ruff format --check; \
-	  echo "==> ty"; $(PY) -m ty check; \
-	  echo "==> import layers"; $(BIN)/lint-imports --no-logo; \
-	  echo "==> pytest, SQLGlot $(OLDEST_SQLGLOT)"; PYTHONPATH=$(OLDEST) $(PYTEST) -n 0 $(SQLGLOT_TESTS); \
+	@$(PY) -m examples.jaffle_shop.generate & making=$$!; \
+	  { echo "==> pytest, SQLGlot $(OLDEST_SQLGLOT)"; PYTHONPATH=$(OLDEST) $(PYTEST) -q -p no:xdist $(SQLGLOT_TESTS); } >build/oldest_sqlglot.log 2>&1 & oldest=$$!; \
+	  trap 'kill $$making $$oldest 2>/dev/null || true' EXIT; set -e; \
+	  $(MAKE) --no-print-directory lint; \
+	  wait $$oldest || { cat build/oldest_sqlglot.log; exit 1; }; cat build/oldest_sqlglot.log; \
 	  wait $$making
-	@echo "==> pytest"; $(PYTEST) $(BY_FILE)
+	@echo "==> pytest"; $(PYTEST) -n $(JOBS)
 
+# Each of these three goes on where it was interrupted; `make FRESH=1 fuzz` begins again.
 fuzz: $(READY) ## Try 20,000 random plans and as many random edits (fewer: make PLANS=1000 EDITS=0 fuzz); hours
-	@$(PYTEST) --plans $(PLANS) --edits $(EDITS) tests/laws/test_plans.py tests/laws/test_edits.py
+	@$(RESUMED) --plans $(PLANS) --edits $(EDITS) tests/laws/test_plans.py tests/laws/test_edits.py
 
 chaos: $(READY) ## Kill 300 runs at random moments, and fill 60 disks: is each table old or new? (fewer: make KILLS=60 chaos) A quarter of an hour
-	@$(PYTEST) --kills $(KILLS) tests/system/test_chaos.py tests/system/test_faults.py
+	@$(RESUMED) --kills $(KILLS) tests/system/test_chaos.py tests/system/test_faults.py
 
 mutants: $(READY) ## Edit all queries of TPC-H and TPC-DS in every way: do fingerprints notice what matters? Some minutes
-	@$(PYTEST) --all-mutants tests/laws/test_mutants.py
+	@$(RESUMED) --all-mutants tests/laws/test_mutants.py
 
 dev: data ## Open the example in Dagster on http://localhost:3000 (another port: make PORT=3001 dev)
 	@mkdir -p $(DAGSTER_HOME_DIR)

@@ -4,6 +4,7 @@ import gc
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import ibis
 import pytest
@@ -12,6 +13,7 @@ from ibis.backends.duckdb import Backend as DuckDBBackend
 
 from tests.support.message_snapshots import RENEW, MessageSnapshots
 from tests.support.postgres_server import new_database, postgres_server
+from tests.support.shards import Resumption, counts_of, is_shard
 from tests.support.stores import WebStore, web_store
 
 # The same few examples on every machine and in every run. A failing catalog is shown as it was found: to make it smaller
@@ -29,16 +31,8 @@ settings.register_profile(
 )
 settings.load_profile("ci")
 
-# All that take ten seconds or more.
-LONGEST = (
-    "test_dagster_live.py", "test_tpc.py", "test_plans.py", "test_chaos.py", "test_dagster_browser.py",
-    "test_evidence_sensor.py", "test_laws.py", "test_edits.py", "test_faults.py", "test_multi_asset.py",
-    "test_mutants.py", "test_example.py", "test_dagster_projection_laws.py", "test_pytest_module.py",
-    "test_carry_forward.py", "test_worker_pool.py", "test_locks.py", "test_schedules.py",
-    "test_plan_oracle.py", "test_internal_tables_laws.py", "test_input_versions.py", "test_hamilton_output.py",
-    "test_catalog_diff.py", "test_dagster_laws.py", "test_resources.py", "test_freshness.py",
-    "test_execution.py", "test_dagster_sensor_laws.py", "test_impact_laws.py", "test_snapshot.py",
-)  # fmt: skip
+# Tests of whole systems wait for servers and processes for longest, and begin.
+FOLDERS = ("system", "dagster", "laws", "core", "docs", "cases")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,11 +43,40 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--all-mutants", action="store_true", help="take all queries in tests/laws/test_mutants.py, not a few"
     )
     parser.addoption(RENEW, action="store_true", help="write tests/snapshots/messages instead of comparing with it")
+    parser.addoption("--resume", metavar="FILE", help="leave out the tests that passed in interrupted sessions")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest: what is short fills the rest of each process's time."""
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+def pytest_configure(config: pytest.Config) -> None:
+    file = config.getoption("resume")
+    if file is not None and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Resumption(Path(file)), "resumption")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa: ANN401 - xdist may not be loaded
+    """Keep the tests of a file in one process, where they share a server or a built example, but not shards."""
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 - as above
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid if is_shard(nodeid) else nodeid.partition("::")[0]
+
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, and end with shards, which fill the rest of each process's time."""
+    tests = config.rootpath / "tests"
+
+    def place(item: pytest.Item) -> tuple[bool, int]:
+        folder = item.path.relative_to(tests).parts[0] if item.path.is_relative_to(tests) else ""
+        return is_shard(item.nodeid), FOLDERS.index(folder) if folder in FOLDERS else len(FOLDERS)
+
+    items.sort(key=place)
+    resumption = config.pluginmanager.get_plugin("resumption")
+    passed = {*getattr(config, "workerinput", {}).get("passed", ()), *(resumption.passed if resumption else ())}
+    items[:] = [item for item in items if item.nodeid not in passed]
 
 
 def pytest_collection_finish() -> None:
@@ -63,11 +86,13 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say in one line what the tests counted."""
     counts: Counter[str] = Counter()
+    if resumption := config.pluginmanager.get_plugin("resumption"):
+        counts.update(resumption.counts)
     for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
-        counts.update({name: count for name, count in report.user_properties if isinstance(count, int)})
+        counts.update(counts_of(report))
     if counts:
         terminalreporter.write_line(", ".join(f"{count:,} {name}" for name, count in counts.items()))
 

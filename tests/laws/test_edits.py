@@ -16,6 +16,7 @@ from relspec_core.planning.run_plan import plan_run
 from tests.laws.edited import Edit, Project, edits, fits, projects
 from tests.laws.generated import Generated
 from tests.support.scratch import FAILED_ON_ROWS, BrokenTaskError, Found, Scratch, found_in
+from tests.support.shards import shard_id
 
 EDITS_EACH = 20
 
@@ -227,7 +228,7 @@ def workbench(project: Project, generated: Generated) -> Generator[Workbench]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "shard" in metafunc.fixturenames:
-        metafunc.parametrize("shard", range(metafunc.config.getoption("edits") // EDITS_EACH))
+        metafunc.parametrize("shard", range(metafunc.config.getoption("edits") // EDITS_EACH), ids=shard_id)
 
 
 def test_after_each_edit_a_run_leaves_what_a_build_from_scratch_gives(

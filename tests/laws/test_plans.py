@@ -17,6 +17,7 @@ from tests.laws.cutting import bag_of, cut_tables
 from tests.laws.generated import Generated, plans
 from tests.laws.plan_oracle import PlanOracle, may_drop_joins, may_read_more
 from tests.support.catalogs import deps_of_text, empty_backend
+from tests.support.shards import shard_id
 
 PLANS_EACH = 25
 
@@ -127,7 +128,7 @@ def workbench() -> Iterator[Workbench]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "shard" in metafunc.fixturenames:
-        metafunc.parametrize("shard", range(metafunc.config.getoption("plans") // PLANS_EACH))
+        metafunc.parametrize("shard", range(metafunc.config.getoption("plans") // PLANS_EACH), ids=shard_id)
 
 
 def test_a_random_plan_reads_what_it_requires_and_nothing_else(

@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from tests.support.shards import shard_id
 from tests.system.chaos_process import Ended
 from tests.system.chaos_state import Outcome
 from tests.system.chaos_victim import WORKERS, Victim
@@ -53,7 +54,7 @@ def kill_until_done(victim: Victim, random: Random, most: int) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "shard" in metafunc.fixturenames:
-        metafunc.parametrize("shard", range(metafunc.config.getoption("kills") // KILLS_EACH))
+        metafunc.parametrize("shard", range(metafunc.config.getoption("kills") // KILLS_EACH), ids=shard_id)
 
 
 def test_whenever_a_run_is_killed_each_table_is_old_or_new_with_its_record_and_the_next_run_completes(

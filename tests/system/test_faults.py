@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from tests.support.catalogs import text_block
+from tests.support.shards import shard_id
 from tests.system.chaos_process import ChaosProject, Ended
 from tests.system.chaos_state import State, look, outcome
 from tests.system.chaos_victim import WORKERS, Victim
@@ -22,7 +23,7 @@ FULL = re.compile(r"File too large|invalidated because of a previous fatal error
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "shard" in metafunc.fixturenames:
-        metafunc.parametrize("shard", range(max(1, metafunc.config.getoption("kills") // 20)))
+        metafunc.parametrize("shard", range(max(1, metafunc.config.getoption("kills") // 20)), ids=shard_id)
 
 
 def test_when_the_disk_is_full_each_table_is_old_or_new_with_its_record_and_the_next_run_completes(
