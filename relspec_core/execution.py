@@ -7,9 +7,8 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-import duckdb
-
 from relspec_core.engines.duckdb_backend import ExclusiveDuckDB
+from relspec_core.engines.engine_error import EngineError
 from relspec_core.errors import TaskFailedError, WarehouseError
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.exports.hamilton_module import write_if_asked
@@ -135,7 +134,7 @@ def _logged(
         report = events.report(seconds=time.monotonic() - started)
         outcome = "finished" if report.ok else "failed"
         peak_memory = None if crew is None else crew.peak_memory
-        with suppress(duckdb.Error):  # the tables are there
+        with suppress(EngineError):  # the tables are there
             sizes = _sizes(planned, report, warehouse)
     except KeyboardInterrupt as stop:
         outcome, is_stuck = "interrupted", isinstance(stop, RunInterrupted) and stop.is_stuck
@@ -148,9 +147,9 @@ def _logged(
                     log.end(number, outcome=outcome, peak_memory=peak_memory, rest=rest, sizes=sizes)
                 if outcome != "interrupted":
                     tell_signals()
-            except duckdb.Error as error:
-                events.say(f"how this run ended can't be written down: {str(error).strip().splitlines()[0]}")
-    with suppress(duckdb.Error):
+            except EngineError as error:
+                events.say(f"how this run ended can't be written down: {error.first_line}")
+    with suppress(EngineError):
         nothing_changed(planned.evidence if crew is None else crew.now, warehouse, planned.plans.cache)
         leave_snapshot(warehouse)
     return report
@@ -164,9 +163,9 @@ def _engine_errors(warehouse: Warehouse) -> Generator[None]:
     )
     try:
         yield
-    except duckdb.Error as error:
+    except EngineError as error:
         raise TaskFailedError(
-            f"the run failed: {str(error).strip().splitlines()[0]}",
+            f"the run failed: {error.first_line}",
             at=path,
             hint="check the disk and the permissions; what was finished is kept.",
         ) from error
@@ -177,9 +176,9 @@ def _limit(warehouse: Warehouse, options: RunOptions) -> None:
         try:
             if value is not None:
                 warehouse.set(name, str(value))
-        except duckdb.Error as error:
+        except EngineError as error:
             raise WarehouseError(
-                f"DuckDB takes no {name} of '{value}': {str(error).strip().splitlines()[0]}",
+                f"DuckDB takes no {name} of '{value}': {error.first_line}",
                 hint="write a size such as 4GB, or a whole number of threads.",
             ) from error
 

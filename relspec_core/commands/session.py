@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 import click
-import duckdb
 
 from relspec_core.engines.connection_url import connect_to
 from relspec_core.engines.duckdb_file import connect
+from relspec_core.engines.engine_error import EngineError
 from relspec_core.engines.sqlglot_build import CompiledSqlglotWarning, is_compiled, notice
 from relspec_core.errors import NotReadyError, RelspecError, TaskFailedError, WarehouseError
 from relspec_core.exports.hamilton_module import write_if_asked
@@ -138,8 +138,8 @@ def project_command(function: Callable[Concatenate[Session, P], int]) -> Callabl
         except RelspecError as error:
             click.echo(str(error), err=True)
             sys.exit(UNUSABLE)
-        except duckdb.Error as error:  # not caused by a task or a source
-            first = str(error).strip().splitlines()[0]
+        except EngineError as error:  # not caused by a task or a source
+            first = error.first_line
             hint = "check that it is complete, and that you may read its tables and relspec's own."
             click.echo(str(WarehouseError(f"the database refused: {first}", hint=hint)), err=True)
             sys.exit(UNUSABLE)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import duckdb
 import ibis
 
 from relspec_core.declaration.source_spec import SourceSpec
 from relspec_core.engines.backend_tables import BackendTables
 from relspec_core.engines.duckdb_backend import connection_of
+from relspec_core.engines.duckdb_connection import DuckDBConnection
 from relspec_core.sources.source_files import no_files, source_files
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class SourceSchemas:
         """The schema that a source has now, in its files or in the backend; None where it is not there."""
         files = source_files(source)
         if files is not None:
-            return files.schema(connection_of(self._backend) or duckdb.connect(), cache=self._cache)
+            return files.schema(connection_of(self._backend) or DuckDBConnection.scratch(), cache=self._cache)
         found = None if source.paths else self._tables.find(source.name)
         return found.schema if found is not None else None
 

@@ -26,9 +26,9 @@ from relspec_core.sql.volatility import reads_unseen
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import duckdb
     import ibis
 
+    from relspec_core.engines.duckdb_connection import DuckDBConnection
     from relspec_core.lineage.scopes import ColumnProblem
     from relspec_core.model.hashing import Token
     from relspec_core.system.compile_cache import CompileCache
@@ -57,7 +57,7 @@ def read_sql(
     dialect: str,
     target: str,
     schema_of: Callable[[str], tuple[str, ibis.Schema]],
-    scratch: Callable[[], duckdb.DuckDBPyConnection],
+    scratch: Callable[[], DuckDBConnection],
     cache: CompileCache,
 ) -> SqlQuery:
     """Parse and bind one query.

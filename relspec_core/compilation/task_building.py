@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import duckdb
 import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
@@ -35,6 +34,7 @@ from relspec_core.task_catalog import TaskBuildContext, TaskCatalog, TaskSpec, s
 if TYPE_CHECKING:
     from relspec_core.compilation.source_schemas import SourceSchemas
     from relspec_core.engines.duckdb_backend import Engine
+    from relspec_core.engines.duckdb_connection import DuckDBConnection
     from relspec_core.system.compile_cache import CompileCache
 
 
@@ -88,7 +88,7 @@ class TaskBuilding:
     errors: dict[str, RelspecError] = field(default_factory=dict)
     texts: dict[ops.Node, SqlQuery] = field(default_factory=dict)
     asked: dict[str, dict[str, ibis.Schema]] = field(default_factory=dict)
-    _opened: duckdb.DuckDBPyConnection | None = None
+    _opened: DuckDBConnection | None = None
     _stack: list[str] = field(default_factory=list)
     _called: set[str] = field(default_factory=set)
     _search_from: int = 0
@@ -221,7 +221,7 @@ class TaskBuilding:
         self.texts[text_of] = found
         return text_of.to_expr()
 
-    def _scratch(self) -> duckdb.DuckDBPyConnection:
+    def _scratch(self) -> DuckDBConnection:
         """The database that binds SQL texts; opened for the first of them only, as that takes longer than a plan."""
         self._opened = self._opened or scratch_database()
         return self._opened

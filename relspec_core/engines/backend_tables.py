@@ -70,6 +70,6 @@ class BackendTables:
 def _place(backend: Engine) -> tuple[str, ...]:
     connection = connection_of(backend)
     if connection is not None:
-        return connection.execute("SELECT current_database(), current_schema()").fetchall()[0]
+        return connection.rows("SELECT current_database(), current_schema()")[0]
     names = (getattr(backend, "current_catalog", None), getattr(backend, "current_database", None))
     return tuple(name for name in names if name is not None)

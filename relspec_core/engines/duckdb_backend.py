@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import duckdb
 import ibis
 
+from relspec_core.engines.duckdb_connection import DuckDBConnection
 from relspec_core.errors import UnsupportedPlanError
 from relspec_core.model.names import quoted_column, quoted_text
 
@@ -80,10 +81,10 @@ class ExclusiveDuckDB:
 Engine: TypeAlias = "BaseBackend | ExclusiveDuckDB"
 
 
-def connection_of(backend: Engine) -> duckdb.DuckDBPyConnection | None:
-    """DuckDB's own connection of a backend; None for another engine."""
+def connection_of(backend: Engine) -> DuckDBConnection | None:
+    """The connection of a DuckDB backend; None for another engine."""
     found: Any = backend  # Ibis's base class declares no connection
-    return found.con if backend.name == NAME else None
+    return DuckDBConnection(found.con) if backend.name == NAME else None
 
 
 def recorded_of(backend: Engine) -> CatalogSnapshot | None:
@@ -111,14 +112,14 @@ def compiler_of(backend: Engine) -> SQLGlotCompiler:
     return found.compiler
 
 
-def cursor_of(con: duckdb.DuckDBPyConnection) -> ExclusiveDuckDB:
+def cursor_of(connection: DuckDBConnection) -> ExclusiveDuckDB:
     """Another connection to the same database, with this one's settings, for another thread."""
-    own = con.cursor()
-    found = ExclusiveDuckDB(own)
-    before = dict(own.execute(SESSION_SETTINGS).fetchall())
-    for name, value in con.execute(SESSION_SETTINGS).fetchall():
+    own = connection.cursor()
+    found = ExclusiveDuckDB(own.raw)
+    before = dict(own.rows(SESSION_SETTINGS))
+    for name, value in connection.rows(SESSION_SETTINGS):
         if before.get(name) != value and name not in PLACE:
             own.execute(f"SET {name} = {quoted_text(value)}")
-    (place,) = con.execute("SELECT current_database(), current_schema()").fetchall()
+    (place,) = connection.rows("SELECT current_database(), current_schema()")
     own.execute(f"USE {'.'.join(quoted_column(part) for part in place)}")
     return found

@@ -13,9 +13,8 @@ from relspec_core.model.names import table_parts
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    import duckdb
-
     from relspec_core.engines.catalog_snapshot import CatalogSnapshot
+    from relspec_core.engines.duckdb_connection import DuckDBConnection
 
 
 COLUMNS = (
@@ -42,9 +41,9 @@ class DuckDBCatalog:
 
     __slots__ = ("_current", "_found", "_tables")
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, *, recorded: CatalogSnapshot | None = None) -> None:
-        self._current: tuple[str, str] = connection.execute("SELECT current_database(), current_schema()").fetchall()[0]
-        rows = connection.execute(COLUMNS).fetchall() if recorded is None else recorded.columns
+    def __init__(self, connection: DuckDBConnection, *, recorded: CatalogSnapshot | None = None) -> None:
+        self._current: tuple[str, str] = connection.rows("SELECT current_database(), current_schema()")[0]
+        rows = connection.rows(COLUMNS) if recorded is None else recorded.columns
         columns: dict[tuple[str, str, str], dict[str, str]] = {}
         for database, schema, table, column, kind in rows:
             columns.setdefault((database, schema, table), {})[column] = kind

@@ -6,11 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import duckdb
 import ibis
 
 from relspec_core.compilation.source_schemas import SourceSchemas
 from relspec_core.engines.duckdb_backend import NAME
+from relspec_core.engines.engine_error import EngineError
 from relspec_core.errors import RelspecError, SourceError, TaskFailedError, UnsupportedPlanError
 from relspec_core.model.formatting import listed
 from relspec_core.model.names import quoted_name
@@ -135,9 +135,9 @@ def _create_tables(plans: PlanCatalog, scratch: Warehouse) -> Iterable[RelspecEr
     for name, columns in duckdb_types({**lacking, **plans.schemas, **written}).items():
         try:
             create_empty_table(scratch.connection, name, columns)
-        except duckdb.Error as error:
+        except EngineError as error:
             yield SourceError(
-                f"no empty table like '{name}' can be made: {_first_line(error)}",
+                f"no empty table like '{name}' can be made: {error.first_line}",
                 at=f"evidence '{name}'",
                 hint="declare its schema with types that DuckDB can create.",
             )
@@ -149,9 +149,9 @@ def _run_all(plans: PlanCatalog, scratch: Warehouse) -> dict[str, tuple[RelspecE
     for plan in plans:
         try:
             _run(plan, scratch)
-        except duckdb.Error as error:
+        except EngineError as error:
             problem = TaskFailedError(
-                f"task '{plan.task.name}' does not run on empty tables: {_first_line(error)}",
+                f"task '{plan.task.name}' does not run on empty tables: {error.first_line}",
                 at=plan.task.where,
                 hint=f"mend the plan of '{plan.name}'; its inputs are {listed(plan.deps.inputs)}.",
             )
@@ -162,13 +162,9 @@ def _run_all(plans: PlanCatalog, scratch: Warehouse) -> dict[str, tuple[RelspecE
 def _run(plan: PlanArtifact, scratch: Warehouse) -> None:
     """Make a plan's table or view, read it, and leave the empty table in its place."""
     scratch.prepare(plan)
-    scratch.execute("BEGIN TRANSACTION")
+    scratch.begin()
     try:
         scratch.create(plan.name, plan.sql, schema=plan.schema, kind=plan.task.kind)
         scratch.rows(f"FROM {quoted_name(plan.name)}")
     finally:
-        scratch.connection.rollback()
-
-
-def _first_line(error: duckdb.Error) -> str:
-    return str(error).strip().splitlines()[0]
+        scratch.roll_back()

@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import duckdb
 import ibis
 
 from relspec_core.declaration.source_spec import SourceSpec
+from relspec_core.engines.engine_error import EngineError
 from relspec_core.errors import UnknownTargetError
 from relspec_core.insight.sample_values import NULL, TEXTS, literal
 from relspec_core.model.duckdb_types import schema_to_duckdb
@@ -236,8 +236,8 @@ def _refusal(plans: Iterable[PlanArtifact], tables: tuple[FixtureTable, ...]) ->
             warehouse.prepare(plan)
             warehouse.create(plan.name, plan.sql, schema=plan.schema, kind=plan.task.kind)
             warehouse.counts([plan.name])
-    except duckdb.Error as error:
-        return str(error).strip().splitlines()[0]
+    except EngineError as error:
+        return error.first_line
     finally:
         warehouse.backend.disconnect()
     return None

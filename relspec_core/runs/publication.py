@@ -10,14 +10,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import duckdb
-
+from relspec_core.engines.engine_error import EngineError
 from relspec_core.evidence import FILES, BuildRecord, Evidence, Versions
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.graph_edge_validation import validate_edges
 from relspec_core.graph_inference import EdgeRequirement, requirements
 from relspec_core.model.duckdb_types import schema_to_duckdb
-from relspec_core.runs.failures import engine_error
+from relspec_core.runs.failures import task_failed
 from relspec_core.runs.options import CUTOFF_ROWS
 from relspec_core.sources.source_files import source_files
 from relspec_core.staleness.external_changes import SIGNATURE, UNSIGNED, columns_key, whole_table
@@ -215,7 +214,7 @@ class Publication:
             log: writes down what was built, in the same transaction.
 
         Raises:
-            duckdb.Error: where that can't be done; it can only be abandoned then.
+            EngineError: where that can't be done; it can only be abandoned then.
         """
         if self.started is None:
             return ()
@@ -247,7 +246,7 @@ class Publication:
         if not unsigned:
             return
         try:
-            with suppress(duckdb.Error):
+            with suppress(EngineError):
                 with self.warehouse.transaction():
                     signed = [self._signed(record) for record in unsigned]
                     self._store.record(signed)
@@ -319,5 +318,5 @@ def _told(plan: PlanArtifact) -> Generator[None]:
     """An error of the engine is told as the task's."""
     try:
         yield
-    except duckdb.Error as error:
-        raise engine_error(plan, error) from error
+    except EngineError as error:
+        raise task_failed(plan, error) from error

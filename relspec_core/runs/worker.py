@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
 
-import duckdb
-
+from relspec_core.engines.engine_error import EngineError, StatementInterruptedError
 from relspec_core.errors import RelspecError
 from relspec_core.runs.batching import is_small
 from relspec_core.runs.early_cutoff import EarlyCutoff
@@ -122,7 +121,7 @@ class TaskWork:
         self._events.begin(task)
         try:
             self._build(worker, task)
-        except (RelspecError, duckdb.Error) as error:
+        except (RelspecError, EngineError) as error:
             failure = self._failure(worker, task, error)
             publication.abandon()
             if self._options.all_or_nothing:
@@ -180,7 +179,7 @@ class TaskWork:
             with worker.lock:
                 worker.deadline = None
         if worker.is_late:  # only just: what was meant for its statement may hit the next one
-            raise duckdb.InterruptException("the task has taken too long")
+            raise StatementInterruptedError("the task has taken too long")
 
     def _build_or_carry(self, publication: Publication, task: str) -> None:
         carried = self._cutoff.records(task, publication)
@@ -199,7 +198,7 @@ class TaskWork:
         tasks = worker.publication.tasks
         try:
             self._publish_all(worker)
-        except duckdb.Error as error:
+        except EngineError as error:
             failure = self._failure(worker, tasks[-1], error)
             worker.publication.abandon()
             if self._options.all_or_nothing:
@@ -256,7 +255,7 @@ class TaskWork:
         retries = self._options.retries if own is None else own
         while not self._blocks(task):
             if failure is not None:
-                if not failure.may_pass or attempt >= retries:
+                if not failure.is_transient or attempt >= retries:
                     self._fail(task, failure)
                     return
                 attempt += 1
@@ -268,25 +267,25 @@ class TaskWork:
                     worker.since = self._publications
                 self._build(worker, task)
                 self._publish_all(worker)
-            except (RelspecError, duckdb.Error) as error:
+            except (RelspecError, EngineError) as error:
                 failure = self._failure(worker, task, error)
                 worker.publication.abandon()
             else:
                 return
 
-    def _failure(self, worker: Worker, task: str, error: RelspecError | duckdb.Error) -> TaskFailure:
+    def _failure(self, worker: Worker, task: str, error: RelspecError | EngineError) -> TaskFailure:
         """What a task failed with; where the run is being stopped, that is no failure of the task."""
         if self.stopping.is_set():
             raise error
         plan = self._planned.plans.of_task(task)[0]
         if worker.is_late:
-            return TaskFailure.of_lateness(plan, seconds=plan.task.timeout or self._options.timeout or 0.0)
+            return TaskFailure.of_timeout(plan, seconds=plan.task.timeout or self._options.timeout or 0.0)
         return TaskFailure.of(plan, error)
 
     def _fail(self, task: str, failure: TaskFailure) -> None:
         self._events.fail(task, failure.error)
         self._end(task)
-        if failure.ends_everything:
+        if failure.is_fatal:
             self._abandon_rest(f"the database has failed at task '{task}'; start again")
 
     def _give_up(self, worker: Worker, task: str, earlier: Iterable[str]) -> None:

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import io
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-import duckdb
 from fsspec import AbstractFileSystem
 
 from relspec_core.declaration.source_urls import ANSWER_SECONDS, without_secrets
 from relspec_core.sources.remote_files import STORES, open_store
 from relspec_core.system.timeouts import NoAnswerError, answer_in_time
-
-
-def bridge_to(connection: duckdb.DuckDBPyConnection) -> None:
-    """Let a database, through all of its connections, read the URLs that ``bridged`` gives."""
-    with suppress(duckdb.InvalidInputException):  # it does already
-        connection.register_filesystem(FsspecBridge())
 
 
 class FsspecBridge(AbstractFileSystem):

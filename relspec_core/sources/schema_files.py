@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import duckdb
 import ibis
 import ibis.expr.datatypes as dt
 import pyarrow as pa
@@ -13,8 +12,10 @@ import yaml
 from parsy import ParseError
 
 from relspec_core.declaration.source_spec import SourceSpec
+from relspec_core.engines.duckdb_connection import DuckDBConnection
+from relspec_core.engines.engine_error import EngineError
 from relspec_core.errors import CatalogError, SourceError, raise_all, shown_path
-from relspec_core.model.duckdb_types import from_duckdb, to_duckdb
+from relspec_core.model.duckdb_types import from_duckdb, schema_from_duckdb, to_duckdb
 from relspec_core.sources.source_files import READERS, source_files
 from relspec_core.system.compile_cache import CompileCache
 
@@ -58,10 +59,10 @@ def type_named(text: str) -> dt.DataType:
             return dt.dtype(text)
         except ParseError:
             pass
-    with duckdb.connect() as scratch:
+    with DuckDBConnection.scratch() as scratch:
         try:
-            return from_duckdb(str(scratch.dtype(text)))
-        except duckdb.Error as error:
+            return from_duckdb(scratch.type_named(text))
+        except EngineError as error:
             raise CatalogError(f"there is no type '{text}'", hint=TYPE_HINT) from error
 
 
@@ -115,16 +116,13 @@ def _arrow(path: Path) -> ibis.Schema:
         raise SourceError(
             f"no Arrow schema can be read: {error}", at=shown_path(path), hint="mend the file."
         ) from error
-    with duckdb.connect() as scratch:
-        found = scratch.from_arrow(schema.empty_table())
-        return ibis.schema(
-            {name: from_duckdb(str(kind)) for name, kind in zip(found.columns, found.types, strict=True)}
-        )
+    with DuckDBConnection.scratch() as scratch:
+        return schema_from_duckdb(scratch.types_in_arrow(schema.empty_table()))
 
 
 def _data(path: Path) -> ibis.Schema:
     files = source_files(SourceSpec("proposed", path=path))
     if files is None:
         raise CatalogError(f"there is no file '{path}'", at=shown_path(path), hint=FILE_HINT)
-    with duckdb.connect() as scratch:
+    with DuckDBConnection.scratch() as scratch:
         return files.schema(scratch, cache=CompileCache())

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import duckdb
 import ibis
 
 from relspec_core.declaration.source_urls import file_name, is_url, on_this_machine
+from relspec_core.engines.engine_error import EngineError
 from relspec_core.errors import SourceError
 from relspec_core.model.duckdb_types import schema_from_duckdb, schema_to_duckdb, to_duckdb
 from relspec_core.model.hashing import digest
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
 
     from relspec_core.declaration.source_spec import SourceSpec
+    from relspec_core.engines.duckdb_connection import DuckDBConnection
     from relspec_core.sources.remote_files import RemoteFile
     from relspec_core.system.compile_cache import CompileCache
     from relspec_core.system.timeouts import Progress
@@ -69,7 +70,7 @@ class SourceFiles:
         columns = ", ".join(quoted_column(name) for name in types)
         return f"SELECT {columns} FROM {self._call(types)}"  # noqa: S608 - names and paths are quoted
 
-    def schema(self, connection: duckdb.DuckDBPyConnection, *, cache: CompileCache) -> ibis.Schema:
+    def schema(self, connection: DuckDBConnection, *, cache: CompileCache) -> ibis.Schema:
         """The columns that the files have now; a declared type goes before the one found in the data.
 
         Args:
@@ -88,12 +89,12 @@ class SourceFiles:
         declared = {name: to_duckdb(kind) for name, kind in self.declared.items() if name in found}
         return schema_from_duckdb({**found, **declared})
 
-    def open_in(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def open_in(self, connection: DuckDBConnection) -> None:
         """Let a database read them, by whatever connection, wherever they are."""
         if self.stored:
-            from relspec_core.sources.fsspec_bridge import bridge_to  # noqa: PLC0415 - it loads fsspec, in 0.1 s
+            from relspec_core.sources.fsspec_bridge import FsspecBridge  # noqa: PLC0415 - it loads fsspec, in 0.1 s
 
-            bridge_to(connection)
+            connection.register(FsspecBridge())
 
     @property
     def listing(self) -> str:
@@ -127,16 +128,15 @@ class SourceFiles:
                 hint="put it back, or mend the path.",
             ) from error
 
-    def _described(self, connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    def _described(self, connection: DuckDBConnection) -> dict[str, str]:
         try:
-            rows = connection.execute(f"DESCRIBE FROM {self._call({})}").fetchall()
-        except duckdb.Error as error:
+            return connection.column_types(f"FROM {self._call({})}")
+        except EngineError as error:
             raise SourceError(
-                f"source '{self.name}' can't be read: {str(error).splitlines()[0]}",
+                f"source '{self.name}' can't be read: {error.first_line}",
                 at=", ".join(self.files),
                 hint="mend the file, or declare the source's schema.",
             ) from error
-        return {row[0]: row[1] for row in rows}
 
     def _call(self, types: Mapping[str, str]) -> str:
         options = []
@@ -199,12 +199,12 @@ def files_now(source: SourceSpec, progress: Progress | None = None) -> SourceFil
     )
 
 
-def open_stores(sources: Iterable[SourceSpec], connection: duckdb.DuckDBPyConnection) -> None:
+def open_stores(sources: Iterable[SourceSpec], connection: DuckDBConnection) -> None:
     """Let a database read the views that it has of sources in stores."""
     if any(is_url(path) for source in sources for path in source.paths):
-        from relspec_core.sources.fsspec_bridge import bridge_to  # noqa: PLC0415 - as above
+        from relspec_core.sources.fsspec_bridge import FsspecBridge  # noqa: PLC0415 - as above
 
-        bridge_to(connection)
+        connection.register(FsspecBridge())
 
 
 def no_files(source: SourceSpec) -> SourceError:

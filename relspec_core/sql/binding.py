@@ -6,11 +6,12 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-import duckdb
 import ibis
 from ibis.common.exceptions import IbisError
 from sqlglot.errors import SqlglotError
 
+from relspec_core.engines.duckdb_connection import DuckDBConnection
+from relspec_core.engines.engine_error import EngineError
 from relspec_core.errors import SqlError
 from relspec_core.model.duckdb_types import from_duckdb, schema_to_duckdb
 from relspec_core.model.formatting import listed
@@ -29,11 +30,9 @@ MOST_CANDIDATES = 4
 SUGGESTION = re.compile(r'Did you mean "(?P<name>[^"]+)"')
 
 
-def scratch_database() -> duckdb.DuckDBPyConnection:
-    """An empty database in memory, whose errors tell their position."""
-    connection = duckdb.connect()
-    connection.execute("SET errors_as_json = true")
-    return connection
+def scratch_database() -> DuckDBConnection:
+    """An empty database in memory, whose errors have their position."""
+    return DuckDBConnection.scratch(config={"errors_as_json": True})
 
 
 def duckdb_types(schemas: Mapping[str, ibis.Schema]) -> dict[str, dict[str, str]]:
@@ -42,7 +41,7 @@ def duckdb_types(schemas: Mapping[str, ibis.Schema]) -> dict[str, dict[str, str]
 
 
 def bind(
-    query: exp.Query, *, schemas: Mapping[str, ibis.Schema], scratch: duckdb.DuckDBPyConnection, places: TextPositions
+    query: exp.Query, *, schemas: Mapping[str, ibis.Schema], scratch: DuckDBConnection, places: TextPositions
 ) -> ibis.Schema:
     """The schema of a query's result.
 
@@ -56,15 +55,15 @@ def bind(
         SqlError: RS103, with the place in the text.
     """
     text = query.sql("duckdb")
-    scratch.begin()
+    scratch.execute("BEGIN TRANSACTION")
     try:
         for name, columns in duckdb_types(schemas).items():
             create_empty_table(scratch, name, columns)
-        rows = scratch.execute(f"DESCRIBE {text}").fetchall()
-    except duckdb.Error as error:
+        rows = scratch.rows(f"DESCRIBE {text}")
+    except EngineError as error:
         raise _bind_error(error, places.rewritten(text, dialect="duckdb")) from error
     finally:
-        scratch.rollback()
+        scratch.roll_back()
     names = [row[0] for row in rows]
     folded = [name.casefold() for name in names]
     twice = sorted({name for name in names if folded.count(name.casefold()) > 1})
@@ -88,7 +87,7 @@ def _type_of(column: str, kind: str, places: TextPositions) -> dt.DataType:
         ) from error
 
 
-def _bind_error(error: duckdb.Error, places: TextPositions) -> SqlError:
+def _bind_error(error: EngineError, places: TextPositions) -> SqlError:
     """DuckDB's own words, the place that it names, and the nearest name that it knows."""
     found = _details(error)
     message = found["exception_message"].strip().splitlines()
@@ -107,7 +106,7 @@ def _bind_error(error: duckdb.Error, places: TextPositions) -> SqlError:
     return SqlError(f"the SQL text does not bind: {message[0]}", hint=hint, place=place)
 
 
-def _details(error: duckdb.Error) -> dict[str, str]:
+def _details(error: EngineError) -> dict[str, str]:
     _, brace, rest = str(error).partition("{")
     try:
         return json.loads(brace + rest)
@@ -115,7 +114,7 @@ def _details(error: duckdb.Error) -> dict[str, str]:
         return {"exception_message": str(error)}
 
 
-def create_empty_table(connection: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, str]) -> None:
+def create_empty_table(connection: DuckDBConnection, name: str, columns: Mapping[str, str]) -> None:
     """Create an empty table, and the schema and database that its name asks for.
 
     A column of another engine's, of a type that DuckDB lacks, has texts: who reads it gets what that writes of it.
@@ -123,7 +122,7 @@ def create_empty_table(connection: duckdb.DuckDBPyConnection, name: str, columns
     try:
         for statement in empty_table(name, columns):
             connection.execute(statement)
-    except duckdb.Error:
+    except EngineError:
         known = {column: kind if _is_known(connection, kind) else "VARCHAR" for column, kind in columns.items()}
         if known == dict(columns):
             raise
@@ -131,10 +130,10 @@ def create_empty_table(connection: duckdb.DuckDBPyConnection, name: str, columns
             connection.execute(statement)
 
 
-def _is_known(connection: duckdb.DuckDBPyConnection, kind: str) -> bool:
+def _is_known(connection: DuckDBConnection, kind: str) -> bool:
     try:
         connection.execute(f"SELECT NULL::{kind}")
-    except duckdb.Error:
+    except EngineError:
         return False
     return True
 

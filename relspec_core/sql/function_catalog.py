@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from functools import cache
 
-import duckdb
 from sqlglot import exp
+
+from relspec_core.engines.duckdb_connection import DuckDBConnection
 
 NAVIGATION = (exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue, exp.NthValue)
 SET_RETURNING = (exp.UDTF, exp.Explode)
@@ -34,11 +35,10 @@ def is_known(name: str) -> bool:
 @cache
 def _functions() -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
     """DuckDB's aggregates, and what unnests, macros that stand for such included; and all its functions."""
-    rows = (
-        duckdb.connect(config={"threads": 1})
-        .execute("SELECT lower(function_name), function_type, lower(macro_definition) FROM duckdb_functions()")
-        .fetchall()
-    )
+    with DuckDBConnection.scratch(config={"threads": 1}) as scratch:
+        rows = scratch.rows(
+            "SELECT lower(function_name), function_type, lower(macro_definition) FROM duckdb_functions()"
+        )
     macros = {name: body for name, kind, body in rows if kind == "macro" and body}
     aggregates = {name for name, kind, _ in rows if kind == "aggregate"}
     return _closed(aggregates, macros), _closed({"unnest"}, macros), frozenset(name for name, _, _ in rows)

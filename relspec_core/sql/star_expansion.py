@@ -12,10 +12,11 @@ from fnmatch import fnmatchcase
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
-import duckdb
 from sqlglot import exp
 
-from relspec_core.model.names import from_table
+from relspec_core.engines.duckdb_connection import DuckDBConnection
+from relspec_core.engines.engine_error import EngineError
+from relspec_core.model.names import from_table, quoted_text
 from relspec_core.sql.clauses import part
 from relspec_core.sql.using_joins import UNSEEN, FromItem, is_by_columns, join_groups, name_joined_columns, spelled_star
 
@@ -237,7 +238,7 @@ def _chosen(pattern: exp.Expr, sources: Mapping[str, Columns]) -> list[tuple[str
     test = _test(core)
     try:
         return None if test is None else [(alias, name) for alias, name in names if test(name)]
-    except (duckdb.Error, re.error):
+    except (EngineError, re.error):
         return None
 
 
@@ -335,11 +336,11 @@ def _like(pattern: str, flags: int = 0) -> Callable[[str], bool]:
 
 def _holds(text: str, name: str) -> bool:
     """Whether a lambda is true for a name."""
-    ((kept,),) = _calculator().cursor().execute(f"SELECT list_filter(?::VARCHAR[], {text})", [[name]]).fetchall()
+    ((kept,),) = _calculator().cursor().rows(f"SELECT list_filter([{quoted_text(name)}]::VARCHAR[], {text})")
     return bool(kept)
 
 
 @cache
-def _calculator() -> duckdb.DuckDBPyConnection:
+def _calculator() -> DuckDBConnection:
     """A database without data, which knows the functions that a lambda may call."""
-    return duckdb.connect(config={"threads": 1})
+    return DuckDBConnection.scratch(config={"threads": 1})

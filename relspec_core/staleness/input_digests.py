@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import duckdb
-
+from relspec_core.engines.engine_error import EngineError
 from relspec_core.evidence import FILES
 from relspec_core.sources.source_files import source_files
 from relspec_core.staleness.external_changes import columns_key
@@ -48,7 +47,7 @@ class InputDigests:
         taken = None if found.current is None else found.current.digests.get(columns_key(edge.columns))
         try:
             return taken or self.warehouse.contents(edge.evidence, [edge.columns])[0]
-        except duckdb.Error:
+        except EngineError:
             return None  # a view that fails is told of by whoever is built from it
 
     def _is_compared(self, name: str, evidence: Mapping[str, Evidence]) -> bool:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import duckdb
-
+from relspec_core.engines.engine_error import EngineError
 from relspec_core.evidence import FILES, BuildRecord, Evidence, Versions
 from relspec_core.graph_inference import EdgeRequirement
 from relspec_core.model.hashing import digest, schema_token
@@ -129,7 +128,7 @@ def known_versions(
     def now(edge: EdgeRequirement) -> Versions | None:
         try:
             return known(edge)
-        except duckdb.Error:
+        except EngineError:
             return None
 
     def versions(edge: EdgeRequirement) -> Versions | None:
@@ -159,7 +158,7 @@ def _contents_of_files(
     if found is None:
         try:
             (found,) = warehouse.contents(files.name, [columns], query=files.select(schema))
-        except duckdb.Error:
+        except EngineError:
             return version  # whoever builds from them is told what is wrong with them
         cache.keep(key, found)
     return found

@@ -13,14 +13,16 @@ from relspec_core.model.names import quoted_column
 if TYPE_CHECKING:
     import ibis
 
+    from relspec_core.engines.duckdb_connection import DuckDBConnection
 
-def cast_query(connection: duckdb.DuckDBPyConnection, sql: str, schema: ibis.Schema) -> tuple[str, dict[str, str]]:
+
+def cast_query(connection: DuckDBConnection, sql: str, schema: ibis.Schema) -> tuple[str, dict[str, str]]:
     """The query, its columns cast where the engine's types are not those of the plan: a SUM of integers, say.
 
     With the types that its columns then have, as DuckDB spells them.
     """
-    # A relation is bound and no more, in half the time of a DESCRIBE.
-    relation = connection.sql(sql)
+    with connection.errors():  # a relation is bound and no more, in half the time of a DESCRIBE
+        relation = connection.raw.sql(sql)
     spelled = [str(kind) for kind in relation.types]
     actual = [(name, from_duckdb(kind)) for name, kind in zip(relation.columns, spelled, strict=True)]
     wanted = [(column, from_duckdb(to_duckdb(kind))) for column, kind in schema.items()]

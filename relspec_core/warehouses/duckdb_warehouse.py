@@ -7,11 +7,10 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import duckdb
-
 from relspec_core.engines.duckdb_backend import connection_of, cursor_of, recorded_of
 from relspec_core.engines.duckdb_catalog import DuckDBCatalog
 from relspec_core.engines.duckdb_file import file_state
+from relspec_core.engines.engine_error import EngineError, RelationError
 from relspec_core.errors import WarehouseError
 from relspec_core.fingerprints.user_functions import has_python_functions
 from relspec_core.model.duckdb_types import as_written, schema_from_duckdb
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from relspec_core.engines.catalog_snapshot import CatalogSnapshot
     from relspec_core.engines.duckdb_backend import Engine
+    from relspec_core.engines.duckdb_connection import DuckDBConnection
     from relspec_core.plan_catalog import PlanArtifact
 
 
@@ -37,13 +37,11 @@ CHECKPOINTS, OFTEN, SELDOM = "checkpoint_threshold", "16.0 MiB", "256 MiB"
 RELATION_KINDS = ("table", "view")
 SOURCE_MARK = "relspec source"
 VIEW_MARK = "relspec view"
-MOST_ROLLBACKS = 100
 SIGNED_ROWS = 1_000_000  # from so many on, a table's blocks are quicker to look at than its rows
 FEW = 20  # tables that are asked for one by one
 OTHER_KIND = re.compile(
     r"^Catalog Error: Existing object .* is of type (?P<kind>Table|View), trying to replace", re.DOTALL
 )
-INTERRUPTED = re.compile(r"^Query interrupted|executing the UDF: KeyboardInterrupt")
 
 
 class DuckDBWarehouse(Warehouse):
@@ -68,8 +66,8 @@ class DuckDBWarehouse(Warehouse):
         self.is_halted = False
 
     @property
-    def connection(self) -> duckdb.DuckDBPyConnection:
-        """DuckDB's own."""
+    def connection(self) -> DuckDBConnection:
+        """The database's own."""
         return self._connection
 
     @property
@@ -89,24 +87,18 @@ class DuckDBWarehouse(Warehouse):
         return None if path is None else file_state(path)
 
     def execute(self, sql: str) -> None:
-        """Run one statement. Values stand in its text: DuckDB imports pandas to bind even a string (0.6 s)."""
-        self._run(sql)
+        """Run one statement."""
+        self._refuse_when_halted()
+        self._connection.execute(sql)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows that a query gives."""
-        return self._run(sql).fetchall()
+        self._refuse_when_halted()
+        return self._connection.rows(sql)
 
-    def _run(self, sql: str) -> duckdb.DuckDBPyConnection:
+    def _refuse_when_halted(self) -> None:
         if self.is_halted:
             raise KeyboardInterrupt
-        try:
-            return self.connection.execute(sql)
-        except (RuntimeError, duckdb.Error) as error:
-            # DuckDB turns Ctrl-C into other errors, and its threads go on with the statement: a rollback would wait.
-            if not INTERRUPTED.search(str(error)):
-                raise
-            self.connection.interrupt()
-            raise KeyboardInterrupt from error
 
     def begin(self) -> None:
         """Open a transaction."""
@@ -118,14 +110,7 @@ class DuckDBWarehouse(Warehouse):
 
     def roll_back(self) -> None:
         """End the transaction, if one is still open: nothing of it happens."""
-        for _ in range(MOST_ROLLBACKS):
-            try:
-                self.connection.rollback()
-            except duckdb.InterruptException:  # meant for the statement before
-                continue
-            except duckdb.Error:  # the error has ended the transaction itself, or the database
-                return
-            return
+        self._connection.roll_back()
 
     def cursor(self) -> DuckDBWarehouse:
         """The same database for another thread, by a connection of its own; tables of a session are not in it."""
@@ -161,7 +146,7 @@ class DuckDBWarehouse(Warehouse):
             yield
         finally:
             if not self.is_halted:  # a statement that can't be stopped has the connection
-                with suppress(duckdb.Error):  # a database that has failed
+                with suppress(EngineError):  # a database that has failed
                     self.set(CHECKPOINTS, threshold)
 
     def interrupt(self) -> None:
@@ -193,9 +178,9 @@ class DuckDBWarehouse(Warehouse):
                 return None
             try:
                 columns = self.rows(f"DESCRIBE {'.'.join(quoted_column(part) for part in place)}")
-            except duckdb.CatalogException:
+            except RelationError:
                 continue  # there is no such table
-            except duckdb.BinderException:
+            except EngineError:  # a name that DuckDB binds otherwise
                 return None
             found[name] = schema_from_duckdb({column: kind for column, kind, *_ in columns})
         return found
@@ -237,14 +222,15 @@ class DuckDBWarehouse(Warehouse):
             functions: whether to make its functions known too, which all cursors of a database share.
         """
         # Ibis has no public way to do these without executing the expression.
-        if functions and has_python_functions(plan.expr):
-            self.backend._register_udfs(plan.expr)  # noqa: SLF001
-        for table in plan.memory.values():
-            self.backend._register_in_memory_tables(table)  # noqa: SLF001
+        with self._connection.errors():
+            if functions and has_python_functions(plan.expr):
+                self.backend._register_udfs(plan.expr)  # noqa: SLF001
+            for table in plan.memory.values():
+                self.backend._register_in_memory_tables(table)  # noqa: SLF001
 
     def create(self, name: str, sql: str, *, schema: ibis.Schema, kind: str) -> Created:
         """Create or replace a table or view with exactly this schema; goes into the running transaction."""
-        query, types = cast_query(self.connection, sql, schema)
+        query, types = cast_query(self._connection, sql, schema)
         found = self._create_or_replace(kind, name, query)
         return Created(rows=found[0][0] if kind == "table" else None, schema=as_written(schema), types=types)
 
@@ -281,7 +267,7 @@ class DuckDBWarehouse(Warehouse):
         statement = f"CREATE OR REPLACE {kind.upper()} {target} AS {query}"
         try:
             return self.rows(statement)
-        except duckdb.CatalogException as error:
+        except RelationError as error:
             other = OTHER_KIND.search(str(error))
             if other is None:
                 raise
@@ -314,7 +300,7 @@ class DuckDBWarehouse(Warehouse):
         try:
             segments = self.rows(SEGMENTS.format(quoted_text(quoted_name(name))))
             return stored_table(segments, count=self.counts([name])[name], path=path, block_size=block_size)
-        except duckdb.CatalogException:
+        except RelationError:
             return None  # the table has gone meanwhile
 
     def _file_of(self, name: str) -> tuple[str, int] | None:
@@ -389,7 +375,7 @@ class DuckDBWarehouse(Warehouse):
         """The columns of one of relspec's own tables; none where there is no such table."""
         try:
             return tuple(row[0] for row in self.rows(f"DESCRIBE {self.own_table(name)}"))
-        except duckdb.CatalogException:
+        except RelationError:
             return ()
 
     def make_own_table(self, name: str, columns: Iterable[str]) -> None:

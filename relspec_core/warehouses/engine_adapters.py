@@ -52,7 +52,7 @@ class EngineAdapter:
         lock: SQL that lets nobody else take the lock of that name until the transaction ends; None: a transaction that
             writes has the database for itself, or there is none.
         interrupt: stops the statement that another thread runs.
-        may_pass: whether the same statement may do at another time.
+        is_transient: whether the same statement may succeed later.
         casts: whether values are to be cast to the types of the columns that they go into.
         most_bytes: of a name; what is longer is cut off without a word. None: there is no such limit.
         is_interruption: whether an error means that the statement was stopped by ``interrupt`` or by Ctrl-C.
@@ -68,7 +68,7 @@ class EngineAdapter:
     lock: Callable[[str], str] | None = None
     interrupt: Callable[[Any], None] = lambda backend: None  # noqa: ARG005 - it can't be stopped
     is_interruption: Callable[[Exception], bool] = lambda error: False  # noqa: ARG005
-    may_pass: Callable[[Exception], bool] = lambda error: False  # noqa: ARG005
+    is_transient: Callable[[Exception], bool] = lambda error: False  # noqa: ARG005
     casts: bool = True
     most_bytes: int | None = None
 
@@ -104,7 +104,7 @@ POSTGRES_TEXTS = (
     "intervalstyle = 'postgres'",
     "bytea_output = 'hex'",
 )
-POSTGRES_PASSING = ("40001", "40P01", "55P03")  # a conflict, a deadlock, a lock that is not to be had now
+POSTGRES_TRANSIENT = ("40001", "40P01", "55P03")  # a conflict, a deadlock, a lock that is not to be had now
 
 
 def _teach_postgres(backend: Any) -> None:  # noqa: ANN401 - Ibis's base class declares no connection
@@ -207,7 +207,7 @@ WAYS = {
         dependents=_postgres_dependents,
         lock=_postgres_lock,
         interrupt=lambda backend: backend.con.cancel(),
-        may_pass=lambda error: getattr(error, "sqlstate", None) in POSTGRES_PASSING,
+        is_transient=lambda error: getattr(error, "sqlstate", None) in POSTGRES_TRANSIENT,
         most_bytes=63,
     ),
     "sqlite": EngineAdapter(
@@ -218,7 +218,7 @@ WAYS = {
         view_definition=_sqlite_view,
         interrupt=lambda backend: backend.con.interrupt(),
         is_interruption=lambda error: str(error) == "interrupted",
-        may_pass=lambda error: "database is locked" in str(error),
+        is_transient=lambda error: "database is locked" in str(error),
         casts=False,  # a cast to TIMESTAMP makes a number of a text
     ),
 }

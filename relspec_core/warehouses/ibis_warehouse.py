@@ -6,13 +6,13 @@ from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import duckdb
 import ibis.expr.datatypes as dt
 import sqlglot
 from sqlglot import exp
 
 from relspec_core.engines.backend_tables import BackendTables
 from relspec_core.engines.duckdb_backend import NAME, ExclusiveDuckDB, require_sql
+from relspec_core.engines.engine_error import EngineError
 from relspec_core.errors import WarehouseError
 from relspec_core.fingerprints.user_functions import has_python_functions
 from relspec_core.model.duckdb_types import as_written, schema_to_duckdb
@@ -29,22 +29,11 @@ if TYPE_CHECKING:
 
     from relspec_core.compilation.plan_artifact import PlanArtifact
     from relspec_core.engines.duckdb_backend import Engine
+    from relspec_core.engines.duckdb_connection import DuckDBConnection
 
 
 PLAIN_DECIMAL = (18, 3)
 PASSING = "relspec_new_"  # a table that is not yet in its place
-
-
-class EngineError(duckdb.Error):
-    """What another engine refuses, for whoever expects DuckDB's errors.
-
-    Attributes:
-        may_pass: whether the same may do at another time.
-    """
-
-    def __init__(self, text: str, *, may_pass: bool = False) -> None:
-        self.may_pass = may_pass
-        super().__init__(text)
 
 
 def warehouse_of(backend: Engine) -> Warehouse:
@@ -94,7 +83,7 @@ class IbisWarehouse(Warehouse):
         return self._files
 
     @property
-    def connection(self) -> duckdb.DuckDBPyConnection:
+    def connection(self) -> DuckDBConnection:
         """Of a DuckDB database in memory, with which sources' files are read."""
         return self._reader().connection
 
@@ -119,7 +108,7 @@ class IbisWarehouse(Warehouse):
             raise self._told(error) from error
 
     def _told(self, error: Exception) -> EngineError:
-        return EngineError(str(error).strip() or type(error).__name__, may_pass=self._ways.may_pass(error))
+        return EngineError(str(error), is_transient=self._ways.is_transient(error))
 
     def execute(self, sql: str) -> None:
         """Run one statement."""

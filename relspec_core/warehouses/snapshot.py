@@ -16,11 +16,10 @@ from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING, Any
 
-import duckdb
-
 from relspec_core.engines.catalog_snapshot import CatalogSnapshot, ObservedContents
 from relspec_core.engines.duckdb_backend import ExclusiveDuckDB
 from relspec_core.engines.duckdb_catalog import COLUMNS
+from relspec_core.engines.engine_error import EngineError
 from relspec_core.model.names import quoted_column, quoted_text
 from relspec_core.system.cache_folder import CACHE_FOLDER, write_ignored
 from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
@@ -83,7 +82,7 @@ def snapshot_for_others(warehouse: Warehouse) -> Generator[None]:
         return
     if not _is_recent(snapshot_file(path)):
         leave_snapshot(warehouse)
-    cursor = ExclusiveDuckDB(warehouse.connection.cursor())
+    cursor = ExclusiveDuckDB(warehouse.connection.cursor().raw)
     later = Timer(MOMENT, _leave_meanwhile, [cursor])
     later.daemon = True
     later.start()
@@ -96,7 +95,7 @@ def snapshot_for_others(warehouse: Warehouse) -> Generator[None]:
 
 
 def _leave_meanwhile(engine: ExclusiveDuckDB) -> None:
-    with suppress(duckdb.Error):  # then the last one stays
+    with suppress(EngineError):  # then the last one stays
         leave_snapshot(DuckDBWarehouse(engine))
 
 

@@ -120,9 +120,9 @@ def _of_files(files: SourceFiles, columns: tuple[str, ...], warehouse: Warehouse
     if files.reader != "read_parquet":
         return StorageSizes()
     files.open_in(warehouse.connection)
-    rows = warehouse.connection.execute(
+    rows = warehouse.connection.rows(
         f"SELECT path_in_schema, sum(total_compressed_size)::BIGINT FROM parquet_metadata({files.listing}) GROUP BY ALL"  # noqa: S608 - quoted
-    ).fetchall()
+    )
     found = {
         column: [size for path, size in rows if path == column or path.startswith(f"{column}, ")] for column in columns
     }

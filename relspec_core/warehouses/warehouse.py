@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
 
-    import duckdb
     import ibis
 
     from relspec_core.compilation.plan_artifact import PlanArtifact
     from relspec_core.engines.catalog_snapshot import CatalogSnapshot
     from relspec_core.engines.duckdb_backend import Engine
+    from relspec_core.engines.duckdb_connection import DuckDBConnection
 
 
 SCHEMA = "relspec"  # of relspec's own tables
@@ -61,7 +61,7 @@ class Warehouse(ABC):
 
     @property
     @abstractmethod
-    def connection(self) -> duckdb.DuckDBPyConnection:
+    def connection(self) -> DuckDBConnection:
         """DuckDB's own, with which sources' files are read: the warehouse's, or of a database in memory."""
 
     # -- statements ----------------------------------------------------------------------------------------------------

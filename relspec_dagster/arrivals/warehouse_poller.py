@@ -6,8 +6,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-import duckdb
-
+from relspec_core.engines.engine_error import EngineError
 from relspec_core.evidence import Evidence
 from relspec_core.evidence_store import EvidenceStore, Record
 from relspec_core.model.duckdb_types import schema_from_duckdb
@@ -157,7 +156,7 @@ class WarehousePoller:
         compared = {name: (dict(self._columns[name]), found) for name, found in groups.items() if found}
         try:
             digests = warehouse.contents_of(compared)
-        except duckdb.Error:  # such as a view over a file that is gone
+        except EngineError:  # such as a view over a file that is gone
             if len(names) == 1:
                 return {}
             return {key: found for name in names for key, found in self._digests([name], warehouse).items()}

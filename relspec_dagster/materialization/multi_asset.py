@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 import dagster as dg
-import duckdb
 
+from relspec_core.engines.engine_error import EngineError
 from relspec_core.errors import RelspecError
 from relspec_core.evidence import Evidence, EvidenceCatalog
 from relspec_core.execution import build_task
@@ -127,7 +127,7 @@ def _materialize(
     changed = [name for name, found in published.items() if found.version != versions.get(name)]
     try:
         carry_forward(context.instance, readers, warehouse, changed=changed, writing=True)
-    except (RelspecError, duckdb.Error) as error:  # of what others read: these tables are published
+    except (RelspecError, EngineError) as error:  # of what others read: these tables are published
         context.log.warning("What reads nothing of this that changed is not carried forward now: %s", error)
 
 

@@ -30,6 +30,6 @@ def retried_where_it_helps(assets: TaskAssets) -> Generator[None]:
     try:
         yield
     except TaskFailedError as error:
-        if not assets.task.retries or TaskFailure.of(assets.outputs[0].artifact, error).may_pass:
+        if not assets.task.retries or TaskFailure.of(assets.outputs[0].artifact, error).is_transient:
             raise
         raise dg.Failure(description=str(error), allow_retries=False) from error

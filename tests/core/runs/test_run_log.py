@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
-import duckdb
 import pytest
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
 from relspec_core.engines.duckdb_backend import ExclusiveDuckDB
 from relspec_core.engines.duckdb_file import connect
+from relspec_core.engines.engine_error import EngineError
 from relspec_core.runs.history import RunHistory, TaskOutcome
 from relspec_core.runs.run_log import RunLog
 from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
@@ -219,7 +219,7 @@ def test_a_log_can_be_read_from_a_database_of_any_name_that_is_open_for_reading_
     found = RunLog(DuckDBWarehouse(reader)).last()
     assert found is not None
     assert found.tasks == (SKIPPED,)
-    with pytest.raises(duckdb.InvalidInputException):
+    with pytest.raises(EngineError):
         begun(DuckDBWarehouse(reader))
     reader.disconnect()
 

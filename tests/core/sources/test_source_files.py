@@ -1,12 +1,12 @@
 import os
 from pathlib import Path
 
-import duckdb
 import ibis
 import pytest
 from ibis.backends.duckdb import Backend as DuckDBBackend
 
 from relspec_core import SourceSpec
+from relspec_core.engines.duckdb_connection import DuckDBConnection
 from relspec_core.errors import SourceError
 from relspec_core.sources.source_files import SourceFiles, source_files
 from relspec_core.system.compile_cache import CompileCache
@@ -26,7 +26,7 @@ def files_of(source: SourceSpec) -> SourceFiles:
 
 
 def schema_of(source: SourceSpec) -> ibis.Schema:
-    with duckdb.connect() as connection:
+    with DuckDBConnection.scratch() as connection:
         return files_of(source).schema(connection, cache=CompileCache())
 
 
@@ -52,7 +52,7 @@ def test_a_file_is_read_by_its_suffix(tmp_path: Path, name: str, text: str) -> N
 def test_a_compressed_or_columnar_file_is_read_by_its_suffix(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"people{suffix}"
     options = {".csv.gz": "(COMPRESSION gzip)", ".csv.zst": "(COMPRESSION zstd)"}.get(suffix, "(FORMAT parquet)")
-    with duckdb.connect() as connection:
+    with DuckDBConnection.scratch() as connection:
         connection.execute(f"COPY (SELECT 1::BIGINT AS id, 'ann' AS name) TO '{path}' {options}")
     assert schema_of(SourceSpec("people", path=path)) == ibis.schema({"id": "int64", "name": "string"})
 
