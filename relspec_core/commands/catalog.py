@@ -44,7 +44,12 @@ OPENLINEAGE = "openlineage"
 
 @click.command("graph")
 @click.option(
-    "--format", "form", type=click.Choice(sorted([*GRAPH_FORMATS, OPENLINEAGE])), default="mermaid", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(sorted([*GRAPH_FORMATS, OPENLINEAGE])),
+    default="mermaid",
+    show_default=True,
+    help="Output format.",
 )
 @click.option(
     "--namespace", help="Namespace of OpenLineage datasets.  [default: duckdb:// and the database's file name]"
