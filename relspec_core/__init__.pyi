@@ -20,6 +20,7 @@ from .errors import (
 )
 from .evidence import Evidence, EvidenceCatalog
 from .execution import run
+from .exports.graph_drawing import graph_to_dot, graph_to_json, graph_to_mermaid
 from .exports.openlineage import column_lineage_facets, to_openlineage_json
 from .graph_inference import EdgeRequirement, TaskGraph, task_graph_from_catalog
 from .hamilton_output import HamiltonRun, SourceInput, draw_hamilton_module, hamilton_module, write_hamilton_module
@@ -122,6 +123,9 @@ __all__ = [
     "find_evidence",
     "find_project",
     "find_reference",
+    "graph_to_dot",
+    "graph_to_json",
+    "graph_to_mermaid",
     "hamilton_module",
     "impact_of",
     "lineage_tree",

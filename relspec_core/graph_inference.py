@@ -1,8 +1,7 @@
-"""The bipartite graph of evidence and tasks that follows from the plans."""
+"""The bipartite graph of evidence and tasks, whose edges carry what each task requires of each evidence."""
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left
 from itertools import chain
 from operator import attrgetter, itemgetter
@@ -16,7 +15,7 @@ from relspec_core.sql.identifiers import ignores_case
 from relspec_core.system.garbage_collection import left_alone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     import ibis
     import ibis.expr.datatypes as dt
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from relspec_core.plan_catalog import PlanCatalog
 
 
-# Nodes are named tuples, and edges have no objects of their own: of a large catalog there are hundreds of thousands.
+# Nodes and edges are named tuples: a large catalog has hundreds of thousands.
 
 
 class EvidenceNode(NamedTuple):
@@ -33,27 +32,37 @@ class EvidenceNode(NamedTuple):
 
     Attributes:
         name: of the evidence.
-        schema: what its plan writes or its source had.
-        task: who writes it.
-        whole: what tasks may ask for: of an internal table there may be more than is written.
-        fits: whether each reader is known to find in it what it was made for, where it is just as said here.
+        schema: what its plan writes, or what its source had when the plans were compiled.
+        task: the task that writes it; None for a source.
+        whole: what tasks may ask for; an internal table may be written with fewer columns.
     """
 
     name: str
     schema: ibis.Schema
     task: str | None
     whole: ibis.Schema | None = None
-    fits: bool = False
+
+
+class TaskNode(NamedTuple):
+    """A task in the graph.
+
+    Attributes:
+        name: of the task.
+        outputs: the evidence that it writes.
+    """
+
+    name: str
+    outputs: tuple[str, ...]
 
 
 class EdgeRequirement(NamedTuple):
-    """What one task must find in one evidence.
+    """What one task requires of one evidence: the weight of the edge from the evidence to the task.
 
     Attributes:
-        evidence: what is read.
+        evidence: the table that is read.
         task: the reader.
-        types: of the columns that it must have, by name; none: only its rows matter.
-        deps: all that the reader depends on.
+        types: the required columns with their types; empty: only the rows matter.
+        deps: all that the reader depends on; ``uses`` and ``unresolved`` are looked up in it.
     """
 
     evidence: str
@@ -63,17 +72,18 @@ class EdgeRequirement(NamedTuple):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that it must have, sorted."""
-        return self.deps.required_columns[self.evidence]
+        """The required columns, sorted."""
+        return tuple(sorted(self.types))
 
     @property
     def uses(self) -> Mapping[str, tuple[Use, ...]]:
-        """How each column is used; worked out each time."""
-        return self.deps.uses_of(self.evidence)
+        """How the task uses each required column, worked out on each access."""
+        known = self.deps.uses_of(self.evidence)
+        return {column: known.get(column, ()) for column in self.columns}
 
     @property
     def unresolved(self) -> str | None:
-        """Why all columns are required, where the truth can't be known."""
+        """Why all columns are required where lineage cannot be resolved."""
         return self.deps.unresolved.get(self.evidence)
 
     @property
@@ -89,58 +99,40 @@ class EdgeRequirement(NamedTuple):
 
 def requirements(task: str, deps: InferredDeps) -> tuple[EdgeRequirement, ...]:
     """The edges of one task, by evidence."""
-    return tuple([EdgeRequirement(evidence, task, deps.required_types[evidence], deps) for evidence in deps.inputs])
+    return tuple([_new(EdgeRequirement, (name, task, types, deps)) for name, types in deps.required_types.items()])
 
 
-class TaskNode(NamedTuple):
-    """A task in the graph.
-
-    Attributes:
-        name: of the task.
-        outputs: what it writes.
-        deps: what all of them read: what each edge to the task requires.
-    """
-
-    name: str
-    outputs: tuple[str, ...]
-    deps: InferredDeps
-
-    @property
-    def edges(self) -> tuple[EdgeRequirement, ...]:
-        """What the task must find, by evidence."""
-        return requirements(self.name, self.deps)
-
-    def edge_from(self, evidence: str) -> EdgeRequirement:
-        """What it must find in one evidence."""
-        return EdgeRequirement(evidence, self.name, self.deps.required_types[evidence], self.deps)
-
-
-RuleGraph: TypeAlias = "rx.PyDiGraph[EvidenceNode | TaskNode, None]"
-NAME, FITS = attrgetter("name"), attrgetter("fits")
+RuleGraph: TypeAlias = "rx.PyDiGraph[EvidenceNode | TaskNode, EdgeRequirement | None]"
+NAME = attrgetter("name")
 _new = tuple.__new__  # a named tuple in half of the time that calling its class takes
 
 
 class TaskGraph:
-    """The graph with its nodes by name.
+    """An index of the graph: nodes by name, walks, and waves.
+
+    The edges of the graph are the one source of what tasks require. After editing a graph, index it again:
+    ``TaskGraph(graph)``, which is what ``schedule_rules(graph)`` does.
 
     Args:
-        graph: nodes in name order, evidence before tasks; edges in the order of their tasks, what each reads by name.
+        graph: nodes in name order, evidence before tasks. An edge from evidence to a task carries an
+            ``EdgeRequirement``, an edge from a task to its output carries None.
+        unchecked: the evidence whose planned schema may lack something that a reader requires; all where left out.
 
     Attributes:
         graph: the same.
-        evidence_indices: where each evidence is in it, in name order.
-        task_indices: where each task is in it, in name order.
-        source_indices: where the evidence is that no task writes.
-        waves: where each task is, in the waves that there are as long as exactly the sources exist, just as their nodes
-            say; none where it is not certain that all evidence fits.
+        evidence_indices: node index of each evidence, in name order.
+        task_indices: node index of each task, in name order.
+        source_indices: node indices of the evidence that no task writes.
+        incomplete_indices: node indices of the evidence whose planned schema lacks something that a reader requires.
+        waves: the tasks, each in the first wave after those that write what it reads; each wave sorted by name.
 
     Raises:
         CycleError: RS201, with the path.
     """
 
-    __slots__ = ("evidence_indices", "graph", "source_indices", "task_indices", "waves")
+    __slots__ = ("evidence_indices", "graph", "incomplete_indices", "source_indices", "task_indices", "waves")
 
-    def __init__(self, graph: RuleGraph) -> None:
+    def __init__(self, graph: RuleGraph, *, unchecked: Collection[int] | None = None) -> None:
         self.graph = graph
         nodes, indices = graph.nodes(), list(graph.node_indices())
         first = bisect_left(nodes, 1, key=lambda node: isinstance(node, TaskNode))
@@ -149,8 +141,9 @@ class TaskGraph:
         self.task_indices: dict[str, int] = dict(zip(names[first:], indices[first:], strict=True))
         tables = cast("list[EvidenceNode]", nodes[:first])
         self.source_indices = frozenset([at for at, node in zip(indices, tables, strict=False) if node.task is None])
-        waves = _waves(graph, after=max(indices[:first], default=-1))
-        self.waves = waves if all(map(FITS, tables)) else []
+        checked = indices[:first] if unchecked is None else unchecked
+        self.incomplete_indices = frozenset([table for table in checked if not self._is_complete(table)])
+        self.waves = self._waves(after=max(indices[:first], default=-1))
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -168,100 +161,94 @@ class TaskGraph:
         return tuple(name for name in self.evidence_indices if self.producer(name) is None)
 
     @property
+    def order(self) -> tuple[str, ...]:
+        """The tasks, each after those that write what it reads: wave after wave, each sorted by name."""
+        return tuple(chain(*self.waves))
+
+    @property
     def edges(self) -> tuple[EdgeRequirement, ...]:
         """Every requirement, by task, then by evidence."""
         return tuple(edge for task in self.task_indices for edge in self.edges_of(task))
 
     def edges_of(self, task: str) -> tuple[EdgeRequirement, ...]:
-        """What a task must find, by evidence."""
-        return self._task(task).edges
+        """What a task requires, by evidence."""
+        edges = self.graph.in_edges(self.task_indices[task])
+        return tuple([cast("EdgeRequirement", edge) for _, _, edge in sorted(edges, key=itemgetter(0))])
 
-    def outputs_of(self, task: str) -> tuple[str, ...]:
-        """What a task writes."""
-        return self._task(task).outputs
-
-    def producer(self, evidence: str) -> str | None:
-        """The task that writes an evidence; None for a source."""
-        return self._node(evidence).task
-
-    def schema_of(self, evidence: str) -> ibis.Schema:
-        """What an evidence has according to its plan or source."""
-        return self._node(evidence).schema
-
-    def _node(self, evidence: str) -> EvidenceNode:
-        return cast("EvidenceNode", self.graph[self.evidence_indices[evidence]])
-
-    def _task(self, name: str) -> TaskNode:
-        return cast("TaskNode", self.graph[self.task_indices[name]])
-
-    def whole_schema_of(self, evidence: str) -> ibis.Schema:
-        """The same with the columns of an internal table that are not written, as no task needs them."""
-        node = self._node(evidence)
-        return node.whole or node.schema
+    def edges_from(self, evidence: str) -> tuple[EdgeRequirement, ...]:
+        """What each reader of an evidence requires of it, by reader; empty for evidence that is not in the graph."""
+        if evidence not in self.evidence_indices:
+            return ()
+        edges = self.graph.out_edges(self.evidence_indices[evidence])
+        return tuple([cast("EdgeRequirement", edge) for _, _, edge in sorted(edges, key=itemgetter(1))])
 
     def readers(self, evidence: str) -> tuple[str, ...]:
         """The tasks that read an evidence, sorted."""
         return tuple(edge.task for edge in self.edges_from(evidence))
 
-    def edges_from(self, evidence: str) -> tuple[EdgeRequirement, ...]:
-        """What each reader of an evidence must find in it, by reader; nothing of what is not in the graph."""
-        if evidence not in self.evidence_indices:
-            return ()
-        readers = self.graph.successor_indices(self.evidence_indices[evidence])
-        return tuple([cast("TaskNode", self.graph[reader]).edge_from(evidence) for reader in sorted(readers)])
+    def outputs_of(self, task: str) -> tuple[str, ...]:
+        """The evidence that a task writes."""
+        return cast("TaskNode", self.graph[self.task_indices[task]]).outputs
+
+    def producer(self, evidence: str) -> str | None:
+        """The task that writes an evidence; None for a source."""
+        return self._table(evidence).task
+
+    def schema_of(self, evidence: str) -> ibis.Schema:
+        """The schema of an evidence according to its plan or source."""
+        return self._table(evidence).schema
+
+    def whole_schema_of(self, evidence: str) -> ibis.Schema:
+        """The schema with those columns of an internal table that are not written because no task needs them."""
+        table = self._table(evidence)
+        return table.whole or table.schema
+
+    def _table(self, evidence: str) -> EvidenceNode:
+        return cast("EvidenceNode", self.graph[self.evidence_indices[evidence]])
 
     def upstream_tasks(self, task: str) -> tuple[str, ...]:
         """The tasks that write what a task reads, sorted."""
-        producers = (self.producer(edge.evidence) for edge in self.edges_of(task))
-        return tuple(sorted({producer for producer in producers if producer is not None}))
+        tables = cast("list[EvidenceNode]", self.graph.predecessors(self.task_indices[task]))
+        return tuple(sorted({table.task for table in tables if table.task is not None}))
 
     def ancestors(self, tasks: Iterable[str]) -> frozenset[str]:
         """These tasks and every task that they depend on."""
-        seen = set(tasks)
-        pending = list(seen)
-        while pending:
-            for upstream in self.upstream_tasks(pending.pop()):
-                if upstream not in seen:
-                    seen.add(upstream)
-                    pending.append(upstream)
-        return frozenset(seen)
+        graph, end, chosen = self._with_node(tasks)
+        graph.add_edges_from([(task, end, None) for task in chosen])
+        return self._task_names(rx.ancestors(graph, end))
 
-    def to_json(self) -> str:
-        """Node-link JSON, the same bytes for the same graph."""
-        nodes = [
-            {"id": index, **_node_data(node)}
-            for index, node in zip(self.graph.node_indices(), self.graph.nodes(), strict=True)
-        ]
-        links = [{"source": source, "target": target, **_edge_data(edge)} for source, target, edge in self._all_edges()]
-        return json.dumps({"directed": True, "multigraph": False, "nodes": nodes, "links": links}, indent=2)
+    def descendants(self, tasks: Iterable[str]) -> frozenset[str]:
+        """These tasks and every task that depends on them."""
+        graph, start, chosen = self._with_node(tasks)
+        graph.add_edges_from([(start, task, None) for task in chosen])
+        return self._task_names(rx.descendants(graph, start))
 
-    def to_mermaid(self) -> str:
-        """A Mermaid flowchart: evidence round, tasks square, each requirement on its edge."""
-        lines = ["flowchart LR"]
-        for index, node in zip(self.graph.node_indices(), self.graph.nodes(), strict=True):
-            text = _mermaid_text(node.name)
-            lines.append(f'    n{index}(["{text}"])' if isinstance(node, EvidenceNode) else f'    n{index}["{text}"]')
-        for source, target, edge in self._all_edges():
-            label = f'|"{_mermaid_text(edge.needs)}"|' if edge else ""
-            lines.append(f"    n{source} -->{label} n{target}")
-        return "\n".join(lines) + "\n"
+    def _with_node(self, tasks: Iterable[str]) -> tuple[RuleGraph, int, list[int]]:
+        """A copy with one more node, from or to which one walk reaches all that these tasks do."""
+        graph = self.graph.copy()
+        return graph, graph.add_node(TaskNode("", ())), [self.task_indices[task] for task in tasks]
 
-    def to_dot(self) -> str:
-        """Graphviz DOT: evidence in ellipses, tasks in boxes, each requirement on its edge."""
-        lines = ["digraph relspec {", "  rankdir=LR;"]
-        for index, node in zip(self.graph.node_indices(), self.graph.nodes(), strict=True):
-            shape = "ellipse" if isinstance(node, EvidenceNode) else "box"
-            lines.append(f"  n{index} [label={json.dumps(node.name)}, shape={shape}];")
-        for source, target, edge in self._all_edges():
-            label = f" [label={json.dumps(edge.needs)}]" if edge else ""
-            lines.append(f"  n{source} -> n{target}{label};")
-        return "\n".join([*lines, "}"]) + "\n"
+    def _task_names(self, nodes: Iterable[int]) -> frozenset[str]:
+        found = [self.graph[node] for node in nodes]
+        return frozenset([node.name for node in found if isinstance(node, TaskNode)])
 
-    def _all_edges(self) -> Iterator[tuple[int, int, EdgeRequirement | None]]:
-        """Both ends of every edge, sorted, with what it requires; None: its task writes it."""
-        for source, target in sorted(self.graph.edge_list()):
-            reader = self.graph[target]
-            yield source, target, reader.edge_from(self.graph[source].name) if isinstance(reader, TaskNode) else None
+    def _is_complete(self, table: int) -> bool:
+        """Whether the planned schema of an evidence has all that its readers require."""
+        columns = cast("EvidenceNode", self.graph[table]).schema.fields.items()
+        edges = cast("list[tuple[int, int, EdgeRequirement]]", self.graph.out_edges(table))
+        return all(edge.types.items() <= columns for _, _, edge in edges)
+
+    def _waves(self, *, after: int) -> tuple[tuple[str, ...], ...]:
+        """The waves of the tasks, whose indices come after this one."""
+        try:
+            found = rx.topological_generations(self.graph)
+        except rx.DAGHasCycle:
+            raise _cycle(self.graph) from None
+        # Evidence and tasks alternate, except that tasks which read nothing are in the first generation.
+        pairs = [chain(*found[at : at + 2]) for at in range(0, len(found), 2)]
+        nodes = self.graph
+        waves = [tuple([nodes[task].name for task in sorted(pair) if task > after]) for pair in pairs]
+        return tuple([wave for wave in waves if wave])
 
 
 @left_alone()
@@ -272,40 +259,25 @@ def task_graph_from_catalog(plan_catalog: PlanCatalog) -> TaskGraph:
         CycleError: RS201, with the path. SecondWriterError: RS202.
     """
     _refuse_second_writers(plan_catalog)
-    tasks = sorted(plan_catalog.by_task.items(), key=itemgetter(0))
-    evidence = [EvidenceNode(name, schema, None, fits=True) for name, schema in plan_catalog.schemas.items()]
+    by_task = sorted(plan_catalog.by_task.items(), key=itemgetter(0))
+    evidence = [EvidenceNode(name, schema, None) for name, schema in plan_catalog.schemas.items()]
     evidence += [
-        _new(EvidenceNode, (plan.name, plan.schema, task, plan.whole, True)) for task, plans in tasks for plan in plans
+        _new(EvidenceNode, (plan.name, plan.schema, task, plan.whole)) for task, plans in by_task for plan in plans
     ]
-    readers = [_new(TaskNode, (task, tuple(map(NAME, plans)), deps_of(plans))) for task, plans in tasks]
     evidence.sort(key=itemgetter(0))
     indices = {node.name: index for index, node in enumerate(evidence)}
-    sources, targets = _edges(evidence, readers, indices)
+    tasks: list[TaskNode] = []
+    edges: list[tuple[int, int, EdgeRequirement | None]] = []
+    for index, (task, plans) in enumerate(by_task, start=len(evidence)):
+        outputs = tuple([plan.name for plan in plans])
+        tasks.append(_new(TaskNode, (task, outputs)))
+        edges += [(indices[edge.evidence], index, edge) for edge in requirements(task, deps_of(plans))]
+        edges += [(index, indices[output], None) for output in outputs]
     graph: RuleGraph = rx.PyDiGraph()
     graph.add_nodes_from(evidence)
-    graph.add_nodes_from(readers)
-    graph.add_edges_from_no_data(zip(sources, targets, strict=True))
+    graph.add_nodes_from(tasks)
+    graph.add_edges_from(edges)
     return TaskGraph(graph)
-
-
-def _edges(
-    evidence: list[EvidenceNode], tasks: list[TaskNode], indices: Mapping[str, int]
-) -> tuple[list[int], list[int]]:
-    """Both ends of every edge, where nodes are numbered in this order; marks the evidence that does not fit."""
-    columns = [node.schema.fields.items() for node in evidence]
-    sources: list[int] = []
-    targets: list[int] = []
-    for reader, task in enumerate(tasks, start=len(evidence)):
-        for name, types in task.deps.required_types.items():
-            index = indices[name]
-            sources.append(index)
-            targets.append(reader)
-            if not types.items() <= columns[index]:
-                evidence[index] = evidence[index]._replace(fits=False)
-        for name in task.outputs:
-            sources.append(reader)
-            targets.append(indices[name])
-    return sources, targets
 
 
 def _refuse_second_writers(plan_catalog: PlanCatalog) -> None:
@@ -331,43 +303,9 @@ def _refuse_names_that_differ_by_case(plan_catalog: PlanCatalog) -> None:
             )
 
 
-def _waves(graph: RuleGraph, *, after: int) -> list[list[int]]:
-    """The tasks, which come after this index, each in the first wave after those that write what it reads."""
-    try:
-        found = rx.topological_generations(graph)
-    except rx.DAGHasCycle:
-        raise _cycle(graph) from None
-    # Evidence and tasks take turns, but that those tasks that read nothing are among the sources.
-    pairs = [chain(*found[at : at + 2]) for at in range(0, len(found), 2)]
-    waves = [sorted([index for index in pair if index > after]) for pair in pairs]
-    return [wave for wave in waves if wave]
-
-
 def _cycle(graph: RuleGraph) -> CycleError:
-    """A circle of tasks, each before what it reads, told from the task whose name comes first."""
+    """A cycle of tasks, each before what it reads, starting with the task whose name comes first."""
     found = rx.digraph_find_cycle(graph)
     names = [graph[source].name for source, _ in reversed(found) if isinstance(graph[source], TaskNode)]
     start = names.index(min(names))
     return CycleError([*names[start:], *names[:start], names[start]])
-
-
-def _node_data(node: EvidenceNode | TaskNode) -> dict[str, object]:
-    if isinstance(node, TaskNode):
-        return {"kind": "task", "name": node.name, "outputs": list(node.outputs)}
-    columns = {name: str(kind) for name, kind in node.schema.items()}
-    return {"kind": "evidence", "name": node.name, "task": node.task, "columns": columns}
-
-
-def _edge_data(edge: EdgeRequirement | None) -> dict[str, object]:
-    if edge is None:
-        return {"kind": "produces"}
-    return {
-        "kind": "requires",
-        "columns": {column: str(edge.types[column]) for column in edge.columns},
-        "uses": {column: [str(use) for use in uses] for column, uses in edge.uses.items()},
-        "all_because": edge.unresolved,
-    }
-
-
-def _mermaid_text(text: str) -> str:
-    return text.replace('"', "#quot;")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from relspec_core.evidence import Evidence, EvidenceCatalog
     from relspec_core.graph_edge_validation import ReadinessReason
-    from relspec_core.graph_inference import EvidenceNode, RuleGraph, TaskNode
+    from relspec_core.graph_inference import EvidenceNode, RuleGraph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,85 +121,85 @@ def _blocked(readiness: Readiness) -> dict[str, tuple[ReadinessReason, ...]]:
 
 
 class Readiness:
-    """How many edges each task still waits for; changes with each arrival, and only towards ready.
+    """How many unsatisfied edges each task has; changes with each arrival, and only towards ready.
 
-    That a table is just as it was planned is nearly always so, and told in no time: all of its edges are met then, and
-    it lacks nothing. The edges of any other table are met one by one.
+    A table with exactly the planned schema satisfies all of its readers without a look at their edges, unless the graph
+    knows that the plan lacks something. For any other table each edge is checked.
 
     O(V + E) to make.
 
     Args:
-        graph: what tasks read.
+        graph: what tasks require.
         evidence: what exists now. Absent evidence has no columns.
         tasks: only these; all where left out.
 
     Attributes:
-        graph: what tasks read.
+        graph: what tasks require.
         ready: the tasks that were ready at the start, by name; those that read nothing are among them.
     """
 
-    __slots__ = ("_lacking", "_open", "_schemas", "_unmet", "graph", "ready")
+    __slots__ = ("_lacking", "_open", "_schemas", "_unsatisfied", "graph", "ready")
 
     @left_alone()
     def __init__(
         self, graph: TaskGraph, *, evidence: Mapping[str, Evidence], tasks: Iterable[str] | None = None
     ) -> None:
         self.graph = graph
-        self._schemas: dict[int, ibis.Schema] = {}  # of the tables that are there and lack something
-        self._open: dict[int, Sequence[int]] = {}  # who waits for these
-        there: list[int] = []
+        self._schemas: dict[int, ibis.Schema] = {}  # of the tables that exist and lack something
+        self._open: dict[int, Sequence[int]] = {}  # the readers that still wait for these
+        complete: list[int] = []
         others: list[tuple[int, ibis.Schema]] = []
         for table, schema in self._tables(evidence.values()):
             if self._is_as_planned(table, schema):
-                there.append(table)
+                complete.append(table)
             else:
                 others.append((table, schema))
-        self._lacking = set(graph.evidence_indices.values()).difference(there)
+        self._lacking = set(graph.evidence_indices.values()).difference(complete)
         indices = graph.task_indices
         wanted = indices.values() if tasks is None else [indices[task] for task in sorted({*tasks} & indices.keys())]
-        self._unmet = self._counted(wanted, there)
+        self._unsatisfied = self._counted(wanted, complete)
         for table, schema in others:
-            self._count_down(self._met(table, schema))
+            self._count_down(self._satisfied(table, schema))
         self.ready = self._names(self._now)
 
     @property
     def waiting(self) -> tuple[str, ...]:
         """The tasks that are not ready yet, by name."""
-        return self._names([task for task, unmet in self._unmet.items() if unmet])
+        return self._names([task for task, edges in self._unsatisfied.items() if edges])
 
     def arrive(self, *evidence: Evidence) -> tuple[str, ...]:
-        """The tasks whose last unmet edges these arrivals meet, by name; no task is told twice.
+        """The tasks whose last unsatisfied edges these arrivals satisfy, by name; each task is reported once.
 
-        An edge that was met once stays so, as more evidence never blocks. In time proportional to the readers that
-        still wait for these.
+        An edge that was satisfied once stays so, as more evidence never blocks. In time proportional to the readers
+        that still wait for these.
 
         Args:
             evidence: what exists from now on, such as all outputs of a task together.
         """
-        return self._names(self._meet(self._tables(evidence)))
+        return self._names(self._satisfy(self._tables(evidence)))
 
     def waves(self) -> tuple[tuple[str, ...], ...]:
         """The tasks that are ready, then those that become so as these finish, and so on; each wave by name.
 
-        All of them count as finished from then on, with all of their outputs as their plans tell.
+        All of them count as finished from then on, with all of their outputs as planned.
         """
         graph = self.graph
-        if graph.waves and self._is_all_to_come:
-            self._unmet = dict.fromkeys(self._unmet, 0)
+        if self._is_first_run:
+            self._unsatisfied = dict.fromkeys(self._unsatisfied, 0)
             self._lacking.clear()
-            return tuple(map(self._names, graph.waves))
+            return graph.waves
         nodes = cast("Mapping[int, EvidenceNode]", graph.graph)
         waves, ready = [], self._now
         while ready:
             waves.append(self._names(ready))
             written = [table for task in ready for table in graph.graph.successor_indices(task)]
-            ready = self._meet([(table, nodes[table].schema) for table in written])
+            ready = self._satisfy([(table, nodes[table].schema) for table in written])
         return tuple(waves)
 
     def reasons(self, task: str) -> tuple[ReadinessReason, ...]:
         """What keeps a task from running, by evidence; nothing where it is ready."""
         reader, tables = self.graph.task_indices[task], self.graph.evidence_indices
-        if not self._unmet[reader]:
+        if not self._unsatisfied[reader]:
             return ()
         edges = [(edge, tables[edge.evidence]) for edge in self.graph.edges_of(task)]
         return tuple(
@@ -210,7 +210,7 @@ class Readiness:
         )
 
     def _tables(self, evidence: Iterable[Evidence]) -> Iterator[tuple[int, ibis.Schema]]:
-        """Where evidence is in the graph, with its schemas; without what the graph knows nothing of."""
+        """The node indices and schemas of the evidence that is in the graph."""
         indices = self.graph.evidence_indices
         for found in evidence:
             table = indices.get(found.name)
@@ -224,43 +224,45 @@ class Readiness:
     @property
     def _now(self) -> list[int]:
         """The tasks that are ready."""
-        return [task for task, unmet in self._unmet.items() if not unmet]
+        return [task for task, edges in self._unsatisfied.items() if not edges]
 
     @property
-    def _is_all_to_come(self) -> bool:
-        """Whether all tasks are asked for, and exactly the sources are there, as planned."""
-        there = len(self.graph.evidence_indices) - len(self._lacking)
+    def _is_first_run(self) -> bool:
+        """Whether the waves are those of the graph: all tasks are wanted, and exactly the sources exist, as planned."""
+        graph = self.graph
         return (
-            there == len(self.graph.source_indices)
-            and self._lacking.isdisjoint(self.graph.source_indices)
+            not graph.incomplete_indices
             and not self._schemas
-            and len(self._unmet) == len(self.graph.task_indices)
+            and len(self._lacking) == len(graph.evidence_indices) - len(graph.source_indices)
+            and self._lacking.isdisjoint(graph.source_indices)
+            and len(self._unsatisfied) == len(graph.task_indices)
         )
 
-    def _counted(self, tasks: Iterable[int], there: Collection[int]) -> dict[int, int]:
+    def _counted(self, tasks: Iterable[int], complete: Collection[int]) -> dict[int, int]:
         """How many edges each of these tasks waits for, where these tables lack nothing and all others are absent."""
-        graph, step, tables = self.graph.graph, -1, there
-        if len(self._lacking) < len(there):
-            unmet, step, tables = dict.fromkeys(tasks, 0), 1, self._lacking
+        graph, step, tables = self.graph.graph, -1, complete
+        if len(self._lacking) < len(complete):
+            unsatisfied, step, tables = dict.fromkeys(tasks, 0), 1, self._lacking
         else:
-            unmet = {task: graph.in_degree(task) for task in tasks}
+            unsatisfied = {task: graph.in_degree(task) for task in tasks}
         for table in tables:
             for task in graph.successor_indices(table):
-                if task in unmet:
-                    unmet[task] += step
-        return unmet
+                if task in unsatisfied:
+                    unsatisfied[task] += step
+        return unsatisfied
 
     def _is_as_planned(self, table: int, schema: ibis.Schema) -> bool:
-        """Whether a table with this schema is known to have all that any of its readers was made for."""
-        planned = cast("EvidenceNode", self.graph.graph[table])
-        return planned.fits and (schema is planned.schema or dict.__eq__(schema.fields, planned.schema.fields))
+        """Whether a table with this schema has, by the plans alone, all that any of its readers requires."""
+        planned = cast("EvidenceNode", self.graph.graph[table]).schema
+        is_planned = schema is planned or dict.__eq__(schema.fields, planned.fields)
+        return is_planned and table not in self.graph.incomplete_indices
 
     def _waiting(self, table: int) -> Sequence[int]:
-        """Who waits for a table that lacks something."""
+        """The tasks that wait for a table that lacks something."""
         return self._open[table] if table in self._open else self.graph.graph.successor_indices(table)
 
-    def _meet(self, tables: Iterable[tuple[int, ibis.Schema]]) -> list[int]:
-        """The tasks whose last unmet edges these tables meet, which have these schemas from now on."""
+    def _satisfy(self, tables: Iterable[tuple[int, ibis.Schema]]) -> list[int]:
+        """The tasks whose last unsatisfied edges these tables satisfy, which have these schemas from now on."""
         ready: list[int] = []
         for table, schema in tables:
             if table not in self._lacking:
@@ -269,28 +271,26 @@ class Readiness:
                 self._lacking.discard(table)
                 ready += self._count_down(self._waiting(table))
             else:
-                ready += self._count_down(self._met(table, schema))
+                ready += self._count_down(self._satisfied(table, schema))
         return ready
 
     def _count_down(self, tasks: Iterable[int]) -> list[int]:
-        """Those of these tasks, one of whose edges is met now each, that wait for no other."""
-        unmet, ready = self._unmet, []
+        """Count one more satisfied edge for each of these tasks; those that have no other unsatisfied one."""
+        unsatisfied, ready = self._unsatisfied, []
         for task in tasks:
-            if task in unmet:
-                unmet[task] -= 1
-                if not unmet[task]:
+            if task in unsatisfied:
+                unsatisfied[task] -= 1
+                if not unsatisfied[task]:
                     ready.append(task)
         return ready
 
-    def _met(self, table: int, schema: ibis.Schema) -> list[int]:
-        """Those who need no more of a table than it has with this schema; the others go on waiting for it."""
-        graph, name = self.graph.graph, self.graph.graph[table].name
-        columns, met, left = schema.fields.items(), [], []
+    def _satisfied(self, table: int, schema: ibis.Schema) -> list[int]:
+        """The readers that require no more of a table than it has with this schema; the others go on waiting for it."""
+        graph = self.graph.graph
+        columns, satisfied, left = schema.fields.items(), [], []
         for task in self._waiting(table):
-            reader = cast("TaskNode", graph[task])
-            fits = reader.deps.required_types[name].items() <= columns or not check_schema(
-                reader.edge_from(name), schema
-            )
-            (met if fits else left).append(task)
+            edge = cast("EdgeRequirement", graph.get_edge_data(table, task))
+            fits = edge.types.items() <= columns or not check_schema(edge, schema)
+            (satisfied if fits else left).append(task)
         self._schemas[table], self._open[table] = schema, left
-        return met
+        return satisfied

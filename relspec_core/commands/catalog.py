@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from relspec_core.commands.session import DONE, Session, as_json, command
+from relspec_core.exports.graph_drawing import graph_to_dot, graph_to_json, graph_to_mermaid
 from relspec_core.exports.openlineage import to_openlineage_json
 from relspec_core.graph_inference import TaskGraph, task_graph_from_catalog
 from relspec_core.insight.catalog_diff import catalog_diff
@@ -35,9 +36,9 @@ def diff_command(session: Session, before: str, as_json: bool) -> int:  # noqa: 
 
 
 GRAPH_FORMATS: dict[str, Callable[[TaskGraph], str]] = {
-    "mermaid": TaskGraph.to_mermaid,
-    "dot": TaskGraph.to_dot,
-    "json": TaskGraph.to_json,
+    "mermaid": graph_to_mermaid,
+    "dot": graph_to_dot,
+    "json": graph_to_json,
 }
 OPENLINEAGE = "openlineage"
 

@@ -6,11 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
-import rustworkx as rx
-
 from relspec_core.evidence import Evidence
 from relspec_core.graph_edge_validation import MissingColumn, MissingEvidence, WaitsForTask, WrongType, check_edge
-from relspec_core.graph_inference import TaskNode
 from relspec_core.insight.impact_report import BrokenReader, Impact, Rebuild, WaitingReader
 from relspec_core.insight.schema_change import proposed
 from relspec_core.insight.what_if_plans import compiles_without, plans_after, table_change
@@ -86,7 +83,7 @@ class _Follow:
     def all_tasks(self) -> None:
         """Tell who breaks; the tables of whoever adapts are changes of their own."""
         stuck: set[str] = set()
-        for task in upstream_first(self.graph):
+        for task in self.graph.order:
             found = self._broken(task)
             if found:
                 self.broken[task] = found
@@ -195,7 +192,7 @@ def _waiting(broken: Iterable[str], graph: TaskGraph) -> tuple[WaitingReader, ..
     """The transitive readers of what broken tasks write, each with the first task that keeps it."""
     cause = {task: task for task in broken}
     found: list[WaitingReader] = []
-    for task in upstream_first(graph):
+    for task in graph.order:
         if task in cause:
             continue
         for edge in graph.edges_of(task):
@@ -219,7 +216,7 @@ def _rebuilt(change: EvidenceChange, follow: _Follow) -> tuple[Rebuild, ...]:
     writer, written = follow.graph.producer(change.evidence), follow.graph.schema_of(change.evidence)
     if writer is not None and not (change.values and change.values.isdisjoint(written)):
         found[writer] = Rebuild(task=writer, evidence=change.evidence, columns=(), writes=True)
-    for task in upstream_first(follow.graph):
+    for task in follow.graph.order:
         for plan in follow.plans.of_task(task):
             then, read = follow.then(plan), _changed_inputs(plan, values, rows)
             if not read and then.fingerprint == plan.fingerprint:
@@ -282,9 +279,3 @@ def _changed_outputs(plan: PlanArtifact, read: dict[str, tuple[str, ...]]) -> fr
     if not all(read.values()) or changed & deciding or changed - set().union(*traced.values()):
         return None
     return frozenset(column for column, sources in traced.items() if sources & changed)
-
-
-def upstream_first(graph: TaskGraph) -> tuple[str, ...]:
-    """The tasks, each after those that write what it reads; by name where that leaves a choice."""
-    order = rx.lexicographical_topological_sort(graph.graph, key=lambda node: node.name)
-    return tuple(node.name for node in order if isinstance(node, TaskNode))

@@ -100,7 +100,7 @@ def freshness(
     """
     versions: dict[str, Versions] = {}
     found: dict[str, Freshness] = {}
-    for task in upstream_first(graph):
+    for task in graph.order:
         found[task], now = task_freshness(
             graph, plans, task, versions=versions, evidence=evidence, input_versions=input_versions
         )
@@ -149,27 +149,6 @@ def task_freshness(
             if _doubt(plan) and (recorded := evidence.get(plan.name)) is not None and recorded.versions is not None
         )
     return Freshness(task=task, stale=stale, inputs=inputs, by_inputs=by_inputs), now
-
-
-def upstream_first(graph: TaskGraph) -> list[str]:
-    """The tasks, each after those that write what it reads."""
-    waiting = {task: set(graph.upstream_tasks(task)) for task in graph.tasks}
-    readers: dict[str, list[str]] = {}
-    for task, upstream in waiting.items():
-        for name in upstream:
-            readers.setdefault(name, []).append(task)
-    order: list[str] = []
-    ready = [task for task, upstream in waiting.items() if not upstream]
-    while ready:
-        order.extend(ready)
-        following: list[str] = []
-        for done in ready:
-            for task in readers.get(done, ()):
-                waiting[task].discard(done)
-                if not waiting[task]:
-                    following.append(task)
-        ready = sorted(following)
-    return order
 
 
 def _why(
@@ -330,7 +309,7 @@ class IncrementalFreshness:
         self._graph = graph
         self._plans = plans
         self._versions: dict[str, Versions] = {}
-        self.order = tuple(upstream_first(graph))
+        self.order = graph.order
         self._places = {task: place for place, task in enumerate(self.order)}
         self.freshness: dict[str, Freshness] = {}
 

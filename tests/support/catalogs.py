@@ -22,9 +22,11 @@ from relspec_core import (
     SourceSpec,
     TaskBuildContext,
     TaskCatalog,
+    TaskGraph,
     TaskSpec,
     compile_task_catalog,
     run,
+    task_graph_from_catalog,
 )
 from relspec_core.evidence import BuildRecord, Versions
 from relspec_core.inferred_deps import InferredDeps, infer_deps
@@ -59,6 +61,27 @@ def empty_backend() -> DuckDBBackend:
 
 def compiled(*tasks: TaskSpec, sources: Iterable[SourceSpec] = SHOP) -> PlanCatalog:
     return compile_task_catalog(TaskCatalog(tasks, sources), backend=empty_backend())
+
+
+def _spent(ctx: TaskBuildContext) -> ibis.Table:
+    return ctx.table("orders").group_by("customer_id").agg(total=ibis._.amount.sum())
+
+
+def _by_city(ctx: TaskBuildContext) -> dict[str, ibis.Table]:
+    joined = ctx.table("customers").join(ctx.table("spent"), "customer_id")
+    totals = joined.group_by("city").agg(total=ibis._.total.sum())
+    return {"cities": totals, "marts.big_cities": totals.filter(ibis._.total > 100)}
+
+
+def shop_graph() -> TaskGraph:
+    """Joins, several outputs, a plan that reads rows only, and one whose lineage cannot be resolved."""
+    plans = compiled(
+        task_of(_spent, "spent"),
+        task_of(_by_city, "by_city"),
+        sql_task("SELECT count(*) AS n FROM orders", "how_many"),
+        sql_task("SELECT * FROM customers UNPIVOT ((v, w) FOR k IN ((city, name)))", "opaque"),
+    )
+    return task_graph_from_catalog(plans)
 
 
 def plan_of(plan: Builder | str, sources: Iterable[SourceSpec] = SHOP) -> PlanArtifact:
