@@ -1,4 +1,4 @@
-"""Tools that build the same models from the shell, each its own way: relspec, SQLMesh and dbt."""
+"""Tools that build the same models from the shell: relspec, SQLMesh and dbt."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchmarks.shop import Model, Models, write_raw_tables
 
 PLACE = ROOT / "build" / "rebuild"
 DATABASE = "shop.duckdb"
-# All with one DuckDB. From 1.12 on, dbt-core is built from what it downloads, outside the package index.
+# All with the same DuckDB. From 1.12 on, dbt-core is built from downloads outside the package index.
 ENGINE = f"duckdb=={duckdb.__version__}"
 SQLMESH, DBT = ("sqlmesh==0.236.4", ENGINE), ("dbt-core==1.10.23", "dbt-duckdb==1.11.1", ENGINE)
 RAN = re.compile(r"^(\d+) ran", re.MULTILINE)
@@ -29,10 +29,10 @@ RAN = re.compile(r"^(\d+) ran", re.MULTILINE)
 def shell(
     command: Sequence[str | Path], *, folder: Path, settings: Mapping[str, str] | None = None
 ) -> tuple[float, str]:
-    """The seconds that a command takes, and what it prints.
+    """The duration in seconds and the output of a command.
 
     Raises:
-        RivalFailed: where it ends with an error.
+        RivalFailed: if it ends with an error.
     """
     start = time.perf_counter()
     done = subprocess.run(  # noqa: S603 - the tools
@@ -60,12 +60,12 @@ class BuildingTool(Protocol):
         """Write the file of a model."""
 
     def build(self) -> tuple[float, int]:
-        """Bring all tables up to date: the seconds it takes, and how many tables and views it makes."""
+        """Bring all tables up to date: the seconds it takes, and the number of tables and views that it creates."""
         ...
 
 
 def set_up(tool: BuildingTool, models: Models) -> None:
-    """Make the tool's project anew, with the raw tables and these models."""
+    """Recreate the tool's project, with the raw tables and these models."""
     shutil.rmtree(tool.folder, ignore_errors=True)
     (tool.folder / "models").mkdir(parents=True)
     write_raw_tables(tool.folder / DATABASE)
@@ -121,7 +121,7 @@ class SqlMesh:
         return seconds, len(self._made() - before)
 
     def plan(self, *options: str) -> tuple[float, str]:
-        """``sqlmesh plan``, which asks nothing."""
+        """``sqlmesh plan``, without prompts."""
         command = [self.program, "plan", "--no-prompts", *options]
         return shell(command, folder=self.folder, settings=self.settings)
 
@@ -134,7 +134,7 @@ class SqlMesh:
 
 
 class Dbt:
-    """dbt, told to build what was modified since the last time and what depends on it."""
+    """dbt, building what was modified since the last time and what depends on it."""
 
     name = "dbt"
     folder = PLACE / "dbt"

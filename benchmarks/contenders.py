@@ -1,4 +1,4 @@
-"""What is timed in this process: the floor, relspec, and SQLGlot's own lineage."""
+"""Contenders that are timed in this process: the floor, relspec, and SQLGlot's own lineage."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Contender:
     """One way to analyse a query.
 
     Attributes:
-        name: in the table.
+        name: name in the table.
         infer: what is timed.
-        answer: for each output column the columns that it comes from; None where the contender says nothing of it.
-        required: every column that the query must be able to read; None: what the answer names.
+        answer: for each output column the columns that it is computed from; None if the contender reports none.
+        required: every column that the query must be able to read; None means those of the answer.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Contender:
     required: Callable[[Any], frozenset[Column]] | None = None
 
     def round(self, queries: Sequence[Query]) -> dict[int, float]:
-        """CPU seconds of each query, by number: what the neighbours on the machine do counts little."""
+        """CPU seconds of each query, by number; CPU time depends little on other load on the machine."""
         gc.collect()
         found: dict[int, float] = {}
         for query in queries:
@@ -49,7 +49,7 @@ class Contender:
 
 
 def contenders(queries: Sequence[Query]) -> tuple[Contender, ...]:
-    """All of them; the floor first, relspec second."""
+    """All contenders; the floor first, relspec second."""
     schemas = {
         query.number: {
             table: ibis.schema({column: DuckDBType.from_string(kind) for column, kind in columns.items()})

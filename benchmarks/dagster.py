@@ -1,10 +1,10 @@
-"""Prints what materializing costs in Dagster: relspec's assets beside the same by hand, and beside DuckDB alone.
+"""Cost of materializing in Dagster: relspec's assets, the same assets written by hand, and DuckDB alone.
 
-By hand means one multi-asset for each task, with its dependencies declared, a check for each of them that looks at what
-columns there are, and the statement, on the connection of dagster-duckdb's resource. Each is materialized by one run in
-this process, on a new instance and a new database file: once with Dagster's history on disk, as `dagster dev` has it,
-and once in memory, where relspec's part weighs most. All take turns, and ratios are taken within a round, where other
-work on the machine slows all alike; their medians are printed. Loading the definitions is apart.
+By hand means one multi-asset for each task, with its dependencies declared, a check for each of them that reads the
+existing columns, and the statement, on the connection of dagster-duckdb's resource. Each is materialized by one run in
+this process, on a new instance and a new database file: once with Dagster's history on disk, as in `dagster dev`,
+and once in memory, where relspec's share is largest. The contenders are interleaved, and ratios are taken within a
+round, where other load slows all alike; their medians are printed. Loading the definitions is not included.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ GOAL = Goal(of=RELSPEC, to=BY_HAND, bound=1.15, at_most=True)
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 
-# What gives the definitions for tasks on a database file.
+# Returns the definitions for tasks on a database file.
 Definitions: TypeAlias = Callable[[Work, Path], dg.Definitions]
-# What gives Dagster's history, in a folder.
+# Returns Dagster's history, in a folder.
 History: TypeAlias = Callable[[str], dg.DagsterInstance]
 HISTORIES: Mapping[str, History] = {"on disk": dg.DagsterInstance.local_temp, "in memory": dg.DagsterInstance.ephemeral}
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the benchmarks that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tasks", type=int, default=TASKS)
@@ -90,12 +90,12 @@ def _materialized(work: Work, definitions: Definitions, history: History) -> flo
 
 
 def by_relspec(work: Work, database: Path) -> dg.Definitions:
-    """What relspec makes of the tasks."""
+    """The definitions that relspec builds from the tasks."""
     return build_definitions(work.catalog, database=database, ctx=work.ctx)
 
 
 def by_hand(work: Work, database: Path) -> dg.Definitions:
-    """The same as one writes it without relspec, with the statements that relspec executes."""
+    """The same definitions written without relspec, with the statements that relspec executes."""
     plans = compile_task_catalog(work.catalog, ctx=work.ctx)
     return dg.Definitions(
         assets=[*(dg.AssetSpec(name) for name in work.sources), *(_multi_asset(plan) for plan in plans)],

@@ -1,4 +1,4 @@
-"""Rounds of measurements, and what they are to show."""
+"""Rounds of measurements and their goals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Found = TypeVar("Found")
 
 
 def interleaved(turns: Mapping[str, Callable[[], Found]], rounds: int) -> list[dict[str, Found]]:
-    """What each turn gives, round by round; each round begins with another turn."""
+    """The result of each contender, round by round; each round begins with another contender."""
     names = list(turns)
     orders = [[*names[at % len(names) :], *names[: at % len(names)]] for at in range(rounds)]
     found = [{name: turns[name]() for name in order} for order in orders]
@@ -21,7 +21,7 @@ def interleaved(turns: Mapping[str, Callable[[], Found]], rounds: int) -> list[d
 
 
 def ratio(rounds: Rounds, of: str, to: str) -> float:
-    """The median over the rounds of what one contender takes of another's time within a round."""
+    """The median over the rounds of the ratio of one contender's time to another's within a round."""
     return median(spent[of] / spent[to] for spent in rounds if of in spent and to in spent)
 
 
@@ -35,7 +35,7 @@ class Goal:
     at_most: bool
 
     def verdict(self, rounds: Rounds) -> str:
-        """The goal with what was measured."""
+        """The goal with the measured value."""
         sign = "<=" if self.at_most else ">="
         if not any(self.of in spent and self.to in spent for spent in rounds):
             return f"{self.of} / {self.to} {sign} {self.bound:g}: not measured"

@@ -1,7 +1,7 @@
-"""Prints what inferring lineage costs: relspec beside SQLGlot, and on request beside other tools.
+"""Cost of inferring lineage: relspec, SQLGlot and, on request, other tools.
 
-All take turns over the same queries of TPC-DS, round by round. A ratio is taken within a round, and the median over the
-rounds is printed: other work on the machine slows all of a round alike.
+All are interleaved over the same queries of TPC-DS. A ratio is taken within a round, and the median over the
+rounds is printed: other load on the machine slows all of a round alike.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ GOALS = (
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the benchmarks that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--rivals", action="store_true", help="install and measure SQLMesh, SQLLineage and DataHub too")
-    parser.add_argument("--profile", action="store_true", help="print where relspec's time goes instead")
+    parser.add_argument("--profile", action="store_true", help="print a profile of relspec's time instead")
     parser.add_argument("--sizes", action="store_true", help="measure the cost per task only")
     options = parser.parse_args()
     if not options.sizes:
@@ -85,7 +85,7 @@ Answers: TypeAlias = Mapping[int, Answer | None]
 
 
 def _started(queries: Sequence[Query]) -> tuple[dict[RivalProcess, Answers], list[str]]:
-    """The rivals that run, warmed up by answering all queries; and what to say of the others."""
+    """The rivals that run, warmed up by answering all queries; and a line for each of the others."""
     started: dict[RivalProcess, Answers] = {}
     absent: list[str] = []
     for rival in RIVALS:
@@ -106,7 +106,7 @@ def _shares(
     own: Sequence[Contender],
     rivals: Mapping[str, Answers],
 ) -> Shares:
-    """For each contender how many queries it answers, gets the lineage right of, and all that they read."""
+    """For each contender the number of queries with an answer, with correct lineage, and with all required columns."""
     reads = {query.number: database.reads(query) for query in queries}
     relspec = next(contender for contender in own if contender.name == RELSPEC)
     deps = {query.number: relspec.infer(query) for query in queries}
@@ -126,7 +126,7 @@ def _shares(
 
 
 def _values(deps: InferredDeps) -> Answer:
-    """What each output's value is made from or chosen by, without what a subquery's filters read."""
+    """The columns that each output's value is computed from or decided by, without those in filters of subqueries."""
     return {
         name: frozenset((use.evidence, use.column) for use in uses if use.use in VALUE_USES)
         for name, uses in deps.lineage.items()
@@ -139,13 +139,13 @@ def _share(
     answers: Answers,
     listed: Mapping[int, frozenset[Column]],
 ) -> tuple[int, int, int]:
-    told = {number: answer for number, answer in answers.items() if answer}
+    answered = {number: answer for number, answer in answers.items() if answer}
     return (
-        len(told),
-        sum(reads[number].agrees(answer, values=values[number]) for number, answer in told.items()),
+        len(answered),
+        sum(reads[number].agrees(answer, values=values[number]) for number, answer in answered.items()),
         sum(
             listed.get(number, frozenset().union(*answer.values())) == reads[number].all
-            for number, answer in told.items()
+            for number, answer in answered.items()
         ),
     )
 

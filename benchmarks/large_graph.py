@@ -1,6 +1,6 @@
-"""Prints what a graph of 100,000 tasks costs beyond compiling its plans: building it, its waves, and what is ready.
+"""Cost of a graph of 100,000 tasks beyond compiling its plans: building it, its waves, and readiness.
 
-The plans of three real queries, which read one, two and three tables, stand for those of all tasks, under other names.
+The plans of three real queries, which read one, two and three tables, are used for all tasks, under other names.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ FAN_OUTS = (1, 10, 100, 1_000, 10_000)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """How large the graph is: layers of so many tasks, over as many sources as a layer has tasks."""
+    """Size of the graph: layers of this many tasks, over as many sources as a layer has tasks."""
 
     layers: int
     width: int
 
     @property
     def tasks(self) -> int:
-        """How many tasks there are."""
+        """Number of tasks."""
         return self.layers * self.width
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--layers", type=int, default=100)
@@ -138,26 +138,26 @@ def _renamed(plan: PlanArtifact, name: str, read: Mapping[str, ibis.Schema]) -> 
 
 @dataclass(slots=True)
 class Clock:
-    """Seconds of each stage, by the wall and of the CPU."""
+    """Wall and CPU seconds of each stage."""
 
     wall: dict[str, float] = field(default_factory=dict)
     cpu: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def stage(self, name: str) -> Generator[None]:
-        """Time what is done inside."""
+        """Time the body."""
         wall, cpu = time.perf_counter(), time.process_time()
         yield
         self.wall[name], self.cpu[name] = time.perf_counter() - wall, time.process_time() - cpu
 
 
 def _stages(plans: PlanCatalog, shape: Shape, *, rounds: int) -> None:
-    """Time what follows from the plans, stage by stage."""
+    """Time the stages after compiling."""
     sources = EvidenceCatalog.from_sources(plans.schemas)
     everything = sources.with_evidence(*(Evidence(name=plan.name, schema=_copied(plan.schema)) for plan in plans))
     clocks: list[Clock] = []
     for _ in range(rounds):
-        gc.collect()  # what the round before left behind is none of this one's work
+        gc.collect()  # garbage of the round before is not part of this one
         clock = Clock()
         with clock.stage(GRAPH):
             graph = task_graph_from_catalog(plans)
@@ -179,7 +179,7 @@ def _stages(plans: PlanCatalog, shape: Shape, *, rounds: int) -> None:
 
 
 def _copied(schema: ibis.Schema) -> ibis.Schema:
-    """An equal schema, as a warehouse gives one: not the very object that the plans were made with."""
+    """An equal schema, as a warehouse returns one: not the object that the plans were made with."""
     return ibis.schema(dict(schema.items()))
 
 

@@ -1,4 +1,4 @@
-"""Prints the peak memory of runs by the size of their tables, each in a process of its own with DuckDB's limit."""
+"""Peak memory of runs by the size of their tables, each in a process of its own with a memory limit for DuckDB."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LIMIT = 512
 
 
 def main() -> None:
-    """Measure one size, or all of them in processes of their own."""
+    """Measure one size, or all sizes in separate processes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, help="measure this size only, and print its megabytes")
     options = parser.parse_args()
@@ -31,7 +31,7 @@ def main() -> None:
     if options.rows is not None:
         print(_megabytes(options.rows))
         return
-    print(f"\nPeak memory of a run of 2 tasks and 2 workers, where DuckDB may take {LIMIT} MB\n")
+    print(f"\nPeak memory of a run of 2 tasks and 2 workers, with a DuckDB limit of {LIMIT} MB\n")
     print(f"  {'rows of each table':30}{'MB':>10}")
     peaks = []
     for rows in SIZES:
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def _megabytes(rows: int) -> int:
-    """The most that this process ever had, after it built two tables of so many rows."""
+    """The peak memory of this process, after it built two tables with this many rows."""
     work = large(2, rows=rows)
     with tempfile.TemporaryDirectory(dir=PLACE) as folder:
         engine = ExclusiveDuckDB.open(Path(folder) / "tables.duckdb")

@@ -1,4 +1,4 @@
-"""Generated projects of any size whose tasks all cost the same, whatever the size."""
+"""Generated projects of any size with the same cost per task."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ SHAPES = (
 
 
 def project(size: int) -> TaskCatalog:
-    """So many tasks in layers, each over two of the layer before it; half of them Ibis, half SQL."""
+    """A project of this many tasks in layers, each over two of the previous layer; half of them Ibis, half SQL."""
     width = size // LAYERS
     tasks: list[TaskSpec] = []
     for number in range(size):
@@ -82,7 +82,7 @@ def project(size: int) -> TaskCatalog:
 
 
 def cost_per_task(catalog: TaskCatalog) -> float:
-    """CPU seconds that compiling a catalog takes for each of its tasks."""
+    """CPU seconds per task of compiling a catalog."""
     backend = ibis.duckdb.connect()
     gc.collect()
     start = time.process_time()

@@ -1,6 +1,6 @@
-"""Prints what rebuilding costs: tables rebuilt after edits, an idle plan from the shell, and digests of contents.
+"""Cost of rebuilding: tables rebuilt after edits, an idle plan from the shell, and digests of contents.
 
-Ratios are taken within a round, where other work on the machine slows all alike, and their medians are printed.
+Ratios are taken within a round, where other load slows all alike, and their medians are printed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ READ = COLUMNS[:2], COLUMNS[2:5]  # by each of two readers
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the benchmarks that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=10_000_000, help="of the table that is digested")
@@ -61,28 +61,28 @@ def _rivals() -> list[BuildingTool]:
 
 
 def _edits(tools: Sequence[BuildingTool]) -> None:
-    """Build the example with each tool, then edit it and build again."""
+    """Build the example with each tool, then edit it and build it again."""
     current = models()
     for tool in tools:
         set_up(tool, current)
     print(f"\nJaffle Shop, {len(current)} tables as SQL; tables rebuilt and seconds from the shell after each edit\n")
-    print(f"  {'':30}{'concerned':>12}" + "".join(f"{tool.name:>20}" for tool in tools))
-    _built("first build", current, tools, concerned=len(current))
+    print(f"  {'':30}{'affected':>12}" + "".join(f"{tool.name:>20}" for tool in tools))
+    _built("first build", current, tools, affected=len(current))
     found: dict[str, int] = {}
     for edit in EDITS:
         current = edit.applied(current)
-        found[edit.name] = _built(edit.name, current, tools, concerned=edit.concerned)[0]
+        found[edit.name] = _built(edit.name, current, tools, affected=edit.affected)[0]
     print()
     for edit in EDITS:
         rebuilt = found[edit.name]
-        met = "met" if rebuilt <= edit.concerned else "MISSED"
-        print(f"  goal: {tools[0].name} rebuilds after {edit.name} <= {edit.concerned}: {rebuilt}, {met}")
+        met = "met" if rebuilt <= edit.affected else "MISSED"
+        print(f"  goal: {tools[0].name} rebuilds after {edit.name} <= {edit.affected}: {rebuilt}, {met}")
 
 
-def _built(name: str, wanted: Models, tools: Sequence[BuildingTool], *, concerned: int) -> list[int]:
-    """How many tables each tool rebuilds to have these models; prints a line."""
+def _built(name: str, wanted: Models, tools: Sequence[BuildingTool], *, affected: int) -> list[int]:
+    """Number of tables that each tool rebuilds after an edit; prints a line."""
     counts: list[int] = []
-    line = f"  {name:30}{concerned:>12}"
+    line = f"  {name:30}{affected:>12}"
     for tool in tools:
         for model in wanted.values():
             tool.write(model)
@@ -94,7 +94,7 @@ def _built(name: str, wanted: Models, tools: Sequence[BuildingTool], *, concerne
 
 
 def _idle(*, rounds: int, rivals: Sequence[BuildingTool]) -> None:
-    """Ask for a plan where nothing is to do."""
+    """Time a plan with nothing to do."""
     database = PLACE / "idle.duckdb"
     database.unlink(missing_ok=True)
     relspec("run", "--quiet", "--database", str(database), folder=ROOT)
@@ -115,7 +115,7 @@ def _idle(*, rounds: int, rivals: Sequence[BuildingTool]) -> None:
 
 
 def _digests(*, rounds: int, rows: int) -> None:
-    """Write a table, and look at it as a run does after a build: what each of two readers reads, and its blocks."""
+    """Write a table, and digest it as a run does after a build: the columns of each of two readers, and its blocks."""
     with tempfile.TemporaryDirectory(dir=PLACE) as folder:
         backend = ibis.duckdb.connect(Path(folder) / "digests.duckdb")
         warehouse = DuckDBWarehouse(backend)

@@ -1,4 +1,4 @@
-"""Tools that infer lineage too, each in an environment and a process of its own, for their pins clash."""
+"""Other tools that infer lineage, each in its own environment and process, as their pins conflict."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Rival:
     """A tool.
 
     Attributes:
-        name: in the table.
-        package: what pip is asked for.
-        module: of ``benchmarks.rival_tools``; runs in the tool's environment.
+        name: name in the table.
+        package: requirement for pip.
+        module: module of ``benchmarks.rival_tools`` that runs in the tool's environment.
     """
 
     name: str
@@ -40,19 +40,19 @@ RIVALS = (
 )
 
 
-class RivalFailed(Exception):  # noqa: N818 - what the table says of a rival that can't take part
-    """A rival can't be installed or does not run; the message says where its log is."""
+class RivalFailed(Exception):  # noqa: N818 - shown in the table as a result
+    """A rival that cannot be installed or does not run; the message names its log."""
 
 
 class RivalProcess:
-    """A rival that is installed and waits for its turn.
+    """The process of an installed rival, waiting for its turn.
 
     Args:
-        rival: which.
-        queries: all that it is asked about.
+        rival: the tool.
+        queries: all queries of the benchmark.
 
     Raises:
-        RivalFailed: where it can't be installed.
+        RivalFailed: if it cannot be installed.
     """
 
     def __init__(self, rival: Rival, queries: Sequence[Query]) -> None:
@@ -76,7 +76,7 @@ class RivalProcess:
         return {int(number): seconds for number, seconds in self._ask("round").items()}
 
     def answers(self) -> dict[int, Answer | None]:
-        """What it says of each query, by number; None where it could not tell."""
+        """Its answer for each query, by number; None if it has none."""
         return {
             int(number): None
             if isinstance(found, str)
@@ -104,13 +104,13 @@ class RivalProcess:
 
 
 def installed(*packages: str) -> Path:
-    """The Python of an environment with these packages, which is made where it is not there yet.
+    """The Python of an environment with these packages, which is created if it does not exist.
 
     Args:
-        packages: each with its version, as pip takes it; the environment is named after the first.
+        packages: requirements for pip, with versions; the environment is named after the first.
 
     Raises:
-        RivalFailed: where they can't be installed.
+        RivalFailed: if they cannot be installed.
     """
     name, wanted = re.sub(r"\W*==.*", "", packages[0]).replace("[", "-"), " ".join(packages)
     place, log = BUILD / name, BUILD / f"{name}.log"
@@ -123,6 +123,6 @@ def installed(*packages: str) -> Path:
     with log.open("w") as output:
         for command in ([sys.executable, "-m", "venv", "--clear", place], pip):
             if subprocess.run(command, stdout=output, stderr=output, check=False).returncode:  # noqa: S603 - pip, venv
-                raise RivalFailed(f"{wanted} can't be installed; see {log}")
+                raise RivalFailed(f"{wanted} cannot be installed; see {log}")
     stamp.write_text(wanted)
     return python

@@ -1,8 +1,8 @@
-"""Prints what running costs: relspec's runner beside plain DuckDB that executes the same statements in the same order.
+"""Cost of running: relspec's runner and plain DuckDB with the same statements in the same order.
 
-Planning is apart. All take turns, each on a new database file with the same sources, and ratios are taken within a
-round, where other work on the machine slows all alike; their medians are printed. What was written last is not yet in
-the file then, but in DuckDB's log; what it takes until the file is closed, with all of it, is printed beside.
+Planning is not included. The contenders are interleaved, each on a new database file with the same sources, and ratios
+are taken within a round, where other load slows all alike; their medians are printed. What was written last is then in
+DuckDB's write-ahead log, not yet in the file; the time until the file is closed is printed as well.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SMALL_GOALS = (
     Goal(of=ONE, to=DUCKDB, bound=1.3, at_most=True),
     Goal(of=TWO, to=DUCKDB, bound=0.8, at_most=True),
 )
-# Not slower, but for what two measurements of the same differ by.
+# Not slower, within the difference of two measurements of the same work.
 LARGE_GOALS = (
     Goal(of=TWO, to=ONE, bound=1.05, at_most=True),
     Goal(of=TWO, to=DUCKDB, bound=1.05, at_most=True),
@@ -56,7 +56,7 @@ class Spent(NamedTuple):
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the benchmarks that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tasks", type=int, default=1_000, help="of the larger catalogs of small tasks")
@@ -91,7 +91,7 @@ def _compare(work: Work, *, rounds: int, goals: Sequence[Goal]) -> None:
 
 
 def with_duckdb(work: Work) -> Spent:
-    """What DuckDB takes for the statements of a run, in the order of its schedule, each committed by itself."""
+    """Time of DuckDB for the statements of a run, in the order of its schedule, each in its own transaction."""
 
     def execute(planned: RunPlan, warehouse: Warehouse) -> None:
         for task in planned.schedule.order:
@@ -103,7 +103,7 @@ def with_duckdb(work: Work) -> Spent:
 
 
 def with_relspec(work: Work, *, workers: int) -> Spent:
-    """What a run takes, evidence records and digests included, planning not."""
+    """Time of a run, with build records and digests, without planning."""
 
     def execute(planned: RunPlan, warehouse: Warehouse) -> None:
         report = run_planned(planned, warehouse=warehouse, options=RunOptions(workers=workers, quiet=True))
@@ -134,7 +134,7 @@ def _spent(work: Work, execute: Callable[[RunPlan, Warehouse], None]) -> Spent:
 
 
 def _rivals(work: Work, *, rounds: int) -> None:
-    """Run the same models with other tools, and tell what each takes for a task beyond DuckDB's own time."""
+    """Run the same models with other tools, and print the time per task of each beyond DuckDB's own."""
     turns: dict[str, Callable[[], float]] = {
         DUCKDB: lambda: with_duckdb(work).run,
         ONE: lambda: with_relspec(work, workers=1).run,
@@ -145,17 +145,17 @@ def _rivals(work: Work, *, rounds: int) -> None:
         except RivalFailed as error:
             print(f"  {error}")
     spent = interleaved(turns, rounds)
-    print(f"\nThe same {len(work.tasks)} models; planning, parsing and start apart; medians of {rounds} rounds\n")
+    print(f"\nThe same {len(work.tasks)} models; without planning, parsing and start; medians of {rounds} rounds\n")
     _table(spent, len(work.tasks))
     beyond = [{name: max(each[name] - each[DUCKDB], 1e-6) for name in each if name != DUCKDB} for each in spent]
     for name in beyond[0]:
         each = median(spent[name] for spent in beyond) / len(work.tasks)
         print(f"  {name:30}{1000 * each:>10.2f} ms a task beyond DuckDB")
-    print(f"\n  goal, of what is beyond DuckDB: {OVERHEAD_GOAL.verdict(beyond)}")
+    print(f"\n  goal, of the time beyond DuckDB: {OVERHEAD_GOAL.verdict(beyond)}")
 
 
 def _dbt(work: Work) -> Callable[[], float]:
-    """What dbt says that its run takes, without starting and parsing."""
+    """The duration that dbt reports for its run, without starting and parsing."""
     dbt = Dbt()
 
     def seconds() -> float:
@@ -167,7 +167,7 @@ def _dbt(work: Work) -> Callable[[], float]:
 
 
 def _sqlmesh(work: Work) -> Callable[[], float]:
-    """What SQLMesh's plan takes beyond one that finds nothing to do."""
+    """The duration of SQLMesh's plan beyond one with nothing to do."""
     sqlmesh = SqlMesh()
 
     def seconds() -> float:
@@ -181,7 +181,7 @@ def _sqlmesh(work: Work) -> Callable[[], float]:
 
 
 def _set_up(tool: BuildingTool, work: Work) -> None:
-    """Make the tool's project anew."""
+    """Recreate the tool's project."""
     tool.folder = PLACE / tool.folder.name
     shutil.rmtree(tool.folder, ignore_errors=True)
     (tool.folder / "models").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The Jaffle Shop example as SQL models that any tool can build, and the edits that are tried on them."""
+"""The Jaffle Shop example as SQL models that any tool can build, and edits of them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Model:
     """One table of the example.
 
     Attributes:
-        name: of the table.
+        name: name of the table.
         kind: ``table`` or ``view``.
         query: in DuckDB's SQL.
         reads: the other models that it reads.
-        comment: ahead of it.
+        comment: text before the query.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Model:
         """The model's text.
 
         Args:
-            name_of: how the tool writes the name of another model.
+            name_of: the tool's spelling of the name of another model.
         """
         query = self.query.copy()
         for table in query.find_all(exp.Table):
@@ -97,29 +97,29 @@ def _filtered(condition: str) -> Callable[[Model], Model]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
-    """What is changed in one model; each edit comes on top of those before it.
+    """An edit of one model; each edit is applied after those before it.
 
     Attributes:
-        name: in the table.
-        model: that is changed.
-        change: of the model.
-        concerned: how many tables have another calculation, or read a column that has or rows that are chosen anew.
+        name: name in the table.
+        model: the changed model.
+        change: the change of the model.
+        affected: number of tables whose calculation changed, or that read a changed column or changed rows.
     """
 
     name: str
     model: str
     change: Callable[[Model], Model]
-    concerned: int
+    affected: int
 
     def applied(self, before: Models) -> Models:
-        """The models after it."""
+        """The models after the edit."""
         return {**before, self.model: self.change(before[self.model])}
 
 
 EDITS = (
-    Edit(name="a comment", model="stg_orders", change=_commented, concerned=0),
-    Edit(name="a column that nobody reads", model="products", change=_calculated_otherwise("margin"), concerned=1),
-    Edit(name="a column that is read", model="stg_orders", change=_calculated_otherwise("tax_paid"), concerned=4),
-    Edit(name="a filter", model="stg_orders", change=_filtered("subtotal > 0"), concerned=9),
-    Edit(name="nothing", model="stg_orders", change=lambda model: model, concerned=0),
+    Edit(name="a comment", model="stg_orders", change=_commented, affected=0),
+    Edit(name="a column that no task reads", model="products", change=_calculated_otherwise("margin"), affected=1),
+    Edit(name="a column that is read", model="stg_orders", change=_calculated_otherwise("tax_paid"), affected=4),
+    Edit(name="a filter", model="stg_orders", change=_filtered("subtotal > 0"), affected=9),
+    Edit(name="nothing", model="stg_orders", change=lambda model: model, affected=0),
 )

@@ -1,4 +1,4 @@
-"""Catalogs of many small tasks and of few large ones, whose plans anybody can execute with DuckDB alone."""
+"""Catalogs of many small tasks and of few large ones, whose plans DuckDB alone can execute."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class Work:
     """Tasks, and the sources that they read.
 
     Attributes:
-        name: in the table.
-        tasks: what is built.
-        rows: of each source.
-        sources: their names.
-        ctx: keeps what was compiled, so that planning again is quick.
+        name: name in the table.
+        tasks: the tasks.
+        rows: number of rows of each source.
+        sources: names of the sources.
+        ctx: caches compiled plans, so that planning again is quick.
     """
 
     name: str
@@ -54,18 +54,18 @@ class Work:
 
     @property
     def catalog(self) -> TaskCatalog:
-        """What relspec is given."""
+        """The catalog for relspec."""
         return TaskCatalog(self.tasks, [SourceSpec(name, schema=SCHEMA) for name in self.sources])
 
     def load(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Create the sources, and have all of it in the file."""
+        """Create the sources, and checkpoint them to the file."""
         for name in self.sources:
             connection.execute(f"CREATE TABLE {name} AS {ROWS.format(rows=self.rows)}")
         connection.execute("CHECKPOINT")
 
 
 def independent(number: int) -> Work:
-    """So many small tasks, each over one of a few sources."""
+    """A catalog of this many small tasks, each over one of a few sources."""
     sources = tuple(f"raw_{at}" for at in range(SOURCES))
     tasks = (
         _task(f"task_{at:04}", ALONE.format(number=1 + at % 50, left=sources[at % SOURCES])) for at in range(number)
@@ -74,7 +74,7 @@ def independent(number: int) -> Work:
 
 
 def layered(number: int) -> Work:
-    """So many small tasks in layers, each over two tables of the layer above."""
+    """A catalog of this many small tasks in layers, each over two tables of the layer above."""
     width = number // LAYERS
     sources = tuple(f"raw_{at}" for at in range(width))
     above, tasks = sources, []

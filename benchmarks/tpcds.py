@@ -1,4 +1,4 @@
-"""The 99 queries of TPC-DS, their tables, and what DuckDB itself reads for each."""
+"""The 99 queries of TPC-DS, their tables, and the columns that DuckDB reads for each."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Query:
     """One query.
 
     Attributes:
-        number: in the benchmark, from 1.
-        text: as the extension has it, without the semicolon.
+        number: number in TPC-DS, from 1.
+        text: the extension's text, without the semicolon.
         tables: the columns of the tables that it reads, and no others, with DuckDB's names of their types.
     """
 
@@ -40,12 +40,12 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reads:
-    """What DuckDB's plan of a query reads from empty tables.
+    """The columns that DuckDB's plan of a query reads from empty tables.
 
     Attributes:
-        all: by the query as a whole.
-        rows: to know only which rows there are.
-        columns: to know one output column, by its name.
+        all: those of the whole query.
+        rows: those that decide the rows.
+        columns: those of one output column, by its name.
     """
 
     all: frozenset[Column]
@@ -53,12 +53,12 @@ class Reads:
     columns: Mapping[str, frozenset[Column]]
 
     def agrees(self, answer: Answer, *, values: Answer) -> bool:
-        """Whether column lineage names for each output all it must, and nothing that DuckDB doesn't read for it.
+        """Whether column lineage names all necessary columns of each output, and none that DuckDB does not read for it.
 
-        Outputs go by name; where a tool spells the name of an unnamed output its own way, by position.
+        Outputs are matched by name; unnamed outputs, whose names differ between tools, by position.
 
         Args:
-            answer: to be judged.
+            answer: the answer to check.
             values: the columns that each output must name, besides those that DuckDB reads for no other reason.
         """
         named = {_plain(name): found for name, found in answer.items()}
@@ -98,7 +98,7 @@ class Database:
         return tuple(_query(number, text.strip().rstrip(";"), tables) for number, text in found)
 
     def reads(self, query: Query) -> Reads:
-        """What a query reads, as the scans of DuckDB's plans tell."""
+        """The columns that a query reads, from the scans of DuckDB's plans."""
         names = [row[0] for row in self._rows(f"DESCRIBE {query.text}")]
         aliases = ", ".join(f"c{position}" for position in range(len(names)))
         subquery = f"({query.text}) AS q({aliases})"

@@ -1,4 +1,4 @@
-"""SQLMesh: loads each query as a model, then asks for the lineage of every column as its own impact analysis does."""
+"""SQLMesh: loads each query as a model, then computes the lineage of every column as its own impact analysis does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The example's task catalog: every source and task that its modules define, in no particular order."""
+"""The example's task catalog: every source and task that its modules define."""
 
 from examples.jaffle_shop import marts, sources, staging
 from relspec_core import TaskCatalog

@@ -1,4 +1,4 @@
-"""What ``dagster dev`` serves: the same catalog as Dagster definitions, on the example's DuckDB file."""
+"""Definitions for ``dagster dev``: the example's catalog on its DuckDB file."""
 
 from examples.jaffle_shop.catalog import catalog
 from examples.jaffle_shop.settings import database_path

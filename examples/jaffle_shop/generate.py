@@ -1,4 +1,4 @@
-"""Makes the example's raw data with jafgen: ``python -m examples.jaffle_shop.generate``.
+"""Generate the example's raw data with jafgen: ``python -m examples.jaffle_shop.generate``.
 
 One simulated year of the Jaffle Shop, about 25 MB of CSV in about half a minute. jafgen draws new customers, orders
 and ids each time and takes no seed, so two machines have different figures.
@@ -16,10 +16,10 @@ RUN_JAFGEN = "from jafgen.cli import app; app()"
 
 
 def generate(folder: Path) -> bool:
-    """Whether new data was put in ``folder``; in either case all seven raw files are there afterwards.
+    """Whether new data was generated in ``folder``; in either case all seven raw files exist afterwards.
 
     jafgen runs in a temporary folder beside ``folder`` that is renamed into place when it is complete: an interrupted
-    run leaves nothing half-made, and of two runs at the same time the first to finish wins.
+    run leaves nothing incomplete, and of two simultaneous runs the first to finish wins.
 
     Raises:
         SystemExit: jafgen is missing or fails, or ``folder`` holds something else.
@@ -30,7 +30,7 @@ def generate(folder: Path) -> bool:
     if folder.exists() and any(folder.iterdir()):
         sys.exit(
             f"{folder} is not complete: it lacks {', '.join(missing)}.\n"
-            "The raw files belong together (their ids are drawn anew each time): remove the folder and run this again."
+            "The raw files belong together (their ids are random): remove the folder and run this again."
         )
     if importlib.util.find_spec("jafgen") is None:
         sys.exit(
@@ -38,7 +38,7 @@ def generate(folder: Path) -> bool:
             "Run 'make setup' in the checkout, or: python -m pip install jafgen"
         )
 
-    print(f"Making one year of Jaffle Shop data in {folder}; this takes about half a minute.", flush=True)
+    print(f"Generating one year of Jaffle Shop data in {folder}; this takes about half a minute.", flush=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as workshop:
         jafgen = subprocess.run([sys.executable, "-c", RUN_JAFGEN, "1"], cwd=workshop, check=False)
@@ -49,7 +49,7 @@ def generate(folder: Path) -> bool:
 
 
 def _move_into_place(fresh: Path, folder: Path) -> bool:
-    """Whether ``fresh`` became ``folder``: not where another run filled it meanwhile."""
+    """Whether ``fresh`` became ``folder``: not if another run created it meanwhile."""
     try:
         fresh.replace(folder)
     except OSError:
@@ -60,13 +60,13 @@ def _move_into_place(fresh: Path, folder: Path) -> bool:
 
 
 def main() -> None:
-    """Make the data where it is absent, and say what happened."""
+    """Generate the data if it is absent, and report what happened."""
     folder = data_folder()
     try:
         made = generate(folder)
     except KeyboardInterrupt:
         sys.exit("Interrupted; nothing was left behind.")
-    print(f"{'Made' if made else 'Nothing to make:'} {len(RAW_TABLES)} raw tables in {folder}.")
+    print(f"{'Generated' if made else 'Nothing to generate:'} {len(RAW_TABLES)} raw tables in {folder}.")
 
 
 if __name__ == "__main__":

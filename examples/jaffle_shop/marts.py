@@ -1,4 +1,4 @@
-"""Marts: the tables that people look at. Money is in dollars; revenue is before tax."""
+"""Marts: the final tables. Money is in dollars; revenue is before tax."""
 
 import ibis
 from ibis import _
@@ -57,7 +57,7 @@ def orders(ctx: TaskBuildContext) -> ibis.Table:
         )
     )
     history = ibis.window(group_by="customer_id", order_by=["ordered_at", "order_id"])
-    placed = ctx.table("stg_orders").left_join(baskets, "order_id")  # some orders hold no item at all
+    placed = ctx.table("stg_orders").left_join(baskets, "order_id")  # some orders have no items
     return placed.select(
         "order_id",
         "customer_id",
@@ -80,7 +80,7 @@ def orders(ctx: TaskBuildContext) -> ibis.Table:
 
 @task(group="marts", owners=OWNERS)
 def orders_by_kind(ctx: TaskBuildContext) -> dict[str, ibis.Table]:
-    """Orders with food and orders with drinks, each with that share of its money; many orders are in both tables."""
+    """Orders with food and orders with drinks, each with its share of the amount; many orders are in both tables."""
     placed = ctx.table("orders")
     keys = ("order_id", "customer_id", "location_id", "ordered_on")
     return {

@@ -1,4 +1,4 @@
-"""Where the example's raw files and its database live."""
+"""Paths of the example's raw files and its database."""
 
 import os
 import tomllib
