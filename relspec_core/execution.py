@@ -130,10 +130,10 @@ def _logged(
     outcome: RunEnd = "failed"
     peak_memory, sizes, is_stuck = None, {}, False
     try:
-        crew = _work(planned, warehouse, options, events, number)
+        pool = _work(planned, warehouse, options, events, number)
         report = events.report(seconds=time.monotonic() - started)
         outcome = "finished" if report.ok else "failed"
-        peak_memory = None if crew is None else crew.peak_memory
+        peak_memory = None if pool is None else pool.peak_memory
         with suppress(EngineError):  # the tables are there
             sizes = _sizes(planned, report, warehouse)
     except KeyboardInterrupt as stop:
@@ -150,7 +150,7 @@ def _logged(
             except EngineError as error:
                 events.say(f"how this run ended can't be written down: {error.first_line}")
     with suppress(EngineError):
-        nothing_changed(planned.evidence if crew is None else crew.now, warehouse, planned.plans.cache)
+        nothing_changed(planned.evidence if pool is None else pool.evidence, warehouse, planned.plans.cache)
         leave_snapshot(warehouse)
     return report
 
@@ -195,9 +195,9 @@ def _tell_what_stays(planned: RunPlan, events: RunEvents) -> None:
 def _work(
     planned: RunPlan, warehouse: Warehouse, options: RunOptions, events: RunEvents, number: int
 ) -> WorkerPool | None:
-    """Build what is scheduled; the crew that did it, or None where there is nothing to build."""
+    """Build what is scheduled; the pool that did it, or None where there is nothing to build."""
     started = time.monotonic()
-    refused = _show_files(planned, warehouse)
+    unreadable = _show_files(planned, warehouse)
     if options.all_or_nothing and planned.schedule.blocked:
         for task in planned.schedule.order:
             events.block(task, "nothing of this run is published, for other tasks are blocked")
@@ -205,13 +205,13 @@ def _work(
     if not planned.schedule.order:
         return None
     EvidenceStore(warehouse).prepare()
-    crew = WorkerPool(planned, warehouse, options, events, refused, number)
+    pool = WorkerPool(planned, warehouse, options=options, events=events, unreadable=unreadable, number=number)
     try:
-        crew.work()
+        pool.work()
     except KeyboardInterrupt as stop:
         report = events.report(seconds=time.monotonic() - started)
-        raise RunInterrupted(report, is_stuck=crew.is_working) from stop
-    return crew
+        raise RunInterrupted(report, is_stuck=pool.is_working) from stop
+    return pool
 
 
 def _sizes(planned: RunPlan, report: RunReport, warehouse: Warehouse) -> dict[str, int]:
@@ -234,15 +234,15 @@ def _show_files(planned: RunPlan, warehouse: Warehouse) -> dict[str, RelspecErro
     }
     readers = {*planned.schedule.order, *views}
     read = sorted({edge.evidence for task in readers for edge in planned.graph.edges_of(task)})
-    refused: dict[str, RelspecError] = {}
+    unreadable: dict[str, RelspecError] = {}
     with warehouse.transaction():
         for name in read:
             if name in planned.evidence:
                 try:
                     _show_source(name, planned.plans, planned.evidence, warehouse)
                 except WarehouseError as error:
-                    refused[name] = error
-    return refused
+                    unreadable[name] = error
+    return unreadable
 
 
 def _show_source(name: str, plans: PlanCatalog, evidence: Mapping[str, Evidence], warehouse: Warehouse) -> None:

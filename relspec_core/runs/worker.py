@@ -1,332 +1,338 @@
-"""Workers of a run: building tasks, publishing them, and reporting their outcomes."""
+"""A worker of a run: builds tasks in transactions of its own, retries them, and publishes them."""
 
 from __future__ import annotations
 
-import threading
 import time
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from relspec_core.engines.engine_error import EngineError, StatementInterruptedError
+from relspec_core.engines.engine_error import EngineError
 from relspec_core.errors import RelspecError
 from relspec_core.runs.batching import is_small
-from relspec_core.runs.early_cutoff import EarlyCutoff
 from relspec_core.runs.failures import TaskFailure, pause_before
 from relspec_core.runs.history import TaskOutcome
+from relspec_core.runs.publication import Publication
+from relspec_core.runs.run_log import RunLog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
+    from relspec_core.evidence import Evidence
     from relspec_core.planning.run_plan import RunPlan
+    from relspec_core.runs.early_cutoff import EarlyCutoff
     from relspec_core.runs.events import RunEvents
     from relspec_core.runs.memory_monitor import MemoryMonitor
     from relspec_core.runs.options import RunOptions
-    from relspec_core.runs.publication import Built, Publication
+    from relspec_core.runs.publication import Built
     from relspec_core.runs.ready_queue import ReadyQueue
-    from relspec_core.runs.run_log import RunLog
+    from relspec_core.warehouses.warehouse import Warehouse
 
 
-# Small tasks share a transaction, whose end costs as much as one of them; a death loses at most so much work.
+# Small tasks share a transaction, whose end costs as much as one of them; if the process dies, this much work is lost.
 MOST_SECONDS_UNPUBLISHED = 0.1
-LOOK_AGAIN = 0.05
 
 
-class TaskWork:
-    """The tasks of a run; each worker takes the next one that is ready, in its own thread.
-
-    Args:
-        planned: what is to be done.
-        options: how.
-        events: told of everything.
-        refused: for sources that can't be read, what is wrong with them.
-        run: its number in the log.
-        queue: of the tasks.
-        monitor: of the engine's memory.
-        sizes: about how many rows the tables of the warehouse have.
-        is_alone: whether there is one worker, whose connection sees all that it has built.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunContext:
+    """What the workers of a run share.
 
     Attributes:
-        stopping: set where the run is to end before its end.
-        changed: to wait until another worker is further, and to tell that.
+        planned: the plan.
+        options: of the run.
+        events: receives every outcome.
+        number: of the run in the log.
+        workers: how many there are.
+        evidence: what exists; each publication updates it.
+        unreadable: the sources whose files can't be read, with the reason.
+        table_sizes: approximate row counts of the warehouse's tables.
+        queue: the tasks to build.
+        monitor: of the engine's memory.
+        cutoff: finds tasks whose inputs were rebuilt with unchanged contents.
     """
 
-    def __init__(
-        self,
-        planned: RunPlan,
-        options: RunOptions,
-        events: RunEvents,
-        *,
-        refused: Mapping[str, RelspecError],
-        run: int,
-        queue: ReadyQueue,
-        monitor: MemoryMonitor,
-        sizes: Mapping[str, int],
-        is_alone: bool,
-    ) -> None:
-        self._planned = planned
-        self._options = options
-        self._events = events
-        self._refused = refused
-        self._run = run
-        self._queue = queue
-        self._monitor = monitor
-        self._sizes = sizes
-        self._is_alone = is_alone
-        self._cutoff = EarlyCutoff(planned)
-        self._publications = 0
-        self._published: dict[str, int] = {}  # which publication a task was in, counted from 1
-        self.changed = threading.Condition()
-        self.stopping = threading.Event()
+    planned: RunPlan
+    options: RunOptions
+    events: RunEvents
+    number: int
+    workers: int
+    evidence: dict[str, Evidence]
+    unreadable: Mapping[str, RelspecError]
+    table_sizes: Mapping[str, int]
+    queue: ReadyQueue
+    monitor: MemoryMonitor
+    cutoff: EarlyCutoff
 
-    def work(self, worker: Worker) -> None:
-        """Build what is ready, until nothing is left or the run is to end."""
-        while (task := self._next(worker)) is not None:
-            self._take_on(worker, task)
 
-    def wake(self) -> None:
-        """Let those who wait look again."""
-        with self.changed:
-            self.changed.notify_all()
+class Deadline:
+    """The time limit of the task that a worker builds; another thread enforces it.
 
-    def _next(self, worker: Worker) -> str | None:
-        """What to build next; waits for it, and publishes before that what is built."""
-        while not self.stopping.is_set():
-            with self.changed:
-                if self._queue:
-                    return self._queue.take()
-                if not worker.publication.tasks:
-                    if self._queue.has_ended:
-                        return None
-                    self.changed.wait(LOOK_AGAIN)
-                    continue
-            self._publish(worker)
-        worker.publication.abandon()
-        return None
+    Args:
+        interrupt: stops the statement that the worker runs.
 
-    def _take_on(self, worker: Worker, task: str) -> None:
-        """Build a task in the transaction that is open, or in a new one."""
-        publication = worker.publication
-        small = is_small(task, self._planned.plans, publication.now, self._sizes)
-        if publication.tasks and not self._may_join(worker, task, small=small):
-            self._publish(worker)
-        if self._blocks(task):
-            if self._options.all_or_nothing:
-                self._give_up(worker, task, publication.tasks)
+    Attributes:
+        seconds: the limit; None where there is none.
+        has_passed: whether the last task was interrupted for it.
+    """
+
+    __slots__ = ("_at", "_interrupt", "_lock", "has_passed", "seconds")
+
+    def __init__(self, interrupt: Callable[[], None]) -> None:
+        self._interrupt = interrupt
+        self._lock = Lock()  # so that no later statement than the task's is interrupted
+        self._at: float | None = None
+        self.seconds: float | None = None
+        self.has_passed = False
+
+    @contextmanager
+    def within(self, seconds: float | None) -> Generator[None]:
+        """Limit the time of what is done inside."""
+        with self._lock:
+            self.seconds, self.has_passed = seconds, False
+            self._at = None if seconds is None else time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._at = None
+
+    def enforce(self) -> None:
+        """Interrupt the worker's statement if its task has taken too long."""
+        with self._lock:
+            if self._at is not None and time.monotonic() > self._at:
+                self.has_passed = True
+                self._interrupt()
+
+
+class Worker:
+    """Builds ready tasks on a connection of its own until none is left.
+
+    Args:
+        number: from 1.
+        warehouse: its connection, which no other worker uses.
+        context: what it shares with the others.
+
+    Attributes:
+        task: what it builds now; None between tasks.
+        deadline: of that task.
+    """
+
+    __slots__ = ("_context", "_log", "_number", "_publication", "_sees", "deadline", "task", "warehouse")
+
+    def __init__(self, number: int, warehouse: Warehouse, context: RunContext) -> None:
+        graph = context.planned.graph
+        self.warehouse = warehouse
+        self.deadline = Deadline(warehouse.interrupt)
+        self.task: str | None = None
+        self._number = number
+        self._context = context
+        self._log = RunLog(warehouse)
+        self._publication = Publication(
+            warehouse=warehouse,
+            plans=context.planned.plans,
+            published=context.evidence,
+            cutoff_rows=context.options.cutoff_rows,
+            groups=lambda output: sorted({edge.columns for edge in graph.edges_from(output)}),
+        )
+        self._sees = 0  # how many publications had been made when its transaction began
+
+    def work(self) -> None:
+        """Build ready tasks until none is left or the queue is stopped; nothing half-done is published."""
+        try:
+            while (task := self._next_task()) is not None:
+                self._take_on(task)
+        finally:
+            self._publication.abandon()
+
+    def _next_task(self) -> str | None:
+        """Take a ready task; where there is none, publish what is built, which others may wait for, and wait."""
+        queue = self._context.queue
+        task = queue.take(wait=not self._publication.tasks)
+        if task is None and self._publication.tasks and not queue.is_stopped:
+            self._publish()
+            task = queue.take(wait=True)
+        return task
+
+    def _take_on(self, task: str) -> None:
+        """Build a task in the open transaction or in a new one."""
+        context, publication = self._context, self._publication
+        is_atomic = context.options.all_or_nothing
+        small = is_small(task, context.planned.plans, publication.now, context.table_sizes)
+        if publication.tasks and not (is_atomic or (small and self._sees_inputs(task))):
+            self._publish()
+        if self._is_blocked(task):
+            if is_atomic:
+                self._give_up(task, publication.tasks)
             return
         earlier = publication.tasks
         if not earlier:
-            with self.changed:
-                worker.since = self._publications
-        self._events.begin(task)
+            self._sees = context.queue.publications
+        context.events.begin(task)
         try:
-            self._build(worker, task)
+            self._build(task)
         except (RelspecError, EngineError) as error:
-            failure = self._failure(worker, task, error)
-            publication.abandon()
-            if self._options.all_or_nothing:
-                self._fail(task, failure)
-                self._give_up(worker, task, earlier)
-                return
-            for name in earlier:
-                self._build_alone(worker, name)
-            self._build_alone(worker, task, failure=failure)
+            self._recover((*earlier, task), error, culprit=task)
             return
-        if self._is_alone:  # its own connection sees it already
-            self._end(task)
-        if not self._options.all_or_nothing:
-            self._publish_in_time(worker, small=small)
+        if context.workers == 1:  # the tasks that wait for it are built on the same connection, which sees it already
+            context.queue.end(task)
+        may_wait = small and context.queue.has_ready and publication.age <= MOST_SECONDS_UNPUBLISHED
+        if not (is_atomic or may_wait):
+            self._publish()
 
-    def _publish_in_time(self, worker: Worker, *, small: bool) -> None:
-        """Publish what is there where nothing more can join it now, or where much would be lost by a death."""
-        if not small or not self._queue or worker.publication.age > MOST_SECONDS_UNPUBLISHED:
-            self._publish(worker)
+    def _sees_inputs(self, task: str) -> bool:
+        """Whether the open transaction began after everything that a task reads was published."""
+        upstream = self._context.planned.graph.upstream_tasks(task)
+        return not self._context.queue.any_published_since(upstream, self._sees)
 
-    def _may_join(self, worker: Worker, task: str, *, small: bool) -> bool:
-        """Whether a task may be built in the transaction that is open.
+    def _is_blocked(self, task: str) -> bool:
+        """Whether a task can't be built, which is reported as its outcome."""
+        graph, events = self._context.planned.graph, self._context.events
+        broken = next((name for name in graph.upstream_tasks(task) if events.is_broken(name)), None)
+        refused = (self._context.unreadable.get(edge.evidence) for edge in graph.edges_of(task))
+        error = next(filter(None, refused), None)
+        if broken is not None:
+            events.block(task, f"task '{task}' waits for task '{broken}', which failed or is blocked")
+        elif error is not None:
+            events.fail(task, error)
+        else:
+            return False
+        self._context.queue.end(task)
+        return True
 
-        Not one that lets the others in it wait; nor one that reads what was published after the transaction began,
-        which does not show that.
-        """
-        upstream = self._planned.graph.upstream_tasks(task)
-        newer = any(self._published.get(name, 0) > worker.since for name in upstream)
-        return self._options.all_or_nothing or (small and not newer)
-
-    def _blocks(self, task: str) -> bool:
-        """Whether a task can't be built any more; it is told of, then."""
-        graph = self._planned.graph
-        broken = [name for name in graph.upstream_tasks(task) if self._events.is_broken(name)]
-        if broken:
-            self._events.block(task, f"task '{task}' waits for task '{broken[0]}', which failed or is blocked")
-        refused = [edge.evidence for edge in graph.edges_of(task) if edge.evidence in self._refused]
-        if refused and not broken:
-            self._events.fail(task, self._refused[refused[0]])
-        if broken or refused:
-            self._end(task)
-        return bool(broken or refused)
-
-    def _build(self, worker: Worker, task: str) -> None:
-        """Build a task inside the worker's transaction, or leave its tables where it reads what it read before."""
-        limit = self._planned.plans.of_task(task)[0].task.timeout or self._options.timeout
-        worker.task = task
-        with worker.lock:
-            worker.is_late = False
-            worker.deadline = None if limit is None else time.monotonic() + limit
+    def _build(self, task: str) -> None:
+        """Build a task in the open transaction, or carry its tables forward where it would read the same as before."""
+        plan = self._context.planned.plans.of_task(task)[0]
+        self.task = task
         try:
-            self._build_or_carry(worker.publication, task)
+            with self.deadline.within(plan.task.timeout or self._context.options.timeout):
+                self._build_or_carry(task)
         finally:
-            worker.task = None
-            with worker.lock:
-                worker.deadline = None
-        if worker.is_late:  # only just: what was meant for its statement may hit the next one
-            raise StatementInterruptedError("the task has taken too long")
+            self.task = None
+        if self.deadline.has_passed:  # the interrupt may have come too late for the last statement, and hit the next
+            raise TaskFailure.of_timeout(plan, seconds=self.deadline.seconds or 0.0).error
 
-    def _build_or_carry(self, publication: Publication, task: str) -> None:
-        carried = self._cutoff.records(task, publication)
+    def _build_or_carry(self, task: str) -> None:
+        planned, publication = self._context.planned, self._publication
+        carried = self._context.cutoff.records(task, publication)
         if carried is not None:
             publication.carry(task, carried)
             return
-        graph, freshness = self._planned.graph, self._planned.freshness[task]
-        # What a narrowed table reads now is less than what its freshness was judged by.
-        narrowed = any(plan.needed is not None for plan in self._planned.plans.of_task(task))
-        known = {} if narrowed else freshness.inputs
-        inputs = {name: found for name, found in known.items() if graph.producer(name) is None}
+        freshness = planned.freshness[task]
+        # The freshness of a pruned table was judged by more than it reads now.
+        is_pruned = any(plan.needed is not None for plan in planned.plans.of_task(task))
+        known = {} if is_pruned else freshness.inputs
+        inputs = {name: found for name, found in known.items() if planned.graph.producer(name) is None}
         publication.build(task, inputs=inputs, because=freshness.reason)
 
-    def _publish(self, worker: Worker) -> None:
-        """Let everything that a worker has built appear."""
-        tasks = worker.publication.tasks
+    def _publish(self) -> None:
+        """Publish everything in the open transaction."""
+        tasks = self._publication.tasks
         try:
-            self._publish_all(worker)
+            self._commit()
         except EngineError as error:
-            failure = self._failure(worker, tasks[-1], error)
-            worker.publication.abandon()
-            if self._options.all_or_nothing:
-                self._fail(tasks[-1], failure)
-                self._give_up(worker, tasks[-1], tasks[:-1])
-                return
-            for task in tasks:
-                self._build_alone(worker, task, failure=failure if len(tasks) == 1 else None)
+            self._recover(tasks, error, culprit=tasks[0] if len(tasks) == 1 else None)
 
-    def _publish_all(self, worker: Worker) -> None:
-        tasks = worker.publication.tasks
-        published = worker.publication.publish(lambda built: self._log_built(worker, built))
-        built = {found.task: found for found in published}
+    def _commit(self) -> None:
+        context, tasks = self._context, self._publication.tasks
+        built = {found.task: found for found in self._publication.publish(self._log_built)}
         for task in tasks:
-            reason = self._planned.freshness[task].reason
+            reason = context.planned.freshness[task].reason
             if task in built:
-                self._events.end(built[task], reason)
+                context.events.end(built[task], reason)
             else:
-                self._events.carry(task, f"{reason}, but came out as it was")
-        with self.changed:
-            self._publications += 1
-            self._published.update(dict.fromkeys(tasks, self._publications))
-        for task in tasks:
-            self._end(task)
+                context.events.carry(task, f"{reason}, but came out as it was")
+        context.queue.publish(*tasks)
 
-    def _log_built(self, worker: Worker, built: Sequence[Built]) -> None:
-        """Add what was built to the run's log, in the same transaction."""
+    def _log_built(self, built: Sequence[Built]) -> None:
+        """Add what was built to the run's log, in the transaction that publishes it."""
+        planned, monitor = self._context.planned, self._context.monitor
         outcomes = [
             TaskOutcome(
                 task=found.task,
                 outcome="ran",
-                reason=self._planned.freshness[found.task].reason,
+                reason=planned.freshness[found.task].reason,
                 rows=found.rows,
                 started_at=found.started_at,
                 seconds=found.seconds,
-                peak_memory=self._monitor.peak_of(found.task),
-                worker=worker.number + 1,
-                upstream=self._planned.graph.upstream_tasks(found.task),
+                peak_memory=monitor.peak_of(found.task),
+                worker=self._number,
+                upstream=planned.graph.upstream_tasks(found.task),
             )
             for found in built
         ]
-        worker.log.record(self._run, outcomes)
+        self._log.record(self._context.number, outcomes)
 
-    def _build_alone(self, worker: Worker, task: str, *, failure: TaskFailure | None = None) -> None:
-        """Build a task in a transaction of its own; again, where the fault may pass.
+    def _recover(self, tasks: Sequence[str], error: RelspecError | EngineError, *, culprit: str | None) -> None:
+        """Build each task of a failed transaction again by itself; of an all-or-nothing run, give up.
 
         Args:
-            worker: whose transaction is closed.
-            task: its name.
-            failure: what it failed with when it was tried already.
+            tasks: of the transaction, at least one.
+            error: what ended it.
+            culprit: the task that caused the error, where that is certain; it counts as tried once.
         """
+        failure = self._failure(tasks[-1], error)
+        self._publication.abandon()
+        if self._context.options.all_or_nothing:
+            self._fail(tasks[-1], failure)
+            self._give_up(tasks[-1], tasks[:-1])
+            return
+        for task in tasks:
+            self._build_alone(task, failure=failure if task == culprit else None)
+
+    def _build_alone(self, task: str, *, failure: TaskFailure | None) -> None:
+        """Build and publish a task in a transaction of its own; retry after transient failures.
+
+        Args:
+            task: its name.
+            failure: of the first attempt, where there was one already.
+        """
+        context = self._context
+        own = context.planned.plans.of_task(task)[0].task.retries
+        retries = context.options.retries if own is None else own
         attempt = 0
-        own = self._planned.plans.of_task(task)[0].task.retries
-        retries = self._options.retries if own is None else own
-        while not self._blocks(task):
+        while not self._is_blocked(task):
             if failure is not None:
                 if not failure.is_transient or attempt >= retries:
                     self._fail(task, failure)
                     return
                 attempt += 1
                 pause = pause_before(attempt)
-                self._events.say(f"trying {task} again in {pause:.1f} s: {failure.error.what}")
-                self.stopping.wait(pause)
+                context.events.say(f"trying {task} again in {pause:.1f} s: {failure.error.what}")
+                context.queue.pause(pause)
             try:
-                with self.changed:
-                    worker.since = self._publications
-                self._build(worker, task)
-                self._publish_all(worker)
+                self._sees = context.queue.publications
+                self._build(task)
+                self._commit()
             except (RelspecError, EngineError) as error:
-                failure = self._failure(worker, task, error)
-                worker.publication.abandon()
+                failure = self._failure(task, error)
+                self._publication.abandon()
             else:
                 return
 
-    def _failure(self, worker: Worker, task: str, error: RelspecError | EngineError) -> TaskFailure:
-        """What a task failed with; where the run is being stopped, that is no failure of the task."""
-        if self.stopping.is_set():
+    def _failure(self, task: str, error: RelspecError | EngineError) -> TaskFailure:
+        """Describe a task's failure; an error of a run that is being stopped is raised, as no task caused it."""
+        if self._context.queue.is_stopped:
             raise error
-        plan = self._planned.plans.of_task(task)[0]
-        if worker.is_late:
-            return TaskFailure.of_timeout(plan, seconds=plan.task.timeout or self._options.timeout or 0.0)
+        plan = self._context.planned.plans.of_task(task)[0]
+        if self.deadline.has_passed:
+            return TaskFailure.of_timeout(plan, seconds=self.deadline.seconds or 0.0)
         return TaskFailure.of(plan, error)
 
     def _fail(self, task: str, failure: TaskFailure) -> None:
-        self._events.fail(task, failure.error)
-        self._end(task)
+        self._context.events.fail(task, failure.error)
+        self._context.queue.end(task)
         if failure.is_fatal:
-            self._abandon_rest(f"the database has failed at task '{task}'; start again")
+            self._block_rest(f"the database has failed at task '{task}'; start again")
 
-    def _give_up(self, worker: Worker, task: str, earlier: Iterable[str]) -> None:
-        """Of an all-or-nothing run nothing is published when one task fails."""
-        worker.publication.abandon()
+    def _give_up(self, task: str, others: Iterable[str]) -> None:
+        """Publish nothing of an all-or-nothing run, as one of its tasks failed or is blocked."""
+        self._publication.abandon()
         reason = f"nothing of this run is published, for task '{task}' failed"
-        for name in earlier:
-            self._events.block(name, reason)
-        self._abandon_rest(reason)
+        for name in others:
+            self._context.events.block(name, reason)
+        self._block_rest(reason)
 
-    def _abandon_rest(self, reason: str) -> None:
-        with self.changed:
-            for task in self._queue.drain():
-                self._events.block(task, reason)
-
-    def _end(self, task: str) -> None:
-        with self.changed:
-            self._queue.end(task)
-            self.changed.notify_all()
-
-
-@dataclass(slots=True, kw_only=True)
-class Worker:
-    """One thread of a run.
-
-    Attributes:
-        number: from 0.
-        publication: on its own connection; holds what it has built and not yet published.
-        log: of runs, on the same connection.
-        since: how many publications of others its open transaction knows of.
-        deadline: when the task that it builds now has taken too long; None where there is no limit.
-        is_late: whether that has come.
-        task: what it builds now.
-        lock: held to change the deadline, and to act on it.
-    """
-
-    number: int
-    publication: Publication
-    log: RunLog
-    since: int = 0
-    deadline: float | None = None
-    is_late: bool = False
-    task: str | None = None
-    lock: Lock = field(default_factory=Lock)
+    def _block_rest(self, reason: str) -> None:
+        for task in self._context.queue.drain():
+            self._context.events.block(task, reason)

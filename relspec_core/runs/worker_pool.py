@@ -1,4 +1,4 @@
-"""The workers of a run: each has a thread and a connection of its own; they are started, watched and stopped."""
+"""The workers of a run in threads of their own: started, watched and stopped."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import time
 from typing import TYPE_CHECKING
 
 from relspec_core.planning.estimate import recorded_seconds
+from relspec_core.runs.early_cutoff import EarlyCutoff
 from relspec_core.runs.memory_monitor import MemoryMonitor
-from relspec_core.runs.publication import Publication
 from relspec_core.runs.ready_queue import ReadyQueue
-from relspec_core.runs.run_log import RunLog
-from relspec_core.runs.worker import LOOK_AGAIN, TaskWork, Worker
+from relspec_core.runs.worker import RunContext, Worker
 from relspec_core.system.deferred_signals import held_signals
 from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
 
@@ -26,84 +25,72 @@ if TYPE_CHECKING:
     from relspec_core.warehouses.warehouse import Warehouse
 
 
-PATIENCE = 1.5
+POLL_SECONDS = 0.05
+PATIENCE = 1.5  # seconds that statements have to end after they were interrupted
 
 
 class WorkerPool:
-    """Builds the scheduled tasks of a plan.
+    """Builds the scheduled tasks of a plan; on DuckDB by several workers, elsewhere by one, in the calling thread.
 
     Args:
-        planned: what is to be done.
-        warehouse: where; ready for records.
-        options: how.
-        events: told of everything.
-        refused: for sources that can't be read, what is wrong with them.
-        run: its number in the log.
+        planned: the plan.
+        warehouse: where tables are written; its evidence store is prepared.
+        options: of the run.
+        events: receives every outcome.
+        unreadable: the sources whose files can't be read, with the reason.
+        number: of the run in the log.
+
+    Attributes:
+        evidence: what exists, updated as tasks are published.
     """
 
     def __init__(
         self,
         planned: RunPlan,
         warehouse: Warehouse,
+        *,
         options: RunOptions,
         events: RunEvents,
-        refused: Mapping[str, RelspecError],
-        run: int,
+        unreadable: Mapping[str, RelspecError],
+        number: int,
     ) -> None:
-        self._planned = planned
-        self._options = options
-        self.now: dict[str, Evidence] = dict(planned.evidence)
-        self._error: BaseException | None = None
-        upstream = {task: planned.graph.upstream_tasks(task) for task in planned.schedule.order}
-        self._cursors: list[DuckDBWarehouse] = []
+        tasks, graph = planned.schedule.order, planned.graph
+        self._cursors: list[DuckDBWarehouse] = []  # the first is the monitor's
         if isinstance(warehouse, DuckDBWarehouse):
-            alone = options.all_or_nothing or warehouse.has_session_tables()
-            number = 1 if alone else max(1, min(options.workers, len(upstream)))
-            self._cursors = [warehouse.cursor() for _ in range(number)]
-        others = self._cursors[1:]
-        number = 1 + len(others)
-        # One worker takes as long in any order, so that this is by name.
-        queue = ReadyQueue(upstream, seconds=self._recorded_seconds() if number > 1 else {})
+            is_single = options.all_or_nothing or warehouse.has_session_tables()
+            workers = 1 if is_single else max(1, min(options.workers, len(tasks)))
+            self._cursors = [warehouse.cursor() for _ in range(workers)]
+        connections = [warehouse, *self._cursors[1:]]
+        # A single worker takes the same time in any order, so that it goes by name.
+        seconds = recorded_seconds(tasks, graph=graph, evidence=planned.evidence) if len(connections) > 1 else {}
+        self._queue = ReadyQueue({task: graph.upstream_tasks(task) for task in tasks}, seconds=seconds)
         self._monitor = MemoryMonitor(self._cursors[0] if self._cursors else None)
-        self._tasks = TaskWork(
-            planned,
-            options,
-            events,
-            refused=refused,
-            run=run,
-            queue=queue,
+        self._error: BaseException | None = None
+        self.evidence: dict[str, Evidence] = dict(planned.evidence)
+        context = RunContext(
+            planned=planned,
+            options=options,
+            events=events,
+            number=number,
+            workers=len(connections),
+            evidence=self.evidence,
+            unreadable=unreadable,
+            table_sizes=warehouse.sizes(),
+            queue=self._queue,
             monitor=self._monitor,
-            sizes=warehouse.sizes(),
-            is_alone=number == 1,
+            cutoff=EarlyCutoff(planned),
         )
-        self._workers = [
-            Worker(number=at, publication=self._publication(own), log=RunLog(own))
-            for at, own in enumerate([warehouse, *others])
-        ]
+        self._workers = [Worker(at, connection, context) for at, connection in enumerate(connections, 1)]
         self._threads = [
-            threading.Thread(target=self._work, args=(worker,), name=f"relspec-{worker.number}", daemon=True)
-            for worker in (self._workers if self._cursors else ())
+            threading.Thread(target=self._run, args=(worker,), name=f"relspec-{at}", daemon=True)
+            for at, worker in enumerate(self._workers if self._cursors else ())
         ]
-        if number > 1:  # a transaction that creates one keeps others from it
-            warehouse.make_schemas(plan.name for task in planned.schedule.order for plan in planned.plans.of_task(task))
-        for worker in self._workers:
-            for task in planned.schedule.order:
-                for plan in planned.plans.of_task(task):
-                    worker.publication.warehouse.prepare(plan, functions=worker.number == 0)
-
-    def _recorded_seconds(self) -> dict[str, float]:
-        graph, evidence = self._planned.graph, self._planned.evidence
-        return recorded_seconds(self._planned.schedule.order, graph=graph, evidence=evidence)
-
-    def _publication(self, warehouse: Warehouse) -> Publication:
-        graph = self._planned.graph
-        return Publication(
-            warehouse=warehouse,
-            plans=self._planned.plans,
-            published=self.now,
-            cutoff_rows=self._options.cutoff_rows,
-            groups=lambda output: sorted({edge.columns for edge in graph.edges_from(output)}),
-        )
+        plans = [plan for task in tasks for plan in planned.plans.of_task(task)]
+        if len(connections) > 1:  # a transaction that creates a schema excludes others that create it
+            warehouse.make_schemas(plan.name for plan in plans)
+        for connection in connections:
+            for plan in plans:
+                connection.prepare(plan, functions=connection is warehouse)
 
     def work(self) -> None:
         """Build everything that can be built.
@@ -118,18 +105,28 @@ class WorkerPool:
         if self._error is not None:
             raise self._error
 
+    @property
+    def peak_memory(self) -> int | None:
+        """The most bytes that the engine held; None where the run was too short to observe."""
+        return self._monitor.peak
+
+    @property
+    def is_working(self) -> bool:
+        """Whether a worker has not ended yet."""
+        return any(thread.is_alive() for thread in self._threads)
+
     def _work_here(self) -> None:
-        """Work in this thread, to which the connection of another engine may belong; stop what is late from another."""
+        """Work in this thread, to which another engine's connection may belong; a second one enforces deadlines."""
         has_ended = threading.Event()
 
         def watch() -> None:
-            while not has_ended.wait(LOOK_AGAIN):
-                self._stop_what_is_late()
+            while not has_ended.wait(POLL_SECONDS):
+                self._enforce_deadlines()
 
         watcher = threading.Thread(target=watch, name="relspec-watch", daemon=True)
         watcher.start()
         try:
-            self._work(self._workers[0])
+            self._run(self._workers[0])
         finally:
             has_ended.set()
             watcher.join()
@@ -140,60 +137,43 @@ class WorkerPool:
                 for thread in self._threads:
                     thread.start()
                 while working := [thread for thread in self._threads if thread.is_alive()]:
-                    working[0].join(LOOK_AGAIN)
+                    working[0].join(POLL_SECONDS)
                     tell_signals()
                     if self._error is not None:
                         self._stop()
-                    self._stop_what_is_late()
+                    self._enforce_deadlines()
                     self._monitor.look([worker.task for worker in self._workers if worker.task is not None])
             except BaseException:
                 self._stop()
                 raise
             finally:
                 for cursor in self._cursors:
-                    if not self._tasks.stopping.is_set():
+                    if not self._queue.is_stopped:
                         cursor.connection.close()
 
-    @property
-    def peak_memory(self) -> int | None:
-        """The most bytes that the engine held; None where the run was too short to see."""
-        return self._monitor.peak
-
-    @property
-    def is_working(self) -> bool:
-        """Whether a worker has not ended yet."""
-        return any(thread.is_alive() for thread in self._threads)
+    def _run(self, worker: Worker) -> None:
+        """Let one worker work, in its thread; its error stops the others."""
+        try:
+            worker.work()
+        except BaseException as error:  # noqa: BLE001 - raised by the thread that waits
+            if not self._queue.is_stopped:
+                self._error = error
+                self._queue.stop()
 
     def _stop(self) -> None:
-        """Stop the statements that run; again, as what is between two does not hear it."""
-        self._tasks.stopping.set()
+        """Stop the workers; repeatedly, as an interrupt between two statements has no effect."""
+        self._queue.stop()
         until = time.monotonic() + PATIENCE
         while self.is_working and time.monotonic() < until:
             for worker in self._workers:
-                worker.publication.warehouse.halt()
-            self._tasks.wake()
+                worker.warehouse.halt()
             for thread in self._threads:
                 if thread.is_alive():
-                    thread.join(LOOK_AGAIN)
+                    thread.join(POLL_SECONDS)
         if not self.is_working:
             for worker in self._workers:
-                worker.publication.warehouse.is_halted = False
+                worker.warehouse.is_halted = False
 
-    def _stop_what_is_late(self) -> None:
+    def _enforce_deadlines(self) -> None:
         for worker in self._workers:
-            with worker.lock:
-                if worker.deadline is not None and time.monotonic() > worker.deadline:
-                    worker.is_late = True
-                    worker.publication.warehouse.interrupt()
-
-    def _work(self, worker: Worker) -> None:
-        """All that one worker does, in its thread."""
-        try:
-            self._tasks.work(worker)
-        except BaseException as error:  # noqa: BLE001 - told in the thread that waits, which stops the others
-            if not self._tasks.stopping.is_set():
-                self._error = error
-                self._tasks.stopping.set()
-            worker.publication.abandon()
-        finally:
-            self._tasks.wake()
+            worker.deadline.enforce()

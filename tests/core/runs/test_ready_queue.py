@@ -1,5 +1,6 @@
 """The order in which tasks are taken."""
 
+import threading
 from random import Random
 
 from hypothesis import given
@@ -10,13 +11,14 @@ from relspec_core.runs.ready_queue import ReadyQueue
 
 def test_the_task_with_the_longest_way_after_it_comes_first_and_names_decide_else() -> None:
     queue = ReadyQueue({"a": (), "b": (), "c": (), "d": ("c",)}, seconds={"a": 5.0, "c": 1.0, "d": 7.0})
-    assert [queue.take(), queue.take(), queue.take()] == ["c", "a", "b"]
-    assert not queue
+    assert [queue.take(), queue.take(), queue.take(), queue.take()] == ["c", "a", "b", None]
     queue.end("c")
     assert queue.take() == "d"
     queue = ReadyQueue({"b": (), "a": (), "c": ("a",)}, seconds={})
     assert [queue.take(), queue.take()] == ["a", "b"]
 
+
+WAIT = 20
 
 graphs = st.integers(1, 12).flatmap(
     lambda tasks: st.tuples(*(st.sets(st.sampled_from(range(at))) if at else st.just(set()) for at in range(tasks)))
@@ -32,11 +34,39 @@ def test_every_task_comes_once_and_after_those_upstream(
     running: list[str] = []
     ended: set[str] = set()
     while not queue.has_ended:
-        if queue and (not running or random.random() > 1 / 2):
-            running.append(queue.take())
-            assert upstream[running[-1]] <= ended
+        task = queue.take() if not running or random.random() > 1 / 2 else None
+        if task is not None:
+            running.append(task)
+            assert upstream[task] <= ended
         else:
             task = running.pop(random.randrange(len(running)))
             ended.add(task)
             queue.end(task)
     assert ended == set(upstream)
+
+
+def test_a_stopped_queue_gives_no_task_and_wakes_the_threads_that_wait() -> None:
+    queue = ReadyQueue({"a": (), "b": ("a",)}, seconds={})
+    assert queue.take() == "a"
+    taken: list[str | None] = []
+    waiting = threading.Thread(target=lambda: taken.append(queue.take(wait=True)))
+    pausing = threading.Thread(target=lambda: queue.pause(WAIT))
+    for thread in (waiting, pausing):
+        thread.start()
+    queue.stop()
+    for thread in (waiting, pausing):
+        thread.join(WAIT / 2)
+        assert not thread.is_alive()
+    assert taken == [None]
+
+
+def test_a_task_that_waits_is_given_to_the_thread_that_asked_when_its_inputs_are_published() -> None:
+    queue = ReadyQueue({"a": (), "b": ("a",)}, seconds={})
+    queue.take()
+    before = queue.publications
+    threading.Timer(0.1, queue.publish, ["a"]).start()
+    assert queue.take(wait=True) == "b"
+    assert queue.any_published_since(["a"], before)
+    assert not queue.any_published_since(["a"], queue.publications)
+    queue.end("b")
+    assert queue.take(wait=True) is None
