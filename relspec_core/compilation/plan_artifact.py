@@ -28,6 +28,7 @@ from relspec_core.inferred_deps import InferredDeps, infer_deps
 from relspec_core.lineage.canonical_query import UnqualifiableQuery, UnresolvedColumns, plan_tree
 from relspec_core.model.hashing import Token, digest, schema_token, table_token
 from relspec_core.model.names import MEMORY_PREFIX, from_table
+from relspec_core.sql.function_catalog import generates_rows
 from relspec_core.sql.identifiers import read_tables
 from relspec_core.sql.parsing import parse_query
 from relspec_core.task_catalog import TaskSpec
@@ -54,6 +55,7 @@ class PlanArtifact:
         needed: of an internal table that tasks read, the columns that these need, in order: nothing else of the table
             counts. None: all of it does.
         memory: the in-memory tables that it reads, under the names that ``sql`` gives them.
+        generates_rows: whether it may process more rows than its tables have.
     """
 
     name: str
@@ -68,6 +70,7 @@ class PlanArtifact:
     whole: ibis.Schema
     needed: tuple[str, ...] | None = None
     memory: Mapping[str, ir.Table]
+    generates_rows: bool
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -94,6 +97,7 @@ class CompiledQuery:
     deps: InferredDeps
     fingerprint: str
     calculations: ColumnFingerprints
+    generates_rows: bool
 
 
 def plan_artifact(building: TaskBuilding, built: BuiltTask, output: str) -> PlanArtifact:
@@ -139,6 +143,7 @@ def plan_artifact(building: TaskBuilding, built: BuiltTask, output: str) -> Plan
         schema=expr.schema(),
         whole=expr.schema(),
         memory={table.get_name(): table for table in memory.values()},
+        generates_rows=found.generates_rows,
     )
 
 
@@ -184,6 +189,7 @@ def _compiled_query(
         deps=infer_deps(tree, outputs=tuple(schema), schemas=schemas),
         fingerprint=digest(token),
         calculations=calculated,
+        generates_rows=generates_rows(tree.ast),
     )
 
 

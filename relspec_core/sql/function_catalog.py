@@ -11,6 +11,9 @@ from relspec_core.engines.duckdb_connection import DuckDBConnection
 
 NAVIGATION = (exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue, exp.NthValue)
 SET_RETURNING = (exp.UDTF, exp.Explode)
+# Of these the rows are those of the query or the values inside.
+DERIVED_TABLES = (exp.Lateral, exp.Values)
+SERIES = (exp.GenerateSeries, exp.GenerateDateArray, exp.GenerateTimestampArray, exp.Repeat)
 
 
 def is_aggregate(node: exp.Expr) -> bool:
@@ -25,6 +28,21 @@ def is_set_returning(node: exp.Expr) -> bool:
     if isinstance(node, exp.Anonymous):
         return node.name.casefold() in _functions()[1]
     return isinstance(node, SET_RETURNING)
+
+
+def generates_rows(query: exp.Query) -> bool:
+    """Whether a query may process more rows than its tables have: by recursion, table functions, or unnesting."""
+    return any(map(_generates_rows, query.walk()))
+
+
+def _generates_rows(node: exp.Expr) -> bool:
+    match node:
+        case exp.With():
+            return bool(node.args.get("recursive"))
+        case exp.Table():
+            return isinstance(node.this, exp.Func)
+        case _:
+            return isinstance(node, SERIES) or (is_set_returning(node) and not isinstance(node, DERIVED_TABLES))
 
 
 def is_known(name: str) -> bool:
