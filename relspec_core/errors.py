@@ -30,13 +30,13 @@ class TextPosition:
 
 
 class RelspecError(Exception):
-    """Something that the user can mend, told as what, where and what next.
+    """An error that the user can fix: what is wrong, where, and what to do next.
 
     Args:
         what: one sentence, without a full stop; names the task, the evidence and the column.
-        at: where it is: a task with its file and line, a table, a file.
+        at: the location: a task with its file and line, a table, a file.
         hint: what to do next.
-        place: where in a SQL text it is; whoever knows the task and its file writes it into ``at``.
+        place: the position in a SQL text; added to ``at`` by the caller that knows the task and its file.
     """
 
     code: ClassVar[str] = "RS000"
@@ -53,7 +53,7 @@ class RelspecError(Exception):
 
     @property
     def in_one_line(self) -> str:
-        """What, where and what next, without what the engine said beyond that."""
+        """The error in one line, without the engine's details and the SQL statement."""
         return " ".join(RelspecError.__str__(self).split())
 
     def __str__(self) -> str:
@@ -66,7 +66,7 @@ class RelspecError(Exception):
 
 
 def _restored(kind: type[RelspecError], args: tuple[object, ...], state: dict[str, object]) -> RelspecError:
-    """An error from another process: its own arguments are named, so that pickle can't give them by itself."""
+    """Rebuild a pickled error, whose keyword-only arguments pickle can't pass by itself."""
     error = kind.__new__(kind, *args)
     error.args = args
     error.__dict__.update(state)
@@ -104,7 +104,7 @@ class BuilderError(RelspecError):
 
 
 class UnsupportedPlanError(RelspecError):
-    """RS105: the backend's compiler can't express a plan."""
+    """RS105: the backend can't express a plan in its SQL."""
 
     code = "RS105"
 
@@ -116,16 +116,16 @@ class SourceError(RelspecError):
 
 
 class CycleError(RelspecError):
-    """RS201: tasks read one another in a circle; the message draws the path."""
+    """RS201: tasks depend on one another in a cycle; the message draws the path."""
 
     code = "RS201"
 
     def __init__(self, path: Sequence[str], *, at: str = "") -> None:
         self.path = tuple(path)
         super().__init__(
-            f"tasks read one another in a circle: {' -> '.join(self.path)}",
+            f"tasks depend on one another in a cycle: {' -> '.join(self.path)}",
             at=at,
-            hint="let one of them read something that comes before the circle.",
+            hint="let one of them read a table that is written before the cycle.",
         )
 
 
@@ -136,24 +136,26 @@ class SecondWriterError(RelspecError):
 
 
 class NotReadyError(RelspecError):
-    """RS301: the evidence there is does not meet the edges of a task."""
+    """RS301: the existing evidence does not satisfy the edge requirements of a task."""
 
     code = "RS301"
 
 
 class UnknownTargetError(RelspecError):
-    """RS302: a name that was asked for is neither a task nor evidence of the catalog."""
+    """RS302: a requested name is neither a task nor evidence of the catalog."""
 
     code = "RS302"
 
 
 class TaskFailedError(RelspecError):
-    """RS401: the engine refused or failed to build a task's table, or to write down what a run did.
+    """RS401: the engine refused or failed to build a task's table, or to record a run.
 
     Args:
-        what: as of the others, and so are ``at`` and ``hint``.
-        engine: what the engine said beyond the first line, which is in ``what``.
-        sql: the statement.
+        what: as for ``RelspecError``.
+        at: as for ``RelspecError``.
+        hint: as for ``RelspecError``.
+        engine: the engine's message after its first line, which is in ``what``.
+        sql: the statement that failed.
     """
 
     code = "RS401"
@@ -176,13 +178,13 @@ class WarehouseError(RelspecError):
 
 
 class ProjectionError(RelspecError):
-    """RS501: the graph can't be written in another tool's terms, for instance because names collide."""
+    """RS501: the graph can't be exported to another tool, for instance because names collide."""
 
     code = "RS501"
 
 
 class CompileError(RelspecError):
-    """RS199: several tasks do not compile; ``errors`` has every one of them."""
+    """RS199: several problems in one catalog; ``errors`` holds each of them."""
 
     code = "RS199"
 
@@ -195,12 +197,12 @@ class CompileError(RelspecError):
 
 
 def all_of(error: RelspecError) -> tuple[RelspecError, ...]:
-    """The problems that an error tells: those of a ``CompileError``, else the error itself."""
+    """The single errors in an error: those of a ``CompileError``, else the error itself."""
     return error.errors if isinstance(error, CompileError) else (error,)
 
 
 def raise_all(errors: Sequence[RelspecError]) -> None:
-    """Raise nothing for no error, the error itself for one, and a ``CompileError`` that holds all for several."""
+    """Raise the error if there is one, or a ``CompileError`` with all of them if there are several."""
     if len(errors) == 1:
         raise errors[0]
     if errors:
@@ -209,7 +211,7 @@ def raise_all(errors: Sequence[RelspecError]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SourceLocation:
-    """A line of a file, and a column where one is known; printed relative to the working folder if it lies in there."""
+    """A line of a file, and a column if known; printed relative to the working folder if the file is inside it."""
 
     file: str
     line: int
@@ -220,6 +222,6 @@ class SourceLocation:
 
 
 def shown_path(path: str | Path) -> str:
-    """A path for a message: relative to the working folder if it lies in there, else absolute."""
+    """A path for a message: relative to the working folder if it is inside it, else absolute."""
     full = Path(path).absolute()
     return str(full.relative_to(Path.cwd()) if full.is_relative_to(Path.cwd()) else full)

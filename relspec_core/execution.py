@@ -23,7 +23,7 @@ from relspec_core.runs.worker_pool import WorkerPool
 from relspec_core.sources.source_files import source_files
 from relspec_core.staleness.external_changes import nothing_changed
 from relspec_core.staleness.observation import observe
-from relspec_core.system.deferred_signals import held_signals
+from relspec_core.system.deferred_signals import deferred_signals
 from relspec_core.system.orphaned_files import sweep
 from relspec_core.task_catalog import ExecutionContext
 from relspec_core.warehouses.ibis_warehouse import warehouse_of
@@ -143,7 +143,7 @@ def _logged(
         if not is_stuck:
             try:
                 rest = events.not_built(planned.graph)
-                with held_signals() as tell_signals:
+                with deferred_signals() as tell_signals:
                     log.end(number, outcome=outcome, peak_memory=peak_memory, rest=rest, sizes=sizes)
                 if outcome != "interrupted":
                     tell_signals()

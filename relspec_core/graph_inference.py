@@ -12,7 +12,7 @@ import rustworkx as rx
 from relspec_core.errors import CycleError, SecondWriterError
 from relspec_core.plan_catalog import deps_of
 from relspec_core.sql.identifiers import ignores_case
-from relspec_core.system.garbage_collection import left_alone
+from relspec_core.system.garbage_collection import gc_paused
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -251,7 +251,7 @@ class TaskGraph:
         return tuple([wave for wave in waves if wave])
 
 
-@left_alone()
+@gc_paused()
 def task_graph_from_catalog(plan_catalog: PlanCatalog) -> TaskGraph:
     """The graph of a catalog's plans.
 

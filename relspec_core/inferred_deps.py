@@ -1,4 +1,4 @@
-"""What a plan reads: tables, exactly which columns of each, and how each output column comes from them."""
+"""Inferred dependencies of a plan: its input tables, their required columns, and column lineage."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["ColumnUse", "InferredDeps", "Use", "infer_deps", "merge_deps"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class ColumnUse:
-    """One way in which a column of an evidence is used."""
+    """A use of an evidence column."""
 
     evidence: str
     column: str
@@ -35,7 +35,7 @@ class ColumnUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferredDeps:
-    """What one plan depends on.
+    """The dependencies of one plan.
 
     Attributes:
         inputs: the evidence read, sorted; also where no column but only rows are read.
@@ -45,7 +45,7 @@ class InferredDeps:
             ``address.city``.
         lineage: for each output column, in order, where its value comes from, and what decides this output alone.
         row_uses: what decides which rows there are, and their order: one list for the whole plan.
-        unresolved: inputs of which all columns are required because the truth can't be known, and why.
+        unresolved: inputs of which all columns are required because lineage could not be resolved, with the reason.
     """
 
     inputs: tuple[str, ...]
@@ -57,7 +57,7 @@ class InferredDeps:
     required_fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def uses_of(self, evidence: str) -> Mapping[str, tuple[Use, ...]]:
-        """For each required column of an input, all the ways in which the plan uses it, sorted."""
+        """All uses of each required column of an input, sorted."""
         found: dict[str, set[Use]] = {column: set() for column in self.required_columns[evidence]}
         for use in (*self.row_uses, *(use for uses in self.lineage.values() for use in uses)):
             if use.evidence == evidence and use.column in found:
@@ -66,12 +66,12 @@ class InferredDeps:
 
 
 def infer_deps(tree: CanonicalQuery, *, outputs: Iterable[str], schemas: Mapping[str, ibis.Schema]) -> InferredDeps:
-    """What a canonical tree reads.
+    """Infer the dependencies of a canonical tree.
 
     Args:
         tree: pruned.
         outputs: the plan's output columns, in order.
-        schemas: of every evidence read; other tables, in-memory ones, are no evidence.
+        schemas: of every evidence read; in-memory tables are not evidence.
     """
     columns: dict[str, list[str]] = defaultdict(list)
     for source in tree.walk.flow.inputs(tree.live):
@@ -99,7 +99,7 @@ def infer_deps(tree: CanonicalQuery, *, outputs: Iterable[str], schemas: Mapping
 def _required_fields(
     tree: CanonicalQuery, required: Mapping[str, tuple[str, ...]], schemas: Mapping[str, ibis.Schema]
 ) -> dict[str, tuple[str, ...]]:
-    """The struct fields that are read, of columns that nothing reads whole."""
+    """The struct fields that are read, for columns that are never read as a whole."""
     paths: dict[str, list[str]] = {}
     for evidence, columns in required.items():
         for column in columns:
@@ -137,7 +137,7 @@ def _uses(tree: CanonicalQuery, node: int, evidence: Collection[str]) -> tuple[C
 
 
 def merge_deps(parts: Iterable[InferredDeps]) -> InferredDeps:
-    """What several plans read together, as the outputs of one task do; output columns are left out."""
+    """The merged dependencies of several plans, such as the outputs of one task, without column lineage."""
     parts = tuple(parts)
     types: dict[str, dict[str, dt.DataType]] = {}
     for deps in parts:

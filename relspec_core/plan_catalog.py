@@ -1,4 +1,4 @@
-"""Plans: from the builders' expressions to canonical trees, with what they read and a fingerprint each."""
+"""Compilation of a task catalog into plans: canonical trees with inferred dependencies and fingerprints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from relspec_core.engines.duckdb_backend import ExclusiveDuckDB, require_sql
 from relspec_core.engines.sqlglot_build import warn_if_compiled
 from relspec_core.errors import RelspecError, SourceError, UnknownColumnError, UnknownTableError, all_of, raise_all
 from relspec_core.inferred_deps import InferredDeps, merge_deps
-from relspec_core.model.formatting import did_you_mean
+from relspec_core.model.formatting import alternatives
 from relspec_core.system.compile_cache import CompileCache
 from relspec_core.task_catalog import ExecutionContext, TaskCatalog, TaskSpec
 
@@ -38,9 +38,9 @@ class PlanCatalog:
     Args:
         plans: in that order.
         sources: every evidence that plans read and no task writes.
-        schemas: of the sources, as the plans were compiled against them.
-        dialect: SQLGlot's name of the dialect that the plans' texts are in.
-        cache: what was worked out for it, and of the sources' files.
+        schemas: of the sources, as used to compile the plans.
+        dialect: the SQLGlot dialect of the plans' SQL.
+        cache: compilation results, and observations of source files.
 
     Attributes:
         by_task: the plans of each task's outputs, in order.
@@ -79,7 +79,7 @@ class PlanCatalog:
     def __getitem__(self, name: str) -> PlanArtifact:
         if name in self._plans:
             return self._plans[name]
-        raise KeyError(f"no plan writes '{name}'; {did_you_mean(name, self._plans)}there are {', '.join(self._plans)}")
+        raise KeyError(f"no plan writes '{name}'; {alternatives(name, self._plans)}")
 
     @property
     def tasks(self) -> tuple[TaskSpec, ...]:
@@ -87,11 +87,11 @@ class PlanCatalog:
         return tuple(plans[-1].task for plans in self.by_task.values())
 
     def of_task(self, name: str) -> tuple[PlanArtifact, ...]:
-        """The plans of a task's outputs, in order; none for a name that is no task."""
+        """The plans of a task's outputs, in order; empty for an unknown task."""
         return self.by_task.get(name, ())
 
     def part(self, outputs: Iterable[str]) -> PlanCatalog:
-        """The plans of these outputs; all else that they read, other tasks' tables too, counts as sources."""
+        """The plans of these outputs, with all other tables that they read, including other tasks', as sources."""
         wanted = self._in_order(outputs)
         own = {plan.name for plan in wanted}
         read = sorted({name for plan in wanted for name in plan.deps.inputs} - own)
@@ -99,7 +99,7 @@ class PlanCatalog:
         return self._with(wanted, {name: self.sources.get(name) or SourceSpec(name) for name in read}, schemas)
 
     def around(self, outputs: Iterable[str]) -> PlanCatalog:
-        """The plans of these outputs and of the tables that they read, and the sources that they read: no others."""
+        """The plans of these outputs and of their input tables, with the sources that these outputs read."""
         wanted = self._in_order(outputs)
         read = {name for plan in wanted for name in plan.deps.inputs}
         near = self._in_order([*(plan.name for plan in wanted), *(name for name in read if name in self)])
@@ -107,7 +107,7 @@ class PlanCatalog:
         return self._with(near, sources, {name: self.schemas[name] for name in sources})
 
     def sources_alone(self, names: Iterable[str]) -> PlanCatalog:
-        """These sources, and no plan."""
+        """A catalog of these sources without plans."""
         wanted = set(names)
         sources = {name: source for name, source in self.sources.items() if name in wanted}
         return self._with((), sources, {name: self.schemas[name] for name in sources})
@@ -122,12 +122,12 @@ class PlanCatalog:
         return PlanCatalog(tuple(plans), sources=sources, schemas=schemas, dialect=self.dialect, cache=self.cache)
 
     def deps_of(self, task: str) -> InferredDeps:
-        """What a task reads, over all of its outputs."""
+        """The dependencies of a task, over all its outputs."""
         return deps_of(self.of_task(task))
 
 
 def deps_of(plans: Sequence[PlanArtifact]) -> InferredDeps:
-    """What the plans of a task's outputs read together."""
+    """The merged dependencies of the plans of one task."""
     return plans[0].deps if len(plans) == 1 else merge_deps(plan.deps for plan in plans)
 
 
@@ -138,18 +138,17 @@ def compile_task_catalog(
     ctx: ExecutionContext | None = None,
     known: EvidenceCatalog | None = None,
 ) -> PlanCatalog:
-    """The plan of every task, with what it reads; nothing is executed and nothing is written.
+    """Compile every task into plans with inferred dependencies; nothing is executed and nothing is written.
 
     Args:
-        task_catalog: what users declared.
-        backend: whose dialect the plans are written in, and which has the undeclared sources; an embedded DuckDB where
-            left out.
-        ctx: more sources, and parameters.
-        known: evidence recorded earlier. A task that reads a column which a source has lost since then is compiled
-            against the recorded schema, so that it is blocked by name and the others go on.
+        task_catalog: the declared tasks and sources.
+        backend: determines the SQL dialect and provides undeclared sources; default: an embedded DuckDB.
+        ctx: additional sources, and parameters.
+        known: evidence recorded earlier. A task that reads a column that a source has lost since then is compiled
+            against the recorded schema, so that it is reported as blocked and other tasks still run.
 
     Raises:
-        RelspecError: RS1xx or RS2xx; a ``CompileError`` holds all where there are several.
+        RelspecError: RS1xx or RS2xx; a ``CompileError`` if there are several.
     """
     warn_if_compiled()
     found = compile_what_compiles(task_catalog, backend=backend, ctx=ctx, known=known)
@@ -159,13 +158,13 @@ def compile_task_catalog(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartialCatalog:
-    """The plans of the tasks that compile, and what is wrong with others.
+    """The plans of the tasks that compile, and the errors of the others.
 
     Attributes:
         plans: their inputs may be tables of tasks that have no plan.
-        errors: by task; one that reads a table of a task without a plan may have neither plan nor error.
-        asked: by task, the evidence that its builder asked for, whether the plan reads it or not, with its schema.
-        whole: the plans with every column of internal tables, as builders gave them.
+        errors: by task; a reader of a task without a plan may have neither a plan nor an error.
+        asked: by task, the evidence that its builder requested, read by the plan or not, with its schema.
+        whole: the plans before column pruning, with every column of internal tables.
     """
 
     plans: PlanCatalog
@@ -182,18 +181,19 @@ def compile_what_compiles(
     known: EvidenceCatalog | None = None,
     others: PlanCatalog | None = None,
 ) -> PartialCatalog:
-    """The same as ``compile_task_catalog`` for the tasks that it can be done for, with the errors of the others.
+    """Compile the tasks that compile, and collect the errors of the others.
 
     Args:
-        task_catalog: as there.
-        backend: as there.
-        ctx: as there.
-        known: as there.
-        others: plans that count as readers of internal tables where there is none now. Without them internal tables are
-            whole as long as there are errors: nobody knows what a task without a plan needs.
+        task_catalog: as for ``compile_task_catalog``.
+        backend: as for ``compile_task_catalog``.
+        ctx: as for ``compile_task_catalog``.
+        known: as for ``compile_task_catalog``.
+        others: plans that count as readers of internal tables for tasks that do not compile now. Without them,
+            internal tables are not pruned while there are errors, as the columns that a task without a plan needs are
+            unknown.
 
     Raises:
-        RelspecError: RS100, RS105 or RS202, for what is wrong with the catalog or the backend as a whole.
+        RelspecError: RS100, RS105 or RS202, for problems of the catalog or the backend as a whole.
     """
     warn_if_compiled()
     engine = ExclusiveDuckDB.open() if backend is None else backend
@@ -231,7 +231,7 @@ Compiled: TypeAlias = tuple[TaskBuilding, dict[str, tuple[PlanArtifact, ...]], d
 
 
 def _compile(catalog: TaskCatalog, backend: Engine, ctx: ExecutionContext, known: EvidenceCatalog | None) -> Compiled:
-    """One round over all tasks: what builders gave, and plans and errors, each by task name."""
+    """Compile all tasks once: the build results, and plans and errors by task name."""
     schemas = SourceSchemas(catalog.sources, backend=backend, cache=ctx.cache, known=known)
     building = TaskBuilding(
         catalog=catalog, schemas=schemas, backend=backend, params=dict(ctx.params or {}), cache=ctx.cache
@@ -252,7 +252,7 @@ def _compile(catalog: TaskCatalog, backend: Engine, ctx: ExecutionContext, known
 
 
 def _sources_read(plans: Collection[PlanArtifact], schemas: SourceSchemas) -> dict[str, dict]:
-    """Every evidence that a plan reads and no plan writes."""
+    """Every evidence that a plan reads and no plan writes, with its schema."""
     written = {plan.name for plan in plans}
     read = sorted({name for plan in plans for name in plan.deps.inputs} - written)
     found = {name: source for name in read if (source := schemas.find(name)) is not None}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from relspec_core.graph_edge_validation import MissingEvidence, WaitsForTask, check_schema
 from relspec_core.graph_inference import EdgeRequirement, TaskGraph
 from relspec_core.model.formatting import did_you_mean
-from relspec_core.system.garbage_collection import left_alone
+from relspec_core.system.garbage_collection import gc_paused
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -65,7 +65,7 @@ class Schedule:
         return "\n".join(lines) or "nothing to run"
 
 
-@left_alone()
+@gc_paused()
 def schedule_rules(
     graph: RuleGraph | TaskGraph, *, evidence: EvidenceCatalog, tasks: Iterable[str] | None = None
 ) -> Schedule:
@@ -140,7 +140,7 @@ class Readiness:
 
     __slots__ = ("_lacking", "_open", "_schemas", "_unsatisfied", "graph", "ready")
 
-    @left_alone()
+    @gc_paused()
     def __init__(
         self, graph: TaskGraph, *, evidence: Mapping[str, Evidence], tasks: Iterable[str] | None = None
     ) -> None:

@@ -1,4 +1,4 @@
-"""What users declare: tasks, sources, and the catalog that holds them."""
+"""The catalog of declared tasks and sources."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from relspec_core.declaration.build_context import TaskBuildContext
 from relspec_core.declaration.source_spec import SourceSpec
 from relspec_core.declaration.sql_files import sql_file, sql_paths
 from relspec_core.declaration.task_spec import Builder, TaskSpec, task
-from relspec_core.errors import CatalogError, RelspecError, SecondWriterError, raise_all
-from relspec_core.model.formatting import did_you_mean
+from relspec_core.errors import CatalogError, RelspecError, SecondWriterError, UnknownTargetError, raise_all
+from relspec_core.model.formatting import alternatives
 from relspec_core.system.compile_cache import CompileCache
 
 __all__ = ["Builder", "ExecutionContext", "SourceSpec", "TaskBuildContext", "TaskCatalog", "TaskSpec", "task"]
@@ -23,12 +23,12 @@ __all__ = ["Builder", "ExecutionContext", "SourceSpec", "TaskBuildContext", "Tas
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionContext:
-    """What a compilation is given beside the catalog.
+    """Inputs of a compilation in addition to the catalog.
 
     Attributes:
-        sources: declared here instead of, or as well as, in the catalog.
-        params: handed to every builder as ``ctx.params``.
-        cache: what earlier compilations worked out.
+        sources: declared in addition to those of the catalog.
+        params: passed to every builder as ``ctx.params``.
+        cache: results of earlier compilations.
     """
 
     sources: tuple[SourceSpec, ...] = ()
@@ -40,12 +40,12 @@ class TaskCatalog:
     """Tasks and sources by name, in name order, whatever the order of their declaration.
 
     Args:
-        tasks: what is calculated.
-        sources: what is there.
-        internal: whether the tasks that don't say so themselves are.
+        tasks: in any order.
+        sources: in any order.
+        internal: the default of ``TaskSpec.internal``.
 
     Raises:
-        CatalogError: RS100, for a name used twice. SecondWriterError: RS202.
+        CatalogError: RS100, if a name is used twice. SecondWriterError: RS202.
     """
 
     __slots__ = ("sources", "tasks")
@@ -61,11 +61,11 @@ class TaskCatalog:
 
     @classmethod
     def from_modules(cls, *modules: ModuleType | str, internal: bool = False) -> TaskCatalog:
-        """Every task and source that stands as a global in these modules, and in the modules of these packages.
+        """All tasks and sources that are module globals in these modules and in the modules of these packages.
 
         Args:
             modules: modules, packages, or their dotted names.
-            internal: whether the tasks that don't say so themselves are.
+            internal: the default of ``TaskSpec.internal``.
         """
         values = [value for module in _with_submodules(modules) for value in vars(module).values()]
         return cls(
@@ -78,10 +78,10 @@ class TaskCatalog:
     def from_folder(
         cls, folder: str | Path, *, sources: Iterable[SourceSpec] = (), internal: bool = False
     ) -> TaskCatalog:
-        """A task for every ``.sql`` file in a folder and the folders in it.
+        """A task for every ``.sql`` file in a folder and its subfolders.
 
-        The file's name is the task's and its table's: ``revenue.sql``, or ``staging.orders.sql`` for the table
-        ``orders`` in the schema ``staging``. Folders are for people and name nothing. A header in YAML may declare
+        The file's name is the name of the task and its table: ``revenue.sql``, or ``staging.orders.sql`` for the table
+        ``orders`` in the schema ``staging``. Subfolders do not affect names. A YAML header may declare
         ``kind``, ``description``, ``owners``, ``tags``, ``group``, ``kinds``, ``cron``, ``internal``, ``retries``,
         ``pool``, and the SQLGlot ``dialect`` of the text::
 
@@ -93,12 +93,12 @@ class TaskCatalog:
 
         Args:
             folder: relative to the working folder.
-            sources: that the tasks read, where they have to be declared.
-            internal: whether the tasks whose headers don't say so are.
+            sources: declared sources that the tasks read.
+            internal: the default for tasks whose headers do not set it.
 
         Raises:
-            CatalogError: RS100, for a folder without any such file, and for a header that can't be used; a
-                ``CompileError`` holds several.
+            CatalogError: RS100, if the folder has no such file, or a header is invalid; a ``CompileError`` if
+                several are.
         """
         tasks: list[TaskSpec] = []
         problems: list[RelspecError] = []
@@ -112,14 +112,14 @@ class TaskCatalog:
         return cls(tasks, sources, internal=internal)
 
     def __add__(self, other: TaskCatalog) -> TaskCatalog:
-        """The tasks and sources of both."""
+        """The union of both catalogs."""
         return TaskCatalog((*self.tasks, *other.tasks), (*self.sources, *other.sources))
 
     def __getitem__(self, name: str) -> TaskSpec:
         for found in self.tasks:
             if found.name == name:
                 return found
-        raise KeyError(f"no task '{name}'; {did_you_mean(name, self.names)}there are {', '.join(self.names)}")
+        raise KeyError(f"there is no task '{name}'; {alternatives(name, self.names)}")
 
     def __iter__(self) -> Iterator[TaskSpec]:
         return iter(self.tasks)
@@ -134,7 +134,7 @@ class TaskCatalog:
 
 
 def _distinct(specs: Iterable[Any]) -> list[Any]:
-    """Each object once: a task imported into a second module is the same task."""
+    """Drop repeated objects: a task that is imported into a second module is the same task."""
     return list({id(spec): spec for spec in specs}.values())
 
 
@@ -166,20 +166,30 @@ def _writer_problems(tasks: tuple[TaskSpec, ...], sources: tuple[SourceSpec, ...
             if first is not spec and first.name != spec.name:
                 yield second_writer(output, first, spec)
             if output in declared:
-                yield SecondWriterError(
-                    f"task '{spec.name}' writes '{output}', which is declared as a source",
-                    at=spec.where,
-                    hint=f"rename the task's output, or remove the source '{output}'.",
-                )
+                yield source_writer(output, spec)
 
 
 def second_writer(output: str, first: TaskSpec, second: TaskSpec) -> SecondWriterError:
-    """RS202, for two tasks that write one evidence."""
+    """RS202: two tasks write one evidence."""
     return SecondWriterError(
         f"'{output}' is written by two tasks: '{first.name}' and '{second.name}'",
         at=f"{first.where}; {second.where}",
-        hint="give one of them another output name; every evidence has one writer.",
+        hint="rename the output of one of them; every evidence has one writer.",
     )
+
+
+def source_writer(output: str, writer: TaskSpec) -> SecondWriterError:
+    """RS202: a task writes an evidence that is declared as a source."""
+    return SecondWriterError(
+        f"task '{writer.name}' writes '{output}', which is declared as a source",
+        at=writer.where,
+        hint=f"rename the task's output, or remove the source '{output}'.",
+    )
+
+
+def unknown_task(name: str, tasks: Iterable[str]) -> UnknownTargetError:
+    """RS302: there is no task of that name, with the nearest name."""
+    return UnknownTargetError(f"there is no task '{name}'", hint=alternatives(name, tasks, most=40))
 
 
 def _with_submodules(modules: Iterable[ModuleType | str]) -> Iterator[ModuleType]:

@@ -74,7 +74,7 @@ def impact_command(
         raise click.UsageError("give only one of --drop, --rename, --type and --schema.")
     with session.schemas() as backend:
         plans = _plans(session, backend)
-        ctx = replace(session.ctx, cache=session.ctx.cache.apart())
+        ctx = replace(session.ctx, cache=session.ctx.cache.fork())
         compiler = PlanCompiler(sources=session.catalog.sources, backend=backend, ctx=ctx)
         plans = compiler.with_lost_columns(plans)
         graph = task_graph_from_catalog(plans)

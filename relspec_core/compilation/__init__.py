@@ -1,1 +1,1 @@
-"""From a task to a compiled plan."""
+"""Compilation of tasks into plans."""

@@ -1,4 +1,4 @@
-"""Internal tables: written with only those columns that the tasks which read them need."""
+"""Column pruning of internal tables: only the columns that their readers need are written."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 def prune_internal_tables(
     plans: Iterable[PlanArtifact], *, others: Iterable[PlanArtifact], builds: Mapping[str, TaskBuilding]
 ) -> tuple[PlanArtifact, ...]:
-    """The same plans, in order, those of internal tables without the columns that no task needs.
+    """Remove the columns that no task needs from the plans of internal tables; the order of plans is kept.
 
-    What a pruned plan no longer reads is not needed of its inputs either. A table that no task reads is a result, and
-    whole. So is one that is read in ways which can't be resolved, a view, which costs nothing to write, and one that
-    reads itself in a circle, which is refused later. Of a table of which only the rows count, one column is written.
+    Pruning propagates: what a pruned plan no longer reads is not needed from its inputs either. A table that no task
+    reads is a result and not pruned. Neither is a table with an unresolved reader, a view, which costs nothing to
+    write, or a table in a cycle, which is refused later. If only the rows of a table are read, one column is written.
 
     Args:
-        plans: whole.
-        others: more plans, whose reading counts where there is no plan of that name.
-        builds: of each task with a plan, the round that it was built in.
+        plans: not pruned.
+        others: more plans that count as readers, unless ``plans`` has a plan of the same name.
+        builds: for each task with a plan, the build that it came from.
     """
     found = {plan.name: plan for plan in plans}
     reading = {**{plan.name: plan for plan in others}, **found}
@@ -50,12 +50,12 @@ def _is_internal(plan: PlanArtifact) -> bool:
 
 
 def _downstream_first(plans: Mapping[str, PlanArtifact], readers: Mapping[str, list[str]]) -> Iterator[str]:
-    """The plans, each after those that read it; less those that lead to a circle."""
+    """The plans in reverse topological order, without those upstream of a cycle."""
     waiting = {name: len(readers.get(name, ())) for name in plans}
     ready = [name for name, left in waiting.items() if not left]
     while ready:
         name = ready.pop()
-        inputs = plans[name].deps.inputs  # all of them, before any is pruned away
+        inputs = plans[name].deps.inputs  # taken before the plan is pruned
         yield name
         for upstream in inputs:
             if upstream in waiting:
@@ -65,7 +65,7 @@ def _downstream_first(plans: Mapping[str, PlanArtifact], readers: Mapping[str, l
 
 
 def _pruned(plan: PlanArtifact, read: list[InferredDeps], building: TaskBuilding) -> PlanArtifact:
-    """A plan as far as its readers, given by what they read, need it."""
+    """A plan with only the columns that its readers need, given their dependencies."""
     if not read or any(plan.name in deps.unresolved for deps in read):
         return plan
     wanted = {column for deps in read for column in deps.required_columns[plan.name]}
@@ -79,7 +79,7 @@ def _pruned(plan: PlanArtifact, read: list[InferredDeps], building: TaskBuilding
 
 
 def _plainest(plan: PlanArtifact) -> str:
-    """The column to write where only rows are read: the first that is always the same and of a fixed size, if any."""
+    """The column to write if only rows are read: preferably the first deterministic one of a fixed size."""
 
     def costs(column: str) -> tuple[bool, bool]:
         return plan.calculations.columns[column].volatile is not None, not _has_fixed_size(plan.whole[column])

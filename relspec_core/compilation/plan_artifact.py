@@ -1,4 +1,4 @@
-"""The plan of one output of a task: its canonical query, with what it reads and what it calculates."""
+"""The compiled plan of a task's output: canonical query, dependencies and fingerprints."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ class PlanArtifact:
 
     Attributes:
         name: the evidence that it produces.
-        task: the task's declaration, its outputs now certain.
-        expr: the Ibis expression; what it is executed with is ``sql``.
-        sql: the canonical text in the backend's dialect: qualified and pruned; this is what runs.
-        dialect: SQLGlot's name of it.
-        deps: what it reads.
-        fingerprint: of what it computes; 32 hexadecimal digits.
-        calculations: the same for its rows and for each of its columns.
-        schema: what it yields.
-        whole: what its builder gave, and readers may ask for; of an internal table there may be more than is written.
-        needed: of an internal table that tasks read, the columns that these need, in order: nothing else of the table
-            counts. None: all of it does.
-        memory: the in-memory tables that it reads, under the names that ``sql`` gives them.
+        task: the task's declaration, with all outputs known.
+        expr: the Ibis expression; ``sql`` is what is executed.
+        sql: the canonical text in the backend's dialect, qualified and pruned; this is executed.
+        dialect: the SQLGlot dialect of ``sql``.
+        deps: the inferred dependencies.
+        fingerprint: of the whole calculation; 32 hexadecimal digits.
+        calculations: fingerprints of the rows and of each column.
+        schema: the schema of the result.
+        whole: the schema that the builder returned; internal tables may be written with fewer columns.
+        needed: for an internal table, the columns that its readers need, in order; only these count for staleness.
+            None: all of them do.
+        memory: the in-memory tables that it reads, by their names in ``sql``.
         generates_rows: whether it may process more rows than its tables have.
     """
 
@@ -74,22 +74,22 @@ class PlanArtifact:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """The columns that are not written, as no task needs them, in order."""
+        """The columns that are pruned because no task needs them, in order."""
         return tuple(column for column in self.whole if column not in self.schema)
 
     @property
     def ast(self) -> exp.Query:
-        """The SQLGlot tree of ``sql``: each time a new one, the caller's own."""
+        """A new SQLGlot tree of ``sql``, owned by the caller."""
         return parse_query(self.sql, dialect=self.dialect)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompiledQuery:
-    """What a plan's expression comes to, over tables of these schemas.
+    """The compiled query of an expression over tables of given schemas.
 
     Attributes:
         tables: every table that the query names, with the schema that it was compiled against.
-        sql: as of the plan, and so are the others.
+        sql: as for ``PlanArtifact``, like the other attributes.
     """
 
     tables: Mapping[str, ibis.Schema]
@@ -101,15 +101,15 @@ class CompiledQuery:
 
 
 def plan_artifact(building: TaskBuilding, built: BuiltTask, output: str) -> PlanArtifact:
-    """The plan of one output; from the cache, where an equal expression was compiled over tables of the same schemas.
+    """Compile one output, or take it from the cache if an equal expression was compiled over equal schemas.
 
     Args:
         building: of the catalog.
-        built: what the task's builder gave.
-        output: which of its outputs.
+        built: the result of the task's builder.
+        output: the evidence name.
 
     Raises:
-        RelspecError: RS1xx, for what is wrong with the plan. BrokenUpstream: where what it reads has no plan.
+        RelspecError: RS1xx, for a problem of the plan. BrokenUpstream: if an input has no plan.
     """
     task, expr, dialect = built.task, built.exprs[output], dialect_of(building.backend)
     memory = _memory_tables(expr)
@@ -148,7 +148,7 @@ def plan_artifact(building: TaskBuilding, built: BuiltTask, output: str) -> Plan
 
 
 def _is_of(tables: Mapping[str, ibis.Schema], building: TaskBuilding, task: TaskSpec) -> bool:
-    """Whether these are the schemas that the tables have now, for a task that reads them."""
+    """Whether the tables that a task reads still have these schemas."""
     return all(building.schema_for(name, task) == schema for name, schema in tables.items())
 
 
@@ -194,7 +194,7 @@ def _compiled_query(
 
 
 def _memory_tables(expr: ir.Table) -> dict[ops.Node, ir.Table]:
-    """Every in-memory table of an expression, under a name that tells its contents."""
+    """Every in-memory table of an expression, named by a digest of its contents."""
     found: dict[ops.Node, ir.Table] = {}
     for node in expr.op().find(ops.InMemoryTable):
         name = MEMORY_PREFIX + digest(table_token(node.data.to_pyarrow(node.schema)))
@@ -205,7 +205,7 @@ def _memory_tables(expr: ir.Table) -> dict[ops.Node, ir.Table]:
 def _with_stable_names(
     expr: ir.Table, building: TaskBuilding, memory: Mapping[ops.Node, ir.Table], texts: dict[str, SqlQuery]
 ) -> ir.Table:
-    """The expression with a table of a stable name for each in-memory table, SQL text and table of the backend."""
+    """The expression with in-memory tables, SQL texts and backend tables replaced by tables with stable names."""
 
     def replaced(node: ops.Node, kwargs: Mapping[str, object] | None) -> ops.Node:
         match node:
@@ -224,13 +224,13 @@ def _with_stable_names(
 
 
 def _evidence_name(table: ops.DatabaseTable, current: tuple[str, ...]) -> str:
-    """A backend's table under the name that relspec knows it by: what is current is left out."""
+    """The evidence name of a backend's table, without the current catalog and schema."""
     outer = tuple(part for part in (table.namespace.catalog, table.namespace.database) if part is not None)
     return ".".join([*(() if outer in (current, current[1:]) else outer), table.name])
 
 
 def _query(expr: ir.Table, task: TaskSpec, backend: Engine, texts: Mapping[str, SqlQuery]) -> exp.Query:
-    """The expression as a tree that shares no node with any other: Ibis's own does, so its text is parsed again."""
+    """The expression as a tree without shared nodes: Ibis's tree shares nodes, so its text is parsed again."""
     operation = expr.op()
     if isinstance(operation, ops.UnboundTable) and operation.name in texts:
         return texts[operation.name].tree()
@@ -254,7 +254,7 @@ def _query(expr: ir.Table, task: TaskSpec, backend: Engine, texts: Mapping[str, 
 
 
 def _number_generated_names(query: exp.Query) -> None:
-    """Give what Ibis named at random, such as the columns of an unnesting, the same names each time."""
+    """Replace names that Ibis generates at random, such as those of unnested columns, by numbered ones, in place."""
     names: dict[str, str] = {}
     for identifier in query.find_all(exp.Identifier):
         if RANDOM_NAME.fullmatch(identifier.name):
@@ -262,7 +262,7 @@ def _number_generated_names(query: exp.Query) -> None:
 
 
 def _rename_expressions(query: exp.Expr) -> None:
-    """Give Ibis's common table expressions names that no SQL text can mean by a table of its own."""
+    """Rename Ibis's common table expressions, in place, so that SQL texts can't refer to them by accident."""
     names = {cte.alias: f"{TEXT_PREFIX}{cte.alias}" for cte in query.find_all(exp.CTE)}
     for cte in query.find_all(exp.CTE):
         cte.set("alias", exp.TableAlias(this=exp.to_identifier(names[cte.alias], quoted=True)))

@@ -1,4 +1,4 @@
-"""The live schemas of sources, each read once for a compilation."""
+"""The schemas of sources, each read once per compilation."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class SourceSchemas:
     """Sources by name with the schemas that plans are compiled against.
 
     Args:
-        sources: declared ones; the backend's own tables need no declaration.
-        backend: where tables are looked up.
-        cache: what earlier compilations worked out.
-        known: what was recorded earlier; given, a column that a source has lost is shown as if it were still there.
+        sources: declared sources; tables of the backend need no declaration.
+        backend: where undeclared tables are looked up.
+        cache: results of earlier compilations.
+        known: evidence recorded earlier; if given, columns that a source has lost since are still included.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class SourceSchemas:
 
     @property
     def place(self) -> tuple[str, ...]:
-        """The catalog and schema, outermost first, that the backend means where a name has none."""
+        """The current catalog and schema of the backend, outermost first."""
         return self._tables.place
 
     @property
@@ -57,20 +57,20 @@ class SourceSchemas:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every source that there is, declared or in the backend, sorted."""
+        """The names of all sources, declared or in the backend, sorted."""
         return tuple(sorted({*self._declared, *self._tables.names}))
 
     def plain(self, name: str) -> str:
-        """A name without the catalog and schema that the backend uses anyway."""
+        """A name without the current catalog and schema of the backend."""
         return self._tables.plain(name)
 
     def live_spelling(self, name: str) -> str:
-        """A name as the backend spells it, where it has a table that the engine takes for the same."""
+        """The backend's spelling of a table's name, ignoring case if the engine does; else the name itself."""
         found = self._tables.find(name)
         return found.name if found is not None else name
 
     def find(self, name: str) -> tuple[SourceSpec, ibis.Schema] | None:
-        """A source and its schema: as declared, else as it is live; None where neither exists.
+        """A source and its schema, declared or else live; None if neither exists.
 
         Raises:
             SourceError: RS106.
@@ -94,7 +94,7 @@ class SourceSchemas:
         return source, live
 
     def _live(self, source: SourceSpec) -> ibis.Schema | None:
-        """The schema that a source has now, in its files or in the backend; None where it is not there."""
+        """The current schema of a source's files or table; None if it does not exist."""
         files = source_files(source)
         if files is not None:
             return files.schema(connection_of(self._backend) or DuckDBConnection.scratch(), cache=self._cache)
@@ -102,7 +102,7 @@ class SourceSchemas:
         return found.schema if found is not None else None
 
     def lost_columns(self, known: EvidenceCatalog) -> bool:
-        """Whether a source that was recorded earlier has lost a column since, or is gone altogether."""
+        """Whether a recorded source has lost a column since, or does not exist any more."""
         return any(
             (found := self._found.get(name)) is None or set(item.columns) - set(found[1])
             for name, item in known.items()

@@ -1,4 +1,4 @@
-"""SQL texts of tasks: parsed once, in any dialect, and bound to learn their schema."""
+"""SQL texts of tasks: parsing in any dialect, and binding to determine the schema."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlglot.errors import ParseError, SqlglotError
 
 from relspec_core.errors import RelspecError, SqlError, TextPosition, UnknownColumnError, UnknownTableError, raise_all
 from relspec_core.lineage.canonical_query import UnqualifiableQuery, UnresolvedColumns, plan_tree
-from relspec_core.model.formatting import did_you_mean, listed
+from relspec_core.model.formatting import alternatives, did_you_mean, listed
 from relspec_core.model.hashing import digest, schema_token
 from relspec_core.model.names import from_table
 from relspec_core.sql.binding import bind, duckdb_types
@@ -39,10 +39,10 @@ class SqlQuery:
     """A query that was written as text.
 
     Attributes:
-        sql: in the backend's dialect, tables spelled as declared.
-        schema: of what it yields.
-        token: of all that it is made of: equal for texts that read equal tables; None where relspec can't see all.
-        tree: makes a tree of ``sql``, which is the caller's own.
+        sql: in the backend's dialect, with tables spelled as declared.
+        schema: of the result.
+        token: equal for equal texts over equal tables; None if the text reads something that relspec can't observe.
+        tree: creates a new tree of ``sql``, owned by the caller.
     """
 
     sql: str
@@ -64,15 +64,15 @@ def read_sql(
 
     Args:
         text: of the query.
-        dialect: SQLGlot's name of its dialect.
-        target: SQLGlot's name of the backend's dialect.
-        schema_of: the declared spelling and the schema of a table that the text names; raises where there is none.
-        scratch: gives what ``scratch_database`` gives; left empty.
-        cache: where the text may have been read before, over tables of the same schemas.
+        dialect: the SQLGlot dialect of the text.
+        target: the SQLGlot dialect of the backend.
+        schema_of: returns the declared spelling and the schema of a table in the text, or raises.
+        scratch: returns a ``scratch_database``; left empty.
+        cache: results for equal texts over equal schemas.
 
     Raises:
-        SqlError: RS103. UnknownColumnError: RS102. UnknownTableError: RS101, by ``schema_of``. Each has its place in
-            the text. A ``CompileError`` holds several of them.
+        SqlError: RS103. UnknownColumnError: RS102. UnknownTableError: RS101, from ``schema_of``. Each has its position
+            in the text. A ``CompileError`` if there are several.
     """
     key = digest(("text", text, dialect, target))
     kept: _KeptText | None = cache.find(key)
@@ -97,14 +97,14 @@ def read_sql(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _KeptText:
-    """What was made of a text, and of which tables: as the text names each, its declared spelling and its schema."""
+    """A cached SQL text, and its tables by their names in the text: declared spelling and schema."""
 
     sql: str
     schema: ibis.Schema
     tables: Mapping[str, tuple[str, ibis.Schema]]
 
     def is_of(self, schema_of: Callable[[str], tuple[str, ibis.Schema]]) -> bool:
-        """Whether the text would read the same tables now; not, where one of them has a problem."""
+        """Whether the text still refers to the same tables with the same schemas."""
         try:
             return all(schema_of(name) == found for name, found in self.tables.items())
         except UnknownTableError:
@@ -121,7 +121,7 @@ class _KeptText:
 
 
 def _name_outputs(query: exp.Query, names: Sequence[str]) -> None:
-    """Give expressions without a name, in place, the one that DuckDB gives them: what is built on them asks for it."""
+    """Name unnamed expressions as DuckDB does, in place, because outer queries refer to those names."""
     select: exp.Expr = query
     while isinstance(select, (exp.Subquery, exp.SetOperation)):
         select = select.this
@@ -141,9 +141,7 @@ def _check_dialect(dialect: str) -> None:
         Dialect.get_or_raise(dialect)
     except ValueError as error:
         known = [known.value for known in Dialects if known.value]
-        raise SqlError(
-            f"there is no SQL dialect '{dialect}'", hint=f"{did_you_mean(dialect, known)}There are {', '.join(known)}."
-        ) from error
+        raise SqlError(f"there is no SQL dialect '{dialect}'", hint=alternatives(dialect, known, most=99)) from error
 
 
 def _parsed(text: str, dialect: str, places: TextPositions) -> exp.Query:
@@ -158,24 +156,24 @@ def _parsed(text: str, dialect: str, places: TextPositions) -> exp.Query:
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         kinds = ", ".join(statement.key.upper() for statement in statements) or "nothing"
         raise SqlError(
-            f"the SQL text is no single query but {kinds}",
-            hint="write one SELECT; relspec writes the table.",
+            f"the SQL text is not a single query but {kinds}",
+            hint="write one SELECT; relspec creates the table.",
             place=places.second_statement(),
         )
     if statements[0].find(exp.PositionalColumn):
-        raise SqlError("the SQL text names a column by its position", hint="give its name instead of #1, #2 and so on.")
+        raise SqlError("the SQL text refers to a column by position", hint="use its name instead of #1, #2 and so on.")
     if has_columns_by_data(statements[0]):
         raise SqlError(
             "the SQL text has a PIVOT whose columns depend on the data",
-            hint="list the values, as in PIVOT t ON x IN ('a', 'b') ..., or name the columns that are read of it.",
+            hint="list the values, as in PIVOT t ON x IN ('a', 'b') ..., or select its columns by name.",
             place=places.named("PIVOT"),
         )
     for hint in list(statements[0].find_all(exp.Hint)):
-        hint.pop()  # for the optimizer of another engine; the names in it would pass for tables
+        hint.pop()  # for another engine's optimizer; its names would be taken for tables
     return statements[0]
 
 
-PARSE_HINT = "mend the text, or name its dialect: ctx.sql(text, dialect=...), or in the header of its file."
+PARSE_HINT = "fix the text, or set its dialect: ctx.sql(text, dialect=...), or in the header of its file."
 UNCLOSED = re.compile(r"Missing (?P<delimiter>.+) from \d+:(?P<offset>\d+)")
 TOKEN = re.compile(r"<Token .*?text: (?P<text>.*), line: .*>")
 MISSING = re.compile(r"Required keyword: '\w+' missing for <class '[\w.]*?(?P<kind>\w+)'>")
@@ -192,13 +190,13 @@ def _parse_error(error: SqlglotError, text: str, places: TextPositions) -> SqlEr
 
 
 def _unclosed(error: SqlglotError, text: str) -> tuple[str, str, TextPosition]:
-    """For a text that can't be cut into words, as something opens in it and never ends."""
+    """The message, excerpt and position for a text with an unclosed quote or comment."""
     found = UNCLOSED.search(str(error.__context__))
     offset = int(found["offset"]) if found else text.rfind("/*")
     if offset < 0:
         return str(error).splitlines()[0], "", TextPosition(1, 1)
     opened = found["delimiter"] if found else "/*"
-    return f"{opened} opens here and is never closed", "", TextPositions(text, dialect="").offset(offset)
+    return f"{opened} is opened here and not closed", "", TextPositions(text, dialect="").offset(offset)
 
 
 def _excerpt(first: Mapping[str, str]) -> str:
@@ -209,7 +207,7 @@ def _excerpt(first: Mapping[str, str]) -> str:
 def _spelled_tables(
     query: exp.Query, schema_of: Callable[[str], tuple[str, ibis.Schema]], places: TextPositions
 ) -> dict[str, tuple[str, ibis.Schema]]:
-    """The declared spelling, which the query's tables are given in place, and the schema of each that it names."""
+    """The declared spelling and the schema of each table; the query is respelled in place."""
     found: dict[str, tuple[str, ibis.Schema]] = {}
     problems: list[RelspecError] = []
     for name in read_tables(query):
@@ -225,7 +223,7 @@ def _spelled_tables(
 
 
 def _check_columns(query: exp.Query, schemas: Mapping[str, ibis.Schema], places: TextPositions) -> None:
-    """Raise for every column of a query that is unknown or ambiguous; the query itself is left as it is."""
+    """Raise errors for all unknown or ambiguous columns of a query, which is not modified."""
     try:
         plan_tree(query.copy(), schemas=duckdb_types(schemas), dialect="duckdb")
     except UnresolvedColumns as error:
@@ -240,19 +238,19 @@ def _check_columns(query: exp.Query, schemas: Mapping[str, ibis.Schema], places:
 
 
 def column_error(problem: ColumnProblem, *, place: TextPosition | None = None) -> UnknownColumnError | SqlError:
-    """The error for a column that can't be resolved; whoever knows the task completes it."""
+    """The error for a column that can't be resolved; ``complete`` adds the task."""
     if problem.owners:
         return SqlError(
             f"column '{problem.column}' is ambiguous: {listed(problem.owners)} all have it",
-            hint=f"write {problem.owners[0]}.{problem.column}, or whichever is meant.",
+            hint=f"qualify it, as in {problem.owners[0]}.{problem.column}.",
             place=place,
         )
     if problem.column in problem.candidates:
         return SqlError(
-            f"column '{problem.column}' is asked of a table that its FROM clause does not have",
+            f"column '{problem.column}' is qualified with a table that is not in the FROM clause",
             hint=f"'{problem.column}' is a column of '{problem.evidence}'."
             if problem.evidence
-            else "correct its table.",
+            else "fix the qualifier.",
             place=place,
         )
     return unknown_column(problem.column, evidence=problem.evidence, columns=problem.candidates, place=place)
@@ -267,13 +265,13 @@ def unknown_column(
     task: str | None = None,
     place: TextPosition | None = None,
 ) -> UnknownColumnError:
-    """RS102 with the nearest name and the columns there are."""
+    """RS102: a column does not exist, with the nearest name and the existing columns."""
     who = f"task '{task}'" if task else "the query"
     what = f"{who} reads '{evidence}.{column}'" if evidence else f"{who} reads a column '{column}'"
     where = f"evidence '{evidence}' has {listed(columns)}" if evidence else f"there are {listed(columns)}"
     return UnknownColumnError(
         f"{what}, which does not exist",
         at="; ".join(filter(None, [at, where])),
-        hint=f"{did_you_mean(column, columns)}Fix the plan, or add the column to what writes it.",
+        hint=f"{did_you_mean(column, columns)}Fix the plan, or add the column to the task or source.",
         place=place,
     )

@@ -1,4 +1,4 @@
-"""Calls the builders, once each, in the order that their references ask for."""
+"""Execution of builders, once each, upstream tasks on demand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from relspec_core.declaration.sql_files import SqlFile
 from relspec_core.engines.backend_tables import dialect_of
 from relspec_core.errors import (
     BuilderError,
-    CatalogError,
     CycleError,
     RelspecError,
     SourceLocation,
@@ -25,11 +24,11 @@ from relspec_core.errors import (
     UnknownTableError,
     all_of,
 )
-from relspec_core.model.formatting import did_you_mean, listed
+from relspec_core.model.formatting import alternatives, listed
 from relspec_core.model.names import NameIndex, table_parts
 from relspec_core.sql.binding import scratch_database
 from relspec_core.sql.identifiers import ignores_case
-from relspec_core.task_catalog import TaskBuildContext, TaskCatalog, TaskSpec, second_writer
+from relspec_core.task_catalog import TaskBuildContext, TaskCatalog, TaskSpec, second_writer, source_writer
 
 if TYPE_CHECKING:
     from relspec_core.compilation.source_schemas import SourceSchemas
@@ -44,10 +43,10 @@ MISSING_COLUMN = re.compile(r"Column '(?P<column>.+?)' is not found in table\. E
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltTask:
-    """What a task's builder gave.
+    """The result of a task's builder.
 
     Attributes:
-        task: the declaration, its outputs now certain.
+        task: the declaration, with all outputs known.
         exprs: the expression of each output, in order.
     """
 
@@ -56,27 +55,27 @@ class BuiltTask:
 
 
 class BrokenUpstream(Exception):  # noqa: N818 - a signal: the cause is reported where it arose
-    """A task can't be built because one that it reads has no plan."""
+    """Signal that a task can't be built because an upstream task has no plan."""
 
 
 class WaitsForCaller(Exception):  # noqa: N818 - a signal: the task is built later
-    """A task that was built in search of a table reads the task that asks for this table."""
+    """Signal that a task, built to find out its outputs, reads the task that is being built."""
 
 
 @dataclass(slots=True, kw_only=True)
 class TaskBuilding:
-    """One round of calling builders.
+    """Calls all builders of a catalog and collects their results.
 
     Attributes:
         catalog: tasks to build.
         schemas: of the sources.
-        backend: whose SQL dialect texts are in by default.
+        backend: determines the default SQL dialect.
         params: for the builders.
-        cache: what earlier compilations worked out.
-        built: what came out, by task name.
-        errors: what went wrong, by task name; a task whose upstream failed has none of its own.
-        texts: every SQL text by the operation that stands for it.
-        asked: the evidence that each builder asked for, read or not, with its schema.
+        cache: results of earlier compilations.
+        built: results by task name.
+        errors: errors by task name; a task whose upstream failed has none of its own.
+        texts: every SQL text by its operation in the expressions.
+        asked: the evidence that each builder requested, read or not, with its schema.
     """
 
     catalog: TaskCatalog
@@ -96,7 +95,7 @@ class TaskBuilding:
     _spelling: NameIndex = field(default_factory=lambda: NameIndex((), ignore_case=False))
 
     def build_all(self) -> None:
-        """Build every task; problems are kept in ``errors``."""
+        """Build every task; errors are collected in ``errors``."""
         self._writers = {output: task.name for task in self.catalog for output in task.declared_outputs}
         ignore_case = ignores_case(dialect_of(self.backend))
         self._spelling = NameIndex([*self._writers, *self.schemas.declared], ignore_case=ignore_case)
@@ -104,10 +103,10 @@ class TaskBuilding:
             self._build(task)
 
     def schema_of(self, name: str) -> tuple[str, ibis.Schema]:
-        """The declared spelling and the schema of evidence; builds the task that writes it where need be.
+        """The declared spelling and the schema of evidence; builds the task that writes it if necessary.
 
         Raises:
-            UnknownTableError: RS101. CycleError: RS201. BrokenUpstream: where the writer has no plan.
+            UnknownTableError: RS101. CycleError: RS201. BrokenUpstream: if the writer has no plan.
         """
         plain = self.schemas.plain(name)
         found = self._spelling.find(plain) or self.schemas.live_spelling(plain)
@@ -122,14 +121,14 @@ class TaskBuilding:
         names = sorted({*self._writers, *self.schemas.names})
         raise UnknownTableError(
             f"task '{self._stack[-1]}' reads table '{name}', which no task writes and no source declares",
-            hint=f"{did_you_mean(name, names)}There are {listed(names)}. Fix the name, or declare it as a source.",
+            hint=f"{alternatives(name, names)} Fix the name, or declare it as a source.",
         )
 
     def schema_for(self, name: str, task: TaskSpec) -> ibis.Schema:
         """The schema of a table that a finished plan reads.
 
         Raises:
-            UnknownTableError: RS101. BrokenUpstream: where the writer has no plan.
+            UnknownTableError: RS101. BrokenUpstream: if the writer has no plan.
         """
         self._stack.append(task.name)
         try:
@@ -152,9 +151,9 @@ class TaskBuilding:
         return built.exprs[output].schema()
 
     def _build_undeclared(self) -> bool:
-        """Build the tasks whose outputs may be more than they declare; whether any was built.
+        """Build the tasks that may have undeclared outputs; return whether any was built.
 
-        A task that reads one of those that wait for this is left for later: it is no circle, as nothing reads it yet.
+        A task that reads a task on the stack is postponed; that is not a cycle, as nothing reads it yet.
         """
         left = [task for task in self.catalog if task.outputs is None and task.name not in self._called]
         outer, self._search_from = self._search_from, len(self._stack)
@@ -216,13 +215,13 @@ class TaskBuilding:
             scratch=self._scratch,
             cache=self.cache,
         )
-        # Not the backend's own method, which would load the backend.
-        text_of = ops.SQLQueryResult(found.sql, found.schema, self.backend)  # ty: ignore[abstract-class-instantiation] - it is none
+        # Not by the backend's own method, which would load the backend.
+        text_of = ops.SQLQueryResult(found.sql, found.schema, self.backend)  # ty: ignore[abstract-class-instantiation] - it is not abstract
         self.texts[text_of] = found
         return text_of.to_expr()
 
     def _scratch(self) -> DuckDBConnection:
-        """The database that binds SQL texts; opened for the first of them only, as that takes longer than a plan."""
+        """The database that binds SQL texts, opened on first use, as opening takes longer than compiling a plan."""
         self._opened = self._opened or scratch_database()
         return self._opened
 
@@ -233,16 +232,16 @@ class TaskBuilding:
             exprs = {str(name): table for name, table in value.items()}
         else:
             raise BuilderError(
-                f"task '{task.name}' gives a {_kind_of(value)}, not {_wanted(task)}",
+                f"task '{task.name}' returns a {_kind_of(value)}, not {_wanted(task)}",
                 at=task.where,
                 hint="return an Ibis table, or a mapping of output names to Ibis tables.",
             )
         outputs = task.outputs or tuple(exprs)
         if set(outputs) != set(exprs):
             raise BuilderError(
-                f"task '{task.name}' declares {listed(outputs)} and gives {listed(exprs)}",
+                f"task '{task.name}' declares {listed(outputs)} and returns {listed(exprs)}",
                 at=task.where,
-                hint="let the declared outputs and the keys of what it returns agree.",
+                hint="make the declared outputs and the keys of the returned mapping agree.",
             )
         self._claim(task, outputs)
         return BuiltTask(task=replace(task, outputs=outputs), exprs={output: exprs[output] for output in outputs})
@@ -256,11 +255,7 @@ class TaskBuilding:
             if writer != task.name:
                 raise second_writer(output, self.catalog[writer], task)
             if output in self.schemas.declared:
-                raise CatalogError(
-                    f"task '{task.name}' writes '{output}', which is declared as a source",
-                    at=task.where,
-                    hint="rename the output, or remove the source.",
-                )
+                raise source_writer(output, task)
 
     def _builder_error(self, task: TaskSpec, error: Exception) -> RelspecError:
         at = _at(task, error)
@@ -279,17 +274,17 @@ class TaskBuilding:
         return BuilderError(
             f"task '{task.name}' raised {type(error).__name__}: {str(error).strip().partition(NEW_LINE)[0]}",
             at=at,
-            hint="mend the builder.",
+            hint="fix the builder.",
         )
 
     def _evidence_with(self, task: TaskSpec, columns: tuple[str, ...]) -> str | None:
-        """The one evidence that the task asked for and that has exactly these columns."""
+        """The evidence with exactly these columns that the task requested; None if there is not exactly one."""
         found = [name for name, schema in self.asked[task.name].items() if tuple(schema) == columns]
         return found[0] if len(found) == 1 else None
 
 
 def unbound(name: str, schema: ibis.Schema) -> ir.Table:
-    """An Ibis table of that name and schema that belongs to no backend."""
+    """An unbound Ibis table of a name and schema."""
     *outer, table = table_parts(name)
     return ibis.table(
         schema, name=table, catalog=outer[0] if len(outer) > 1 else None, database=outer[-1] if outer else None
@@ -297,12 +292,12 @@ def unbound(name: str, schema: ibis.Schema) -> ir.Table:
 
 
 def complete(error: RelspecError, task: TaskSpec, *, at: str) -> None:
-    """Name the task in a problem of its plan, and where that is.
+    """Add the task and its location to an error of its plan, in place.
 
     Args:
-        error: changed in place.
-        task: whose plan has the problem.
-        at: the task with its line; where its SQL text is a file, the place in that goes before it.
+        error: modified in place.
+        task: the task whose plan has the error.
+        at: the task with its line; replaced by the position in the file if its SQL text is a file.
     """
     match task.build, error.place:
         case SqlFile() as file, TextPosition() as place:
@@ -316,7 +311,7 @@ def complete(error: RelspecError, task: TaskSpec, *, at: str) -> None:
 
 
 def _at(task: TaskSpec, error: BaseException) -> str:
-    """The task with the innermost line of its own file that the error passed through."""
+    """The task with the innermost line of its file in the error's traceback."""
     if task.location is None:
         return task.where
     lines = [

@@ -1,1 +1,1 @@
-"""What users declare: tasks, sources and SQL files."""
+"""Declarations by users: tasks, sources and SQL files."""

@@ -1,4 +1,4 @@
-"""What a task's builder is given."""
+"""The argument of a task's builder."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 
 class TaskBuildContext:
-    """What a builder is given: every evidence as an Ibis table, SQL texts as Ibis tables, and parameters.
+    """The argument of a builder: evidence and SQL queries as Ibis tables, and parameters.
 
-    Asking for a table is no dependency: only what the final plan reads is.
+    Requesting a table creates no dependency: only what the final plan reads does.
 
     Args:
-        table: gives an Ibis table for an evidence name.
-        sql: gives an Ibis table for a SQL text and its dialect (None: the backend's).
-        params: what the caller of the compilation hands to all builders.
+        table: returns the Ibis table for an evidence name.
+        sql: returns the Ibis table for a SQL text and its dialect (None: the backend's).
+        params: parameters of the compilation, the same for all builders.
     """
 
     __slots__ = ("_sql", "_table", "params")
@@ -34,11 +34,11 @@ class TaskBuildContext:
         self.params = params
 
     def table(self, name: str) -> ibis.Table:
-        """The evidence of that name, as a table with its true schema; it need not exist yet.
+        """The evidence of that name as a table with its true schema; it need not exist yet.
 
         Raises:
             UnknownTableError: RS101, with the nearest names.
-            CycleError: RS201, if it can only be built from the task that asks.
+            CycleError: RS201, if it depends on the requesting task.
         """
         return self._table(name)
 
@@ -46,11 +46,11 @@ class TaskBuildContext:
         """A SQL query over evidence, as an Ibis table.
 
         Args:
-            text: one query; evidence goes by its name.
-            dialect: SQLGlot's name of the dialect; the backend's where it is left out.
+            text: one query, which refers to evidence by name.
+            dialect: the SQLGlot dialect; default: the backend's.
 
         Raises:
-            SqlError: RS103, where the text does not parse or bind.
+            SqlError: RS103, if the text does not parse or bind.
             UnknownTableError: RS101. UnknownColumnError: RS102.
         """
         return self._sql(text, dialect)

@@ -1,4 +1,4 @@
-"""Evidence that no task produces, as users declare it."""
+"""Declarations of evidence that no task produces."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class SourceSpec:
         description: in Markdown.
         owners: e-mail addresses, or ``team:name``.
         tags: free labels.
-        group: for showing and selecting together.
-        timeout: the most seconds to wait for an answer of its store, where it is in one.
+        group: a label for display and selection.
+        timeout: maximum seconds to wait for a response of its remote storage.
     """
 
     name: str
@@ -41,7 +41,7 @@ class SourceSpec:
 
     def __post_init__(self) -> None:
         if not is_evidence_name(self.name):
-            raise CatalogError(f"'{self.name}' can't name a source", at=f"source '{self.name}'", hint=NAME_HINT)
+            raise CatalogError(f"'{self.name}' is not a valid source name", at=f"source '{self.name}'", hint=NAME_HINT)
         if self.schema is not None:
             object.__setattr__(self, "schema", schema_of(self.schema, name=self.name))
         for path in self.paths:
@@ -49,7 +49,7 @@ class SourceSpec:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The paths and globs, as texts."""
+        """The paths and globs as strings."""
         match self.path:
             case None:
                 return ()

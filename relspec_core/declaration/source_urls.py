@@ -1,4 +1,4 @@
-"""URLs of source files: their parts, and the credentials that must not be in them."""
+"""URLs of source files: their parts, and detection of credentials, which they must not contain."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import PurePath
 
 from relspec_core.errors import CatalogError
 
-# Patterns are compiled where they are used: who has no such source pays nothing for them.
+# Patterns are compiled on use, so that catalogs without such sources pay nothing.
 URL = r"[A-Za-z][\w+.-]*://|[a-z]+::.*://"
 
 
 LOCAL = r"(?:file|local)://(?!.*::)"
 
 
-# Caches that only say where what follows is kept; the part that has the path; what that is a part of.
+# Prefixes such as caches; the part with the path; the containers of that path.
 CHAIN = r"(?P<before>(?:[a-z]+::)*)(?P<body>.*?)(?P<after>::.*)?"
 
 
@@ -27,11 +27,11 @@ HIDDEN = r"[\w-]*(?:token|signature|credential|secret|password)|(?:[\w-]*[-_])?(
 SECRET = rf"(?i)(?<=://)(?<!github://)[^/@:\s]*:[^/@\s]+(?=@)|(?<=[?&])(?:{HIDDEN})=(?:(?!::)[^&#\s])+"
 
 
-ANSWER_SECONDS = 30.0  # some of fsspec's filesystems wait for minutes, or for as long as TCP does
+ANSWER_SECONDS = 30.0  # some fsspec filesystems wait for minutes, or for the TCP timeout
 
 
 def is_url(path: str) -> bool:
-    """Whether a path is a URL, of one store or of several chained ones.
+    """Whether a path is a URL, possibly of several chained filesystems.
 
     >>> is_url("s3://shop/orders/*.parquet"), is_url("zip://orders.csv::shop.zip"), is_url("orders/*.csv")
     (True, True, False)
@@ -40,7 +40,7 @@ def is_url(path: str) -> bool:
 
 
 def on_this_machine(path: str) -> str:
-    """A URL of a file on this machine as its path; every other path as it is.
+    """The path of a local file's URL; every other path unchanged.
 
     >>> on_this_machine("file:///data/orders.csv"), on_this_machine("s3://shop/orders.csv")
     ('/data/orders.csv', 's3://shop/orders.csv')
@@ -49,7 +49,7 @@ def on_this_machine(path: str) -> str:
 
 
 def file_name(path: str) -> str:
-    """The last part of a path or URL, without what a web server is asked beside it.
+    """The last part of a path or URL, without the query and fragment of web addresses.
 
     >>> file_name("zip://in/orders.csv::s3://shop/all.zip"), file_name("https://shop.example/orders.csv?day=1")
     ('orders.csv', 'orders.csv')
@@ -61,22 +61,22 @@ def file_name(path: str) -> str:
 
 
 def check_no_secret(path: str, *, source: str) -> None:
-    """Nothing, for a path that may be shown and stored: it has no password, token or signature in it.
+    """Check that a path can be shown and stored: it contains no password, token or signature.
 
     Raises:
-        CatalogError: RS100.
+        CatalogError: RS100, if it contains one.
     """
     if is_url(path) and re.search(SECRET, path):
         raise CatalogError(
-            f"the URL of source '{source}' has a credential in it, and URLs are shown and stored",
+            f"the URL of source '{source}' contains a credential, and URLs are shown and stored",
             at=without_secrets(path),
-            hint="leave it out, and give it to fsspec: in ~/.config/fsspec, in environment variables such as "
-            "FSSPEC_FTP_PASSWORD, or as the store's own tools find it.",
+            hint="remove it, and configure it in ~/.config/fsspec, in environment variables such as "
+            "FSSPEC_FTP_PASSWORD, or where the storage provider's own tools find it.",
         )
 
 
 def without_secrets(text: str) -> str:
-    """The same, with stars in place of the passwords, tokens and signatures of the URLs in it.
+    """A text with the passwords, tokens and signatures in its URLs replaced by stars.
 
     >>> without_secrets("ftp://ann:pw@shop.example/a.csv and https://shop.example/a.csv?day=1&token=abc")
     'ftp://***@shop.example/a.csv and https://shop.example/a.csv?day=1&***'
@@ -85,6 +85,6 @@ def without_secrets(text: str) -> str:
 
 
 def url_parts(url: str) -> tuple[str, str, str]:
-    """What stands before, in and after the part of a chain that has the path."""
+    """A chained URL split into the parts before, with and after the path."""
     found = re.fullmatch(CHAIN, url)
     return ("", url, "") if found is None else (found["before"], found["body"], found["after"] or "")

@@ -1,4 +1,4 @@
-"""Folders of ``.sql`` files: each a query, which may have a header in YAML that says how its task is declared."""
+"""Folders of ``.sql`` files: each a query with an optional YAML header that declares its task."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ COMMENTS = ("/*", "--")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SqlFile:
-    """A file with one query; as a builder, it gives the query's table.
+    """A file with one query; a builder that returns the query's table.
 
     Attributes:
-        name: of the file, without its suffix.
-        location: of the file's first line.
-        text: of the file, with blanks in place of its header, so that lines and columns are the file's.
-        declared: what the header says, in terms of ``TaskSpec``.
-        dialect: of the text; None: the backend's.
-        dialect_place: where the header names it.
+        name: the file name without its suffix.
+        location: the file's first line.
+        text: the file's text with its header blanked out, so that lines and columns are the file's.
+        declared: arguments of ``TaskSpec`` from the header.
+        dialect: the dialect of the text; None: the backend's.
+        dialect_place: the position of the dialect in the header.
     """
 
     name: str
@@ -41,7 +41,7 @@ class SqlFile:
     dialect_place: TextPosition | None = None
 
     def __call__(self, ctx: TaskBuildContext) -> ibis.Table:
-        """The query's table."""
+        """Return the query's table."""
         try:
             return ctx.sql(self.text, dialect=self.dialect)
         except SqlError as error:
@@ -50,19 +50,21 @@ class SqlFile:
 
 
 def sql_paths(folder: str | Path) -> list[Path]:
-    """Every ``.sql`` file of a folder and the folders in it, sorted; those whose name begins with a dot are left out.
+    """Every ``.sql`` file of a folder and its subfolders, sorted, except hidden ones.
 
     Raises:
-        CatalogError: RS100, for a folder without any.
+        CatalogError: RS100, if there is none.
     """
     root = Path(folder)
     paths = sorted(path for path in root.rglob("*") if _is_sql_file(path, root))
     if not paths:
-        what = f"has no {SUFFIX} file" if root.is_dir() else "does not exist" if not root.exists() else "is no folder"
+        what = (
+            f"has no {SUFFIX} file" if root.is_dir() else "does not exist" if not root.exists() else "is not a folder"
+        )
         raise CatalogError(
             f"folder '{root}' {what}",
             at=shown_path(root),
-            hint=f"give a folder with {SUFFIX} files, one for each task.",
+            hint=f"name a folder with {SUFFIX} files, one for each task.",
         )
     return paths
 
@@ -73,10 +75,10 @@ def _is_sql_file(path: Path, root: Path) -> bool:
 
 
 def sql_file(path: Path) -> SqlFile:
-    """A file with its header read.
+    """Read a SQL file and its header.
 
     Raises:
-        CatalogError: RS100, where its header can't be used; a ``CompileError`` where several keys of it can't.
+        CatalogError: RS100, if its header is invalid; a ``CompileError`` if several keys are.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -85,7 +87,7 @@ def sql_file(path: Path) -> SqlFile:
     plain = SqlFile(name=path.stem, location=SourceLocation(str(path.absolute()), 1), text=text, declared={})
     if not text.lstrip().startswith(COMMENTS):
         return plain
-    from relspec_core.declaration.sql_header import read_header  # noqa: PLC0415 - the parser of YAML takes its time to load
+    from relspec_core.declaration.sql_header import read_header  # noqa: PLC0415 - the YAML parser is slow to load
 
     header = read_header(path, text)
     if header is None:

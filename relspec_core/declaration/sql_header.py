@@ -1,4 +1,4 @@
-"""The header of a ``.sql`` file: a comment in YAML that says how its task is declared."""
+"""The header of a ``.sql`` file: a YAML comment that declares its task."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import yaml
 
 from relspec_core.errors import CatalogError, RelspecError, SourceLocation, TextPosition, raise_all
-from relspec_core.model.formatting import did_you_mean, listed
+from relspec_core.model.formatting import alternatives
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 KEYS = ("kind", "description", "owners", "tags", "group", "kinds", "cron", "internal", "retries", "pool", "dialect")
 YES_OR_NO = {"true": True, "false": False}
-WANTED = {  # of the keys whose values are no texts
+WANTED = {  # the keys whose values are not plain text
     "owners": "a name, or a list of names",
     "kinds": "a word, or a list of words",
     "tags": "a mapping of labels to values, or a list of labels",
     "internal": "true or false",
     "retries": "a whole number from 0",
 }
-# Between dashes the header may hold what ends a comment, as "*/5 * * * *" does. Blank lines may stand before it.
+# Between dashes a header may contain the end of a comment, as in "*/5 * * * *". Blank lines may precede it.
 FENCED = re.compile(r"\A\s*/\*\s*---[ \t]*\n(?P<yaml>.*?)^[ \t]*---\s*\*/", re.DOTALL | re.MULTILINE)
 OPENED = re.compile(r"\A\s*/\*\s*---[ \t]*$", re.MULTILINE)
 BLOCK = re.compile(r"\A\s*/\*(?P<yaml>.*?)\*/", re.DOTALL)
@@ -33,21 +33,21 @@ LINES = re.compile(r"\A\s*(?P<lines>--[^\n]*(?:\n[ \t]*--[^\n]*)*)")
 FENCED_LINES = re.compile(r"--[ \t]*---[ \t]*$", re.MULTILINE)
 DASHES = re.compile(r"^([ \t]*)--(?:[ \t]*---[ \t]*$)?", re.MULTILINE)
 KEY_LINE = re.compile(r"^[ \t]*(\w+):(?=\s|$)", re.MULTILINE)
-HEADER_HINT = "write it as YAML between /* --- and --- */, a line each: kind: view."
-UNCLOSED_HINT = "close it with --- */ ahead of the query."
+HEADER_HINT = "write YAML between /* --- and --- */, one key per line: kind: view."
+UNCLOSED_HINT = "close it with --- */ before the query."
 
 Value: TypeAlias = "str | list[Value] | dict[str, Value]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SqlHeader:
-    """What a header says.
+    """The contents of a header.
 
     Attributes:
-        declared: in terms of ``TaskSpec``.
-        dialect: of the query's text; None: the backend's.
-        dialect_place: where the header names it.
-        text: of the whole file, with blanks in place of the header, so that lines and columns are the file's.
+        declared: arguments of ``TaskSpec``.
+        dialect: the dialect of the query's text; None: the backend's.
+        dialect_place: the position of the dialect in the header.
+        text: the whole file with its header blanked out, so that lines and columns are the file's.
     """
 
     declared: Mapping[str, Any]
@@ -57,10 +57,10 @@ class SqlHeader:
 
 
 def read_header(path: Path, text: str) -> SqlHeader | None:
-    """The header of a file; None where it has none.
+    """Read the header of a file; None if it has none.
 
     Raises:
-        CatalogError: RS100, where it can't be used; a ``CompileError`` where several keys of it can't.
+        CatalogError: RS100, if it is invalid; a ``CompileError`` if several keys are.
     """
     header = _header(path, text)
     if header is None:
@@ -69,7 +69,7 @@ def read_header(path: Path, text: str) -> SqlHeader | None:
     values, places = _values(path, yaml_text)
     dialect = values.pop("dialect", None)
     if dialect is not None and not isinstance(dialect, str):
-        raise _misused(path, "dialect", "a name", places["dialect"])
+        raise _invalid_value(path, "dialect", "a name", places["dialect"])
     return SqlHeader(
         declared={key: _declared(path, key, value, places[key]) for key, value in values.items()},
         dialect=dialect,
@@ -79,13 +79,13 @@ def read_header(path: Path, text: str) -> SqlHeader | None:
 
 
 def _header(path: Path, text: str) -> tuple[str, int] | None:
-    """The YAML of a file's header, with blanks for all that is not YAML, and where it ends; None where there is none.
+    """The YAML of a file's header, everything before it blanked out, and the header's end; None if there is none.
 
-    The first comment is a header where dashes fence it, and where its lines begin with keys that headers have.
+    The first comment is a header if dashes fence it, or if its lines begin with known keys.
     """
     fenced = FENCED.match(text)
     if fenced is None and OPENED.match(text):
-        raise CatalogError("the header is never closed", at=str(_location(path, 1)), hint=UNCLOSED_HINT)
+        raise CatalogError("the header is not closed", at=str(_location(path, 1)), hint=UNCLOSED_HINT)
     if block := fenced or BLOCK.match(text):
         said = block["yaml"]
         start, end = block.span("yaml")[0], block.end()
@@ -106,16 +106,16 @@ def _blanked(text: str) -> str:
 
 
 def _values(path: Path, header: str) -> tuple[dict[str, Value], dict[str, TextPosition]]:
-    """What a header says by key, every scalar a text as written, and where each key stands."""
+    """The values of a header by key, scalars as written, and the position of each key."""
     try:
         root = yaml.compose(header, Loader=yaml.BaseLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         said = error.problem or str(error)
         raise CatalogError(
-            f"the header is no YAML: {said}",
+            f"the header is not valid YAML: {said}",
             at=str(_location(path, line)),
-            hint="mend it; put quotes around what begins with * or has a colon in it.",
+            hint="fix it; quote values that begin with * or contain a colon.",
         ) from error
     if root is None:
         return {}, {}
@@ -151,12 +151,12 @@ def _value(node: yaml.Node) -> Value:
 
 def _unusable_key(path: Path, name: str, place: TextPosition, *, twice: bool) -> CatalogError:
     what = f"has '{name}' twice" if twice else f"has an unknown key '{name}'"
-    hint = "keep one." if twice else f"{did_you_mean(name, KEYS)}There are {listed(KEYS)}."
+    hint = "keep one." if twice else alternatives(name, KEYS)
     return CatalogError(f"the header {what}", at=str(_location(path, place.line)), hint=hint)
 
 
 def _declared(path: Path, key: str, value: Value, place: TextPosition) -> Any:  # noqa: ANN401 - as TaskSpec takes it
-    """A header's value as ``TaskSpec`` has it."""
+    """A header's value converted to the argument of ``TaskSpec``."""
     match key, value:
         case (("owners" | "kinds"), str()):
             return (value,)
@@ -169,9 +169,9 @@ def _declared(path: Path, key: str, value: Value, place: TextPosition) -> Any:  
         case "retries", str() if value.isdecimal():
             return int(value)
     if key in WANTED and not (key == "tags" and isinstance(value, dict) and _all_texts(value.values())):
-        raise _misused(path, key, WANTED[key], place)
+        raise _invalid_value(path, key, WANTED[key], place)
     if key not in WANTED and not isinstance(value, str):
-        raise _misused(path, key, "a text", place)
+        raise _invalid_value(path, key, "plain text", place)
     return value
 
 
@@ -179,8 +179,10 @@ def _all_texts(values: Iterable[Value]) -> bool:
     return all(isinstance(value, str) for value in values)
 
 
-def _misused(path: Path, key: str, wanted: str, place: TextPosition) -> CatalogError:
-    return CatalogError(f"'{key}' of the header is not {wanted}", at=str(_location(path, place.line)), hint=HEADER_HINT)
+def _invalid_value(path: Path, key: str, wanted: str, place: TextPosition) -> CatalogError:
+    return CatalogError(
+        f"the value of '{key}' in the header is not {wanted}", at=str(_location(path, place.line)), hint=HEADER_HINT
+    )
 
 
 def _location(path: Path, line: int) -> SourceLocation:

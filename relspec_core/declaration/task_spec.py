@@ -1,4 +1,4 @@
-"""A task as it is declared: a calculation with a name, and what people and schedulers are to know of it."""
+"""Declarations of tasks: named calculations with metadata for people and schedulers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, overload
 from relspec_core.declaration.build_context import TaskBuildContext
 from relspec_core.declaration.sql_files import SqlFile
 from relspec_core.errors import CatalogError, SourceLocation
-from relspec_core.model.formatting import did_you_mean
+from relspec_core.model.formatting import alternatives
 from relspec_core.model.names import is_evidence_name
 
 if TYPE_CHECKING:
@@ -31,23 +31,23 @@ class TaskSpec:
 
     Attributes:
         name: of the task; unique in its catalog.
-        build: gives the plan, or a plan for each output; called once for each compilation.
-        outputs: evidence names. None: the task's own name, or the keys where the builder returns a mapping.
+        build: returns the plan, or a plan for each output; called once for each compilation.
+        outputs: evidence names. None: the task's own name, or the keys of the mapping that the builder returns.
         kind: ``table`` (written) or ``view`` (defined).
-        description: in Markdown; shown wherever the task is.
+        description: in Markdown; shown wherever the task is shown.
         owners: e-mail addresses, or ``team:name``.
         tags: free labels.
-        group: for showing and selecting together.
-        kinds: words that Dagster shows on its tables, beside the engine and the language.
-        cron: five fields; when the task is due by itself.
-        deterministic: the author's word that the same inputs give the same table, although relspec doubts it.
-        early_cutoff: whether readers are left alone where a build of this task gives them what they read before.
-        timeout: the most seconds that a build may take; as the run says where left out.
-        retries: how often it is tried again after a fault that may pass; as the run says where left out.
-        pool: in Dagster, the pool in which its op waits for others; that of the database where left out.
-        internal: whether its tables are for other tasks only: those that tasks read are written with just the columns
-            that these need. None: as the catalog says.
-        location: where the builder stands; found, not given.
+        group: a label for display and selection.
+        kinds: labels that Dagster shows on its tables, in addition to the engine and the language.
+        cron: cron schedule of five fields.
+        deterministic: assertion that the same inputs give the same table, where relspec detects nondeterminism.
+        early_cutoff: whether readers are skipped if a build of this task leaves the values that they read unchanged.
+        timeout: maximum seconds of a build; default: that of the run.
+        retries: retries after transient failures; default: that of the run.
+        pool: Dagster pool of its op; default: the pool of the database.
+        internal: whether its tables are for other tasks only, so that they are written with only the columns that
+            their readers need. None: the default of the catalog.
+        location: where the builder is defined; detected.
     """
 
     name: str
@@ -85,7 +85,7 @@ class TaskSpec:
 
     @property
     def declared_outputs(self) -> tuple[str, ...]:
-        """The outputs as far as they are known before the builder is called."""
+        """The outputs that are known before the builder is called."""
         return self.outputs or (self.name,)
 
 
@@ -134,7 +134,7 @@ def task(  # noqa: PLR0913 - as many as a TaskSpec has attributes
     pool: str | None = None,
     internal: bool | None = None,
 ) -> TaskSpec | Callable[[Builder], TaskSpec]:
-    """A function ``(ctx) -> ibis.Table`` as a task, with or without arguments to the decorator.
+    """Turn a function ``(ctx) -> ibis.Table`` into a task; a decorator with or without arguments.
 
     Name and output default to the function's name, the description to its docstring.
     """
@@ -163,24 +163,24 @@ def task(  # noqa: PLR0913 - as many as a TaskSpec has attributes
 
 
 def _problem_of_task(spec: TaskSpec) -> tuple[str, str] | None:  # noqa: PLR0911 - one case for each problem
-    """What is wrong with a task by itself, and what to do."""
+    """The first problem of a task's declaration, with a hint."""
     names = (spec.name, *(spec.outputs or ()))
     unusable = [name for name in names if not isinstance(name, str) or not is_evidence_name(name)]
     if unusable:
-        return f"'{unusable[0]}' can't name a task or its output", NAME_HINT
+        return f"'{unusable[0]}' is not a valid name of a task or its output", NAME_HINT
     if spec.outputs is not None and len(set(spec.outputs)) != max(len(spec.outputs), 1):
-        return "outputs are empty or named twice", "name each output once, or leave 'outputs' out."
+        return "outputs are empty or repeated", "name each output once, or omit 'outputs'."
     if spec.kind not in KINDS:
-        return f"kind '{spec.kind}' is unknown", f"{did_you_mean(spec.kind, KINDS)}There are {' and '.join(KINDS)}."
+        return f"kind '{spec.kind}' is unknown", alternatives(spec.kind, KINDS)
     if spec.cron is not None and len(spec.cron.split()) != CRON_FIELDS and not spec.cron.startswith("@"):
         return (
             f"cron '{spec.cron}' does not have five fields",
             "write minute, hour, day, month and weekday: '0 6 * * *'.",
         )
     if spec.retries is not None and (not isinstance(spec.retries, int) or spec.retries < 0):
-        return f"it can't be tried again {spec.retries} times", "give a whole number from 0, or leave 'retries' out."
+        return f"retries {spec.retries} is not a whole number from 0", "set a whole number from 0, or omit 'retries'."
     if not callable(spec.build):
-        return "its builder can't be called", "give a function of one argument, the build context."
+        return "its builder is not callable", "use a function of one argument, the build context."
     return None
 
 

@@ -1,1 +1,1 @@
-"""Stable hashes of what a query, a column or a function computes."""
+"""Fingerprints: stable hashes of queries, columns and functions."""

@@ -1,4 +1,4 @@
-"""What a plan calculates, as hashes: one for its rows, and one for each of its columns."""
+"""Fingerprints of a plan: one for its rows, and one for each of its columns."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnFingerprint:
-    """How a column, or the row set, of a plan comes to be.
+    """The fingerprint of a column or of the row set of a plan.
 
     Attributes:
-        hash: of its own calculation inside this plan; 32 hexadecimal digits.
-        inputs: the columns and row sets that it is made from or decided by, as ``in_order`` gives them.
-        volatile: why it may come out differently each time; None where it does not.
+        hash: of its calculation in this plan; 32 hexadecimal digits.
+        inputs: the columns and row sets that it is computed from or influenced by, sorted by ``in_order``.
+        volatile: the reason why it is nondeterministic; None if it is deterministic.
     """
 
     hash: str
@@ -36,11 +36,11 @@ class ColumnFingerprint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnFingerprints:
-    """What one plan calculates.
+    """The fingerprints of one plan.
 
     Attributes:
-        rows: which rows there are, and their order.
-        columns: the value of each output column in those rows.
+        rows: of the set of rows and their order.
+        columns: of the values of each output column.
     """
 
     rows: ColumnFingerprint
@@ -48,29 +48,29 @@ class ColumnFingerprints:
 
     @property
     def token(self) -> Token:
-        """All of it."""
+        """All hashes of the plan."""
         return (self.rows.hash, *((name, column.hash) for name, column in self.columns.items()))
 
     @property
     def volatile(self) -> str | None:
-        """The first reason why the plan's table may come out differently each time."""
+        """The first reason why the plan's result is nondeterministic."""
         return next((found.volatile for found in (self.rows, *self.columns.values()) if found.volatile), None)
 
 
 def in_order(inputs: Iterable[Input]) -> tuple[Input, ...]:
-    """Inputs by evidence, the row set of each before its columns: the order in which versions name them."""
+    """Inputs sorted by evidence, each row set before its columns: the order of inputs in versions."""
     return tuple(sorted(inputs, key=lambda found: (found.evidence, isinstance(found, InputColumn), str(found))))
 
 
 def calculations(
     tree: CanonicalQuery, *, schema: ibis.Schema, functions: Mapping[str, UserFunction]
 ) -> ColumnFingerprints:
-    """What a canonical tree calculates.
+    """The fingerprints of a canonical tree.
 
     Args:
-        tree: pruned or not; what nothing reads leaves no trace.
-        schema: of what the plan yields.
-        functions: what stands behind the names of user-defined functions.
+        tree: pruned or not; unread parts do not affect the result.
+        schema: of the plan's result.
+        functions: the user-defined functions by name.
     """
     hashes = QueryFingerprint(tree, functions)
 
@@ -79,11 +79,11 @@ def calculations(
         for other in below:
             hashes.of(other)
         return ColumnFingerprint(
-            hash=made, inputs=in_order(tree.walk.flow.inputs(below)), volatile=hashes.doubts_of(below)
+            hash=made, inputs=in_order(tree.walk.flow.inputs(below)), volatile=hashes.volatile_reason(below)
         )
 
     columns = {
-        # Columns of one node are told apart by their names, and by nothing else.
+        # Columns that share a node differ by name only.
         name: calculation(node, ("column", name if node == tree.root.anything else "", str(schema[name])))
         for name, node in tree.output_nodes(tuple(schema)).items()
     }

@@ -1,4 +1,4 @@
-"""What an Ibis expression is made of, as a token: equal for expressions that compile to the same query."""
+"""Cache keys of Ibis expressions: equal keys mean that expressions compile to the same query."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ PLAIN = (bool, int, float, str, bytes, Decimal, date, time, timedelta, type(None
 def ibis_token(
     expr: ir.Table, *, texts: Mapping[ops.Node, Token | None], memory: Mapping[ops.Node, str]
 ) -> Token | None:
-    """The token of an expression; None where it holds what no token can be made of.
+    """The token of an expression; None if it contains something that has no token.
 
     Args:
-        expr: any.
-        texts: the token of every SQL text, by the operation that stands for it.
-        memory: the name of every in-memory table, which tells its contents.
+        expr: any expression.
+        texts: the token of every SQL text by its operation.
+        memory: the name of every in-memory table, a digest of its contents.
     """
     numbers = {node: str(number) for number, node in enumerate(Graph.from_bfs(expr.op()))}
     tokens = _Tokens(numbers=numbers, texts=texts, memory=memory)
@@ -47,19 +47,19 @@ def ibis_token(
         return None
 
 
-class _NoToken(Exception):  # noqa: N818 - a signal: there is none
+class _NoToken(Exception):  # noqa: N818 - a signal, not an error
     pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tokens:
-    """Makes the tokens of one expression.
+    """Creates the tokens of one expression.
 
     Attributes:
         numbers: of its nodes.
         texts: the token of every SQL text.
         memory: the name of every in-memory table.
-        made_up: numbers of what Ibis made up: other names and identifiers each time.
+        made_up: numbers of names and identifiers that Ibis generates, different each time.
     """
 
     numbers: Mapping[GraphNode, str]
@@ -81,16 +81,16 @@ class _Tokens:
             case ops.UnboundTable() | ops.DatabaseTable():
                 place = (node.namespace.catalog or "", node.namespace.database or "")
                 return (type(node).__name__, node.name, *place, schema_token(node.schema))
-            case ops.Literal():  # a text may look like a name that Ibis made up
+            case ops.Literal():  # a text can look like a name that Ibis generated
                 return ("literal", _literal(node.value), type_token(node.dtype))
-            case ops.SelfReference():  # one process counts all of its own
+            case ops.SelfReference():  # Ibis numbers them by process
                 return ("view", self.of_value(node.parent), self._number(node.identifier))
             case _ if type(node).__module__.startswith("ibis."):
                 return (type(node).__name__, *map(self.of_value, node.__args__))
             case _:
                 raise _NoToken
 
-    def of_value(self, value: Any) -> Token:  # noqa: ANN401 - whatever operations are made of
+    def of_value(self, value: Any) -> Token:  # noqa: ANN401 - any argument of an operation
         match value:
             case GraphNode():
                 found: Token = self.numbers[value]

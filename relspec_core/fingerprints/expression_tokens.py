@@ -1,4 +1,4 @@
-"""Expressions of a query as tokens, in a form that ways of writing the same share."""
+"""Normalized tokens of expressions, so that equivalent spellings have equal tokens."""
 
 from __future__ import annotations
 
@@ -23,46 +23,46 @@ LARGEST = 2**31
 
 
 class Query(Protocol):
-    """What an expression says of the query around it, as tokens."""
+    """Tokens of the query that contains an expression."""
 
     def column(self, node: exp.Column, scope: Scope) -> Token:
-        """What a column is of, and how that comes to be."""
+        """The token of a column: its FROM item and its calculation."""
         ...
 
     def rows_of(self, query: exp.Expr) -> Token | None:
-        """The rows of a query in the expression; None where it was not analysed."""
+        """The token of a subquery's rows; None if it was not analysed."""
         ...
 
     def values_of(self, query: exp.Expr) -> Token | None:
-        """The rows and columns of a query in the expression; None where it was not analysed."""
+        """The token of a subquery's rows and columns; None if it was not analysed."""
         ...
 
-    def doubt(self, reason: str | None) -> None:
-        """Note why what is being made may come out differently each time."""
+    def mark_volatile(self, reason: str | None) -> None:
+        """Record why the current token is nondeterministic; nothing for None."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpressionTokens:
-    """Makes tokens of expressions.
+    """Creates tokens of expressions.
 
     Attributes:
-        query: what the expressions are of.
-        functions: what stands behind the names of user-defined functions.
+        query: the query that contains the expressions.
+        functions: the user-defined functions by name.
     """
 
     query: Query
     functions: Mapping[str, UserFunction]
 
     def expression(self, node: exp.Expr, scope: Scope) -> Token:  # noqa: C901, PLR0911, PLR0912 - one case for each kind
-        """An expression, in a form that ways of writing it share."""
-        self.query.doubt(volatile(node))
+        """The normalized token of an expression."""
+        self.query.mark_volatile(volatile(node))
         match node:
             case exp.Alias() if not isinstance(node.parent, exp.Select):  # the field of a struct
                 return ("alias", node.alias, self.expression(node.this, scope))
             case exp.Alias() | exp.Paren():
                 return self.expression(node.this, scope)
-            case exp.Div():  # older releases of SQLGlot mark DuckDB's as safe
+            case exp.Div():  # older SQLGlot releases mark DuckDB's as safe
                 return (node.key, *self.args(node, scope, leave=frozenset({"safe"})))
             case exp.Identifier():
                 return node.name
@@ -101,7 +101,7 @@ class ExpressionTokens:
                 return (node.key, *self.args(node, scope))
 
     def args(self, node: exp.Expr, scope: Scope, *, leave: frozenset[str] = frozenset()) -> tuple[Token, ...]:
-        """The parts of an expression by name; less those that do not matter, and those to leave out."""
+        """The tokens of an expression's arguments by name, without irrelevant ones and those to leave out."""
         return tuple(
             (name.rstrip("_"), self._value(value, scope))
             for name, value in sorted(node.args.items())
@@ -118,7 +118,7 @@ class ExpressionTokens:
                 return str(value)
 
     def terms(self, node: exp.Expr | None, scope: Scope, kind: type[exp.Expr] = exp.And) -> list[Token]:
-        """The terms of a condition."""
+        """The sorted terms of a condition."""
         match node:
             case None:
                 return []
@@ -136,7 +136,7 @@ class ExpressionTokens:
                 return [self.expression(node, scope)]
 
     def _number(self, node: exp.Expr, scope: Scope) -> Token:
-        """A number or a text; a sum, difference or product, of whole numbers as their result."""
+        """The token of a literal; arithmetic on whole numbers is evaluated."""
         if isinstance(node, exp.Literal):
             return ("text" if node.is_string else "number", node.this)
         if isinstance(node, exp.Neg):
@@ -155,18 +155,18 @@ class ExpressionTokens:
         return ("window", *self.args(node, scope), *inherited)
 
     def _called(self, node: exp.Expr) -> Token:
-        """What stands behind the name of a user-defined function."""
+        """The token of a called user-defined function."""
         found = self.functions[node.name.casefold()]
-        self.query.doubt(found.unseen)
+        self.query.mark_volatile(found.unseen)
         return found.token
 
     def as_written(self, node: object) -> Token:
-        """What was not analysed: with all of its names, for they are what tells its parts from one another."""
+        """The token of a part that was not analysed, with all its names, as these distinguish its parts."""
         match node:
             case exp.Identifier():
                 return node.name
             case exp.Expr():
-                self.query.doubt(volatile(node))
+                self.query.mark_volatile(volatile(node))
                 kept = [
                     (name, value) for name, value in sorted(node.args.items()) if name not in ("quoted", "comments")
                 ]
@@ -184,7 +184,7 @@ class ExpressionTokens:
 
 
 def _whole(token: Token) -> int | None:
-    """The whole number that a token is."""
+    """The whole number in a token; None if it is not one."""
     if isinstance(token, tuple) and token[0] == "number" and str(token[1]).lstrip("-").isdigit():
         return int(str(token[1]))
     return None

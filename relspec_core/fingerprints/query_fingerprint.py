@@ -1,9 +1,8 @@
-"""Hashes of what a query's rows and columns are calculated from, scope by scope.
+"""Fingerprints of a query's rows and columns, scope by scope.
 
-Every scope of the plan has a hash for the rows that it yields and one for each column, made from the hashes of the
-scopes that it reads. So a hash knows nothing of aliases, of names inside, of what nothing reads, or of whether a
-subquery stands in a common table expression; and what does not matter to the outcome, such as the order of a filter's
-terms, is put in order first.
+Every scope of the plan has a hash of its rows and one of each column, computed from the hashes of the scopes that it
+reads (a Merkle tree). So a hash does not depend on aliases, inner names, unread parts, or on whether a subquery is a
+common table expression; and irrelevant order, such as that of a filter's terms, is normalized.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ ITEM_PARTS = frozenset({"this", "db", "catalog", "joins", "expression"})
 
 
 class QueryFingerprint:
-    """The hashes of a tree's flow nodes, each made once."""
+    """The hashes of a tree's graph nodes, each computed once."""
 
     def __init__(self, tree: CanonicalQuery, functions: Mapping[str, UserFunction]) -> None:
         self._walk = tree.walk
@@ -52,12 +51,12 @@ class QueryFingerprint:
         self._rows_of_selects = {rows for _, rows, _ in tree.walk.selects}
         self._passing = {id(origin.scope) for origin in selects if self._passes(origin)}
 
-    def doubts_of(self, nodes: Iterable[int]) -> str | None:
-        """The first reason why one of these nodes may come out differently each time."""
+    def volatile_reason(self, nodes: Iterable[int]) -> str | None:
+        """The first reason why one of these nodes is nondeterministic."""
         return next((self._volatile[node] for node in sorted(nodes) if node in self._volatile), None)
 
     def of(self, node: int) -> str:
-        """The hash of a flow node."""
+        """The hash of a graph node."""
         if node in self._inside:
             return f"recursion {len(self._inside) - self._inside.index(node)}"
         if node not in self._made:
@@ -68,7 +67,7 @@ class QueryFingerprint:
         return self._made[node]
 
     def _same_as(self, node: int) -> int | None:
-        """The node that a node passes on as it is: a column of the one thing that its SELECT reads, or all its rows."""
+        """The node that a node is identical to: a column or all rows of the only FROM item of its SELECT."""
         origin = self._walk.origins.get(node)
         if origin is None or len(origin.scope.sources) != 1:
             return None
@@ -82,7 +81,7 @@ class QueryFingerprint:
         return target if relation is source and target != source.anything else None
 
     def _passes(self, origin: Origin) -> bool:
-        """Whether a SELECT has one row for each row of the one thing that it reads."""
+        """Whether a SELECT has exactly one row for each row of its only FROM item."""
         node, scope = origin.node, origin.scope
         clauses = {name for name, value in node.args.items() if value} - {
             "expressions",
@@ -107,11 +106,11 @@ class QueryFingerprint:
         origin = self._walk.origins[node]
         if origin.opaque:
             return self._tokens.as_written(origin.node)
-        self.doubt(unordered_limit(origin.node))
+        self.mark_volatile(unordered_limit(origin.node))
         match origin.node:
             case exp.Select() as select:
                 rows = self._select(select, origin)
-                # Beside its row set there is a node for all of its columns together, where they can't be told apart.
+                # Besides the row set there is a node for all columns together if they are unknown.
                 return rows if node in self._rows_of_selects else ("columns", rows, *map(self.of, origin.parts))
             case exp.SetOperation() as operation:
                 return self._set_operation(operation, origin)
@@ -122,22 +121,22 @@ class QueryFingerprint:
                 return self._tokens.expression(origin.node, origin.scope)
 
     def rows_of(self, query: exp.Expr) -> Token | None:
-        """The rows of a query in an expression; None where it was not analysed."""
+        """The token of a subquery's rows; None if it was not analysed."""
         relation = self._walk.relations.get(id(query))
         return None if relation is None else self.of(relation.rows)
 
     def values_of(self, query: exp.Expr) -> Token | None:
-        """The rows and columns of a query in an expression; None where it was not analysed."""
+        """The token of a subquery's rows and columns; None if it was not analysed."""
         relation = self._walk.relations.get(id(query))
         return None if relation is None else ("query", self.of(relation.rows), *map(self.of, relation.all_nodes))
 
-    def doubt(self, reason: str | None) -> None:
-        """Note why the node that is being made may come out differently each time."""
+    def mark_volatile(self, reason: str | None) -> None:
+        """Record why the current node is nondeterministic; nothing for None."""
         if reason is not None and self._inside:
             self._volatile.setdefault(self._inside[-1], reason)
 
     def _select(self, node: exp.Select, origin: Origin) -> Token:
-        """The row set of a SELECT."""
+        """The token of a SELECT's row set."""
         scope = origin.scope
         projections = [(part, self._walk.origins[part].node) for part in origin.parts]
         joins = node.args.get("joins") or []
@@ -164,14 +163,14 @@ class QueryFingerprint:
                 for clause in ("having", "qualify")
             ),
             self._distinct(node, scope, origin.parts),
-            # With groups there is a row for each, whether anything is aggregated or not.
+            # With GROUP BY there is one row per group, with or without aggregates.
             str(node.args.get("group") is None and any(has_aggregate(projection) for _, projection in projections)),
             tuple(self.of(part) for part, projection in projections if has_set_returning(projection)),
             *self._tokens.args(node, scope, leave=SELECT_PARTS),
         )
 
     def _items(self, node: exp.Expr, scope: Scope) -> list[Token]:
-        """What FROM items have besides what they read, such as a sample."""
+        """The tokens of the FROM items' own clauses, such as a sample."""
         clause = node.args.get("from_") or node.args.get("from")
         items = [*([clause.this] if clause is not None else []), *(join.this for join in node.args.get("joins") or [])]
         rest = [
@@ -187,7 +186,7 @@ class QueryFingerprint:
         if group is None:
             return ""
         plain = [key for key in group.expressions if not isinstance(key, GROUPINGS)]
-        # Older releases of SQLGlot keep these apart from the other keys.
+        # Older SQLGlot releases store these separately from the other keys.
         sets = [key for key in group.expressions if isinstance(key, GROUPINGS)]
         sets += [key for name in ("rollup", "cube", "grouping_sets") for key in group.args.get(name) or []]
         keys: list[Token] = sorted((self._tokens.expression(key, scope) for key in plain), key=digest)
@@ -208,7 +207,7 @@ class QueryFingerprint:
         )
 
     def _set_operation(self, node: exp.SetOperation, origin: Origin) -> Token:
-        """The row set of a set operation, or one of its columns."""
+        """The token of a set operation's row set, or of one of its columns."""
         kind = (
             node.key,
             str(bool(node.args.get("distinct"))),
@@ -222,7 +221,7 @@ class QueryFingerprint:
         return (*kind, *map(self.of, origin.parts), *rest)
 
     def column(self, node: exp.Column, scope: Scope) -> Token:
-        """What a column is of, and how that comes to be."""
+        """The token of a column: its FROM item and its calculation."""
         target = self._walk.targets.get(id(node))
         if target is None:
             return ("name", node.table, node.name)
@@ -236,17 +235,17 @@ class QueryFingerprint:
         return ("column", *self._place(relation, scope), self.of(target), which)
 
     def _place(self, relation: Relation, scope: Scope) -> tuple[str, ...]:
-        """Which FROM item a column belongs to: how far out, what it reads, and the how manieth that reads just this."""
+        """The token of a column's FROM item: scope level, rows, and its number among items with the same rows."""
         rows = self.of(relation.rows)
         if id(relation) in self._labels:
             return (self._labels[id(relation)], rows)
         for level, around in enumerate(scope.outwards()):
             if any(other is relation for other in around.sources.values()):
-                return (str(level), rows, str(self._number_among_alike(relation, around)))
+                return (str(level), rows, str(self._number_among_equals(relation, around)))
         return ("elsewhere", rows)
 
-    def _number_among_alike(self, relation: Relation, scope: Scope) -> int:
-        """Which one a FROM item is of those that read the same; told by the terms that name it, not by its place."""
+    def _number_among_equals(self, relation: Relation, scope: Scope) -> int:
+        """The number of a FROM item among those with the same rows, determined by the terms that refer to it."""
         alike = [other for other in scope.sources.values() if self.of(other.rows) == self.of(relation.rows)]
         if len(alike) == 1:
             return 0
@@ -259,14 +258,16 @@ class QueryFingerprint:
         return numbers[id(relation)]
 
     def _signature(self, relation: Relation, scope: Scope) -> list[str]:
-        """The terms and outputs of a SELECT that name a FROM item, without the places of those that read the same."""
+        """Hashes of the terms and outputs of a SELECT that refer to a FROM item, independent of its position."""
         select = self._selects.get(id(scope))
         if select is None or not _is_plain(select):
             return []
         terms = [term for term in _plain_terms(select) if self._names(term, relation)]
         for column in [column for term in terms for column in term.find_all(exp.Column)]:
             if id(column) in self._walk.targets:
-                self.of(self._walk.targets[id(column)])  # made before there are labels, for it may name these items too
+                self.of(
+                    self._walk.targets[id(column)]
+                )  # computed before labels are set, as it can refer to these items too
         before = self._labels
         self._labels = {id(other): "this" if other is relation else "other" for other in scope.sources.values()}
         found = [digest(self._tokens.expression(term, scope)) for term in terms]
@@ -278,13 +279,13 @@ class QueryFingerprint:
 
 
 def _is_plain(select: exp.Expr) -> bool:
-    """Whether the FROM items of a SELECT may stand in any order."""
+    """Whether the order of a SELECT's FROM items is irrelevant."""
     joins = select.args.get("joins") or []
     return not any(join.side or join.method or join.kind not in ("", "INNER", "CROSS") for join in joins)
 
 
 def _plain_terms(select: exp.Expr) -> list[exp.Expr]:
-    """The terms of a SELECT's conditions, its keys and its outputs; less those with a query of their own inside."""
+    """The terms of a SELECT's conditions, its keys and its outputs, except those with subqueries."""
     conditions = [select.args.get("where"), *(join.args.get("on") for join in select.args.get("joins") or [])]
     terms = [term for condition in conditions if condition is not None for term in _conjuncts(condition)]
     group = select.args.get("group")

@@ -1,4 +1,4 @@
-"""User-defined functions: what stands behind their names, and whether relspec can see all of it."""
+"""Fingerprints of user-defined functions, and whether all their dependencies can be inspected."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PLAIN = (
     type(None), type(...), bool, int, float, complex, str, bytes, decimal.Decimal, dt.date, dt.time,
     dt.timedelta, dt.timezone, uuid.UUID,
 )  # fmt: skip
-# Modules whose functions depend on their arguments alone, but for the names below.
+# Modules whose functions depend on their arguments only, except for the names below.
 PURE_MODULES = frozenset(
     {
         "_operator", "base64", "binascii", "bisect", "builtins", "calendar", "cmath", "collections", "dataclasses",
@@ -49,11 +49,12 @@ GLOBAL_NAMES, ATTRIBUTES, IMPORTS = ({"LOAD_GLOBAL", "LOAD_NAME"}, {"LOAD_ATTR",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserFunction:
-    """What stands behind the name of a user-defined function.
+    """The fingerprint of a user-defined function.
 
     Attributes:
-        token: its own name, its types and its body, with all that this uses.
-        unseen: why it may do something else although the token is the same; None where it does not.
+        token: its name, its types and its body with everything that the body uses.
+        unseen: the reason why equal tokens do not imply equal behaviour; None if they do. It is part of the token, so
+            another wording would change stored fingerprints.
     """
 
     token: Token
@@ -61,18 +62,18 @@ class UserFunction:
 
 
 def user_functions(expr: ibis.Expr) -> Mapping[str, UserFunction]:
-    """Every user-defined function of an expression, by its name in SQL in lower case."""
+    """Every user-defined function of an expression, by its SQL name in lower case."""
     return {type(node).__name__.casefold(): user_function(node) for node in _nodes(expr)}
 
 
 def has_python_functions(expr: ibis.Expr) -> bool:
-    """Whether an expression calls functions that end with this process, unlike the engine's own."""
+    """Whether an expression calls Python functions, which exist in this process only."""
     return any(getattr(node, "__input_type__", None) is not InputType.BUILTIN for node in _nodes(expr))
 
 
 def user_function(node: Node) -> UserFunction:
-    """What stands behind one call of a user-defined function."""
-    # Ibis keeps the function behind a property of the node's class, so that only the node itself gives it.
+    """The fingerprint of a called user-defined function."""
+    # Ibis stores the function in a property of the node's class, so only the node itself returns it.
     found: Any = node
     name = str(found.__func_name__)
     facts = tuple(str(getattr(found, key)) for key in ("__udf_namespace__", "__config__", "__input_type__"))
@@ -91,7 +92,7 @@ def user_function(node: Node) -> UserFunction:
 
 
 def _parameters(node: Any) -> Token:  # noqa: ANN401 - a class that Ibis makes for each function
-    """The declared types of what a function takes, which its arguments are cast to."""
+    """The declared parameter types, which arguments are cast to."""
     patterns = [getattr(found.annotation, "pattern", None) for found in type(node).__signature__.parameters.values()]
     return tuple(str(getattr(pattern, "dtype", "")) for pattern in patterns)
 
@@ -102,17 +103,17 @@ def _nodes(expr: ibis.Expr) -> list[Node]:
 
 @dataclass(slots=True, kw_only=True)
 class _Body:
-    """Collects what Python functions are made of: their text, and the values that this uses from outside.
+    """Collects the source of Python functions and the outer values that they use.
 
     Attributes:
-        unseen: the first thing that relspec can't compare.
+        unseen: the first dependency that can't be inspected.
     """
 
     unseen: str | None = None
     inside: list[object] = field(default_factory=list)
 
     def of_function(self, function: object) -> Token:
-        """The text of a function, and the values that it uses."""
+        """The token of a function: its source, and the values that it uses."""
         inner = inspect.unwrap(function) if callable(function) else function
         if not isinstance(inner, types.FunctionType):
             return self.of_value(inner, "what is called")
@@ -131,12 +132,12 @@ class _Body:
             self._of_module(name, f"module {name}")
         for name in _names(inner, ATTRIBUTES):
             if name in CHANGING_NAMES:
-                self._doubt(f"uses {name}, which gives something else each time")
+                self._mark_unseen(f"uses {name}, which gives something else each time")
         self.inside.pop()
         return parts
 
     def of_value(self, value: object, name: str) -> Token:  # noqa: PLR0911 - one case for each type
-        """The type of a value and what is in it."""
+        """The token of a value: its type and contents."""
         kind = type(value).__name__
         match value:
             case _ if type(value) in PLAIN or isinstance(value, dt.datetime):
@@ -159,7 +160,7 @@ class _Body:
             case type() | types.BuiltinFunctionType() | types.BuiltinMethodType():
                 return (kind, self._of_module(value.__module__ or "builtins", name), value.__qualname__)
             case _:
-                self._doubt(f"uses {name}, a {kind} that relspec can't look into")
+                self._mark_unseen(f"uses {name}, a {kind} that relspec can't look into")
                 return (kind,)
 
     def _of_cell(self, name: str, cell: types.CellType) -> Token:
@@ -172,21 +173,21 @@ class _Body:
         if name in function.__globals__:
             return self.of_value(function.__globals__[name], name)
         if name in CHANGING_BUILTINS or not hasattr(builtins, name):
-            self._doubt(f"uses {name}, which relspec can't look into")
+            self._mark_unseen(f"uses {name}, which relspec can't look into")
         return "builtin"
 
     def _of_module(self, module: str, name: str) -> Token:
         top = module.partition(".")[0]
         if top not in PURE_MODULES or CHANGING_NAMES & set(module.split(".")):
-            self._doubt(f"uses {name} of {module}, which relspec can't look into")
+            self._mark_unseen(f"uses {name} of {module}, which relspec can't look into")
         return module
 
-    def _doubt(self, reason: str) -> None:
+    def _mark_unseen(self, reason: str) -> None:
         self.unseen = self.unseen or reason
 
 
 def _names(function: types.FunctionType, kinds: set[str]) -> Iterator[str]:
-    """The names that a function and those defined inside it look up in these ways."""
+    """The names that a function and its inner functions look up by these kinds of instructions."""
     for code in _codes(function.__code__):
         for found in dis.get_instructions(code):
             if found.opname in kinds and isinstance(found.argval, str):
@@ -201,7 +202,7 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
 
 
 def _text_of(function: types.FunctionType) -> Token:
-    """A function's source; where there is none, as on a console, its instructions."""
+    """A function's source, or its instructions if there is none, as on a console."""
     try:
         return inspect.getsource(function)
     except (OSError, TypeError):

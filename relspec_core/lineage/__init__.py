@@ -1,1 +1,1 @@
-"""Which columns each column of a query is computed from."""
+"""Column lineage of queries."""

@@ -1,6 +1,6 @@
-"""The one tree of a plan: parsed, spelled as declared, qualified with the true schemas, and pruned.
+"""The canonical tree of a plan: parsed, spelled as declared, qualified with the true schemas, and pruned.
 
-What comes out is analysed, fingerprinted and executed alike.
+The same tree is analysed, fingerprinted and executed.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 GROUPINGS = (exp.Rollup, exp.Cube, exp.GroupingSets, exp.Tuple, exp.Paren)
 
 
-class UnresolvedColumns(Exception):  # noqa: N818 - a carrier of problems, turned into RelspecErrors by whoever knows the task
-    """A query names columns that can't be resolved."""
+class UnresolvedColumns(Exception):  # noqa: N818 - internal; callers that know the task turn it into RelspecErrors
+    """The unresolved columns of a query."""
 
     def __init__(self, problems: Sequence[ColumnProblem]) -> None:
         self.problems = tuple(problems)
@@ -42,18 +42,18 @@ class UnresolvedColumns(Exception):  # noqa: N818 - a carrier of problems, turne
 
 
 class UnqualifiableQuery(Exception):  # noqa: N818 - as above
-    """SQLGlot can't qualify a query; the message is SQLGlot's."""
+    """A query that SQLGlot can't qualify, with SQLGlot's message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CanonicalQuery:
-    """A canonical query with its flow.
+    """A canonical query with its column graph.
 
     Attributes:
         ast: the pruned tree.
-        root: what the query yields: its columns and its row set.
-        walk: the flow, and what each column of the tree stands for.
-        live: the flow nodes that the root needs.
+        root: the columns and the row set of the result.
+        walk: the column graph, and the meaning of each column of the tree.
+        live: the graph nodes that the root needs.
     """
 
     ast: exp.Query
@@ -62,10 +62,10 @@ class CanonicalQuery:
     live: frozenset[int]
 
     def output_nodes(self, outputs: Sequence[str]) -> dict[str, int]:
-        """The flow node of each output column; of outputs that share a name the first, as for whoever reads the name.
+        """The graph node of each output column; the first one if outputs share a name.
 
         Args:
-            outputs: the names of the columns that come out, of which one projection may give several.
+            outputs: the names of all output columns; one projection can yield several.
         """
         root = self.root
         if root.anything is not None and root.spread is None:
@@ -79,11 +79,11 @@ class CanonicalQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Contents:
-    """What there is in a query at all, found in one walk: most queries need few of the passes below.
+    """The features of a query, found in one walk, as most queries need few of the passes below.
 
     Attributes:
         kinds: the types of its nodes.
-        patterns: whether it chooses columns by their names.
+        patterns: whether it selects columns by patterns.
         joins_by_columns: whether it has joins by ``USING`` or natural joins.
     """
 
@@ -108,14 +108,14 @@ def plan_tree(
     """The canonical tree of a query.
 
     Args:
-        query: owned by this function, which changes it.
-        schemas: each input table's columns in order, with their types as the dialect writes them.
-        dialect: SQLGlot's name of the dialect.
-        names: the names of the output columns, where the tree's own are not to be used.
+        query: modified in place.
+        schemas: each input table's columns in order, with type names of the dialect.
+        dialect: the SQLGlot dialect.
+        names: the names of the output columns; default: those of the query.
 
     Raises:
         UnresolvedColumns: with every column that is unknown or ambiguous.
-        UnqualifiableQuery: where SQLGlot gives up.
+        UnqualifiableQuery: if SQLGlot can't qualify it.
     """
     contents = _Contents.of(query)
     if exp.Dot in contents.kinds:
@@ -126,7 +126,7 @@ def plan_tree(
     spelled = {name: {column: schemas[name][true] for column, true in found.items()} for name, found in columns.items()}
     spell_out_fields(query, spelled, dialect)
     if exp.Subquery in contents.kinds:
-        _drop_doubled_parentheses(query)
+        _drop_redundant_parentheses(query)
         unwrap_joins(query)
     if contents.patterns or contents.joins_by_columns:
         spell_out_patterns(query, columns)
@@ -145,16 +145,16 @@ def plan_tree(
     return CanonicalQuery(ast=query, root=root, walk=walk, live=live)
 
 
-def _drop_doubled_parentheses(query: exp.Expr) -> None:
-    """``FROM ((SELECT ...))`` with one pair: SQLGlot would name the inner one, which is no SQL."""
+def _drop_redundant_parentheses(query: exp.Expr) -> None:
+    """Remove a pair of parentheses from ``FROM ((SELECT ...))``: SQLGlot would wrongly alias the inner one."""
     for subquery in list(query.find_all(exp.Subquery)):
         inner = subquery.this
         if isinstance(inner, exp.Subquery) and not any(inner.args[key] for key in inner.args if key != "this"):
             inner.replace(inner.this)
 
 
-def _forget_values_of_exists(query: exp.Expr) -> None:
-    """``EXISTS`` asks for rows only: what the subquery selects is replaced by a constant where that changes nothing."""
+def _simplify_exists(query: exp.Expr) -> None:
+    """Replace the projections of ``EXISTS`` subqueries by a constant, in place, if that does not affect their rows."""
     for exists in query.find_all(exp.Exists):
         select = exists.this.unnest() if isinstance(exists.this, exp.Subquery) else exists.this
         plain = isinstance(select, exp.Select) and not any(
@@ -170,10 +170,10 @@ def _forget_values_of_exists(query: exp.Expr) -> None:
 
 
 class EvidenceSchemas(MappingSchema):
-    """Schemas by evidence name: SQLGlot's own finds no table where some names have a schema in them and others not."""
+    """Schemas by evidence name: SQLGlot's own class requires that all or no names are schema-qualified."""
 
     def table_parts(self, table: exp.Table) -> list[str]:
-        """The evidence name, as one part."""
+        """The evidence name as one part."""
         return [from_table(table)]
 
 
@@ -203,17 +203,17 @@ def _qualified(
             settle_using_joins(qualified)
     except SqlglotError as error:
         raise UnqualifiableQuery(str(error)) from error
-    except AssertionError as error:  # for a number in ORDER BY where a set operation's columns can't be known
-        raise UnqualifiableQuery(f"its columns can't be told one from another ({error})") from error
+    except AssertionError as error:  # for a number in ORDER BY if a set operation's columns are unknown
+        raise UnqualifiableQuery(f"its columns are indistinguishable ({error})") from error
     if exp.Group in contents.kinds:
         _spell_out_grouping_sets(qualified)
     if exp.Exists in contents.kinds:
-        _forget_values_of_exists(qualified)
+        _simplify_exists(qualified)
     return quote_identifiers(qualified, dialect=dialect)
 
 
 def _spell_out_grouping_sets(query: exp.Expr) -> None:
-    """Numbers in ROLLUP, CUBE and GROUPING SETS stand for outputs, which SQLGlot leaves and pruning would renumber."""
+    """Replace positions in ROLLUP, CUBE and GROUPING SETS, in place, which SQLGlot keeps and pruning would shift."""
     groups = list(query.find_all(exp.Group))
     for sets in [sets for group in groups for sets in group.find_all(exp.Rollup, exp.Cube, exp.GroupingSets)]:
         select = sets.find_ancestor(exp.Select)
@@ -223,13 +223,13 @@ def _spell_out_grouping_sets(query: exp.Expr) -> None:
     for group in groups:
         for number in [key for key in group.expressions if isinstance(key, exp.Literal) and key.is_int]:
             output = group.parent.expressions[int(number.this) - 1].unalias() if group.parent is not None else number
-            # A constant that stands alone would be a position again.
+            # A bare constant would be a position again.
             kind = exp.DataType.build("VARCHAR" if isinstance(output, exp.Literal) and output.is_string else "INT")
             number.replace(exp.Cast(this=output.copy(), to=kind) if isinstance(output, exp.Literal) else output.copy())
 
 
 def _name_outputs(query: exp.Query, names: Sequence[str]) -> None:
-    """Give the outputs of the outermost SELECT these names, where there are as many."""
+    """Rename the outputs of the outermost SELECT, in place, if their number matches."""
     select: exp.Expr = query
     while isinstance(select, (exp.Subquery, exp.SetOperation)):
         if isinstance(select, exp.SetOperation) and select.args.get("by_name"):
@@ -245,7 +245,7 @@ def _name_outputs(query: exp.Query, names: Sequence[str]) -> None:
 
 
 def _unnest_structs(walk: QueryAnalysis) -> None:
-    """Write ``column.*`` as DuckDB takes it with the column's table before it, in place."""
+    """Rewrite ``column.*`` as an unnesting, in place, as DuckDB does not accept it with a table qualifier."""
     for select, _, _ in walk.selects:
         for dot in [projection.unalias() for projection in select.expressions]:
             if (
@@ -257,7 +257,7 @@ def _unnest_structs(walk: QueryAnalysis) -> None:
 
 
 def _prune(walk: QueryAnalysis, live: frozenset[int]) -> None:
-    """Drop, in place, outputs that nothing reads and common table expressions whose rows nothing reads."""
+    """Drop unread outputs and unread common table expressions, in place."""
     for select, rows, outputs in walk.selects:
         if rows not in live:
             continue

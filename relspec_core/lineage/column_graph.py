@@ -1,7 +1,7 @@
-"""How columns and rows flow through one plan: a small graph, and what can be asked of it.
+"""The column graph of a plan: the flow of columns and rows from its inputs to its outputs.
 
-Nodes are the input columns, the row set of each input, the outputs and the row set of each scope of the plan. An edge
-says that one node needs another and how it uses it. Needed columns are what the root reaches; lineage is how.
+Nodes are the input columns, the row set of each input, and the outputs and the row set of each scope of the plan. An
+edge states that one node needs another, and its use. Required columns are those reachable from the root.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class Use(StrEnum):
-    """How a column is used, in the terms of OpenLineage's column lineage facet."""
+    """The use of a column, in the terms of OpenLineage's column lineage facet."""
 
     IDENTITY = "IDENTITY"
     TRANSFORMATION = "TRANSFORMATION"
@@ -25,13 +25,13 @@ class Use(StrEnum):
 
     @property
     def is_direct(self) -> bool:
-        """Whether a value is made from the column, rather than decided by it."""
+        """Whether a value is computed from the column, rather than influenced by it."""
         return self in DIRECT_ORDER
 
     def through(self, inner: Use) -> Use:
-        """The use of what lies behind a node that is used so.
+        """The combined use along two edges: this one, then the inner one.
 
-        The outermost indirect use wins; of direct ones AGGREGATION beats TRANSFORMATION beats IDENTITY.
+        The outermost indirect use wins; among direct uses AGGREGATION beats TRANSFORMATION, which beats IDENTITY.
         """
         if not self.is_direct:
             return self
@@ -62,10 +62,10 @@ Input = InputColumn | InputRows
 
 
 class ColumnGraph:
-    """The graph of one plan while it is built; nodes are numbers.
+    """The column graph of a plan; nodes are integers.
 
-    Besides edges with a use there are plain ones, which keep a node alive but carry no lineage: a union's other branch,
-    the row set of a scope's input.
+    In addition to edges with a use there are plain ones, which keep a node alive but carry no lineage, such as those to
+    a union's other branch or to the row set of a scope's input.
     """
 
     __slots__ = ("_edges", "_inputs", "_node_of")
@@ -76,27 +76,27 @@ class ColumnGraph:
         self._node_of: dict[Input, int] = {}
 
     def add(self) -> int:
-        """A new node without edges."""
+        """Add a node without edges."""
         self._edges.append({})
         return len(self._edges) - 1
 
     def input(self, source: Input) -> int:
-        """The node of an input column or row set."""
+        """The node of an input column or row set, added if necessary."""
         if source not in self._node_of:
             self._node_of[source] = node = self.add()
             self._inputs[node] = source
         return self._node_of[source]
 
     def needs(self, node: int, other: int, use: Use) -> None:
-        """State that a node is made from, or decided by, another."""
+        """Add an edge from a node to one that it is computed from or influenced by."""
         self._edges[node][other, use] = None
 
     def keeps(self, node: int, other: int) -> None:
-        """State that another node has to stay while this one does."""
+        """Add an edge without lineage to a node that must be kept with this one."""
         self._edges[node][other, None] = None
 
     def live(self, roots: list[int]) -> frozenset[int]:
-        """Every node that the roots need or keep."""
+        """All nodes reachable from the roots."""
         seen = set(roots)
         pending = list(roots)
         while pending:
@@ -107,7 +107,7 @@ class ColumnGraph:
         return frozenset(seen)
 
     def made_of(self, root: int) -> frozenset[int]:
-        """A node and all that it needs, directly or not; what only has to stay is left out."""
+        """A node and all that it needs directly or indirectly, without nodes that are only kept."""
         seen = {root}
         pending = [root]
         while pending:
@@ -118,11 +118,11 @@ class ColumnGraph:
         return frozenset(seen)
 
     def source(self, node: int) -> Input | None:
-        """The input that a node stands for, if it is one."""
+        """The input that a node represents; None if it is not an input."""
         return self._inputs.get(node)
 
     def inputs(self, live: frozenset[int]) -> frozenset[Input]:
-        """The inputs among live nodes."""
+        """The inputs among the live nodes."""
         return frozenset(source for node, source in self._inputs.items() if node in live)
 
     def readers(self, source: Input, live: frozenset[int]) -> list[int]:
@@ -131,7 +131,7 @@ class ColumnGraph:
         return [node for node in sorted(live) if any(other == wanted for other, _ in self._edges[node])]
 
     def uses(self, root: int) -> frozenset[tuple[InputColumn, Use]]:
-        """Each input column that a node is made from or decided by, and how; row sets pass their own uses on."""
+        """Each input column that a node is computed from or influenced by, with its use, also through row sets."""
         found: set[tuple[InputColumn, Use]] = set()
         start = (root, Use.IDENTITY)
         seen = {start}

@@ -1,4 +1,4 @@
-"""Walks the expressions of a query: what each makes its owner need."""
+"""Lineage of expressions: the columns and rows that an expression makes its owner need."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ QueryVisit: TypeAlias = Callable[[exp.Expr, Mapping[str, Relation], Scope | None
 
 
 class ExpressionLineage:
-    """Walks expressions.
+    """Walk over expressions that adds edges to the column graph.
 
     Args:
-        found: what the walk over the query has found so far; added to.
-        query: walks a subquery.
+        found: the analysis of the query so far; extended.
+        query: analyses a subquery.
     """
 
     __slots__ = ("_found", "_query")
@@ -43,14 +43,14 @@ class ExpressionLineage:
         scope: Scope,
         aliases: Mapping[str, int] | None = None,
     ) -> None:
-        """State what an expression makes its owner need.
+        """Add edges from an expression's owner to everything that it needs.
 
         Args:
             node: an expression, several, or none.
-            owner: the flow node that the expression belongs to.
-            use: how the owner uses the expression's value.
-            scope: where the expression stands.
-            aliases: outputs that it may name, as ORDER BY may.
+            owner: the graph node that the expression belongs to.
+            use: the owner's use of the expression's value.
+            scope: the scope of the expression.
+            aliases: outputs that it can refer to, as in ORDER BY.
         """
 
         def go(inner: exp.Expr | Iterable[exp.Expr] | None, how: Use) -> None:
@@ -141,7 +141,7 @@ class ExpressionLineage:
                 self._found.flow.keeps(owner, inner)
 
     def _whole_row(self, node: exp.Expr, owner: int, use: Use, scope: Scope) -> None:
-        """A FROM item's alias in place of a value: a struct of its columns, which DuckDB packs just so."""
+        """A FROM item's alias used as a value, which DuckDB evaluates to a struct of its columns."""
         relation = scope.source(node.name)
         if relation is None:
             return
@@ -163,7 +163,7 @@ class ExpressionLineage:
             relation = scope.source(node.table)
             if relation is not None:
                 self._found.needs_all(owner, relation, use, "the query selects columns by a pattern")
-        elif not node.table and node.name in aliases and self._means_alias(node, aliases, scope):
+        elif not node.table and node.name in aliases and self._refers_to_output(node, aliases, scope):
             if aliases[node.name] >= 0:
                 self._found.flow.needs(owner, aliases[node.name], use)
                 self._found.targets[id(node)] = aliases[node.name]
@@ -175,10 +175,10 @@ class ExpressionLineage:
                 self._found.flow.needs(owner, found, use)
                 self._found.fields.setdefault((owner, found), set()).add(_field_path(node))
 
-    def _means_alias(self, node: exp.Column, aliases: Mapping[str, int], scope: Scope) -> bool:
-        """Whether a name means an output: always where it stands alone, else where no column has that name.
+    def _refers_to_output(self, node: exp.Column, aliases: Mapping[str, int], scope: Scope) -> bool:
+        """Whether a name refers to an output: always as a whole expression, else if no column has that name.
 
-        A column that is meant is given its table, in place.
+        If it refers to a column, it is qualified in place.
         """
         if aliases[node.name] < 0 or isinstance(node.parent, ALIAS_TERMS):
             return True
@@ -219,7 +219,7 @@ class ExpressionLineage:
 
 
 def _field_path(node: exp.Column) -> tuple[str, ...]:
-    """The struct fields that are taken of a column, outermost first; ``*`` for all; none for the whole column."""
+    """The accessed struct fields of a column, outermost first; ``*`` for all; empty for the whole column."""
     path: list[str] = []
     inner: exp.Expr = node
     while isinstance(inner.parent, exp.Dot) and inner.parent.this is inner:
@@ -229,7 +229,7 @@ def _field_path(node: exp.Column) -> tuple[str, ...]:
 
 
 def has_aggregate(node: exp.Expr) -> bool:
-    """Whether an expression aggregates the rows of its SELECT, and not over a window or those of a subquery."""
+    """Whether an expression aggregates the rows of its SELECT, not those of a window or a subquery."""
     select = node.parent_select
     return any(
         is_aggregate(found) and not _is_windowed(found) and (found.parent_select is select or _is_of(found, select))
@@ -238,7 +238,7 @@ def has_aggregate(node: exp.Expr) -> bool:
 
 
 def _is_of(aggregate: exp.Expr, select: exp.Expr | None) -> bool:
-    """Whether an aggregate in a subquery is one of a SELECT around it: the innermost with a table that it names."""
+    """Whether an aggregate in a subquery belongs to an outer SELECT: the innermost with a table that it refers to."""
     owners = [id(_owner(column)) for column in aggregate.find_all(exp.Column)]
     inner = aggregate.parent_select
     while inner is not None and inner is not select:
@@ -249,7 +249,7 @@ def _is_of(aggregate: exp.Expr, select: exp.Expr | None) -> bool:
 
 
 def _owner(column: exp.Column) -> exp.Expr | None:
-    """The innermost SELECT around a column that has its table."""
+    """The innermost enclosing SELECT that has a column's table."""
     select = column.parent_select
     while select is not None:
         clause = part(select, "from")
@@ -264,7 +264,7 @@ def _owner(column: exp.Column) -> exp.Expr | None:
 
 
 def has_set_returning(node: exp.Expr) -> bool:
-    """Whether an expression makes many rows of one, in itself and not in a subquery."""
+    """Whether an expression is set-returning, outside of its subqueries."""
     return any(is_set_returning(found) for found in node.walk(prune=is_query) if not is_query(found))
 
 
@@ -276,12 +276,12 @@ def _is_windowed(node: exp.Expr) -> bool:
 
 
 def is_query(node: exp.Expr) -> bool:
-    """Whether a node is a query of its own."""
+    """Whether a node is a query."""
     return isinstance(node, SUBQUERIES)
 
 
 def spreads(projection: exp.Expr) -> bool:
-    """Whether a projection may yield several columns of its own: the fields of a struct."""
+    """Whether a projection can yield several columns: the fields of a struct."""
     inner = projection.unalias()
     if isinstance(inner, (exp.Unnest, exp.Explode)):
         return not isinstance(inner.this, exp.Array) or bool(inner.expressions)

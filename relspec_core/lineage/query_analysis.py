@@ -1,4 +1,4 @@
-"""The flow of a query as a walk over it builds it, with what the walk learned on its way."""
+"""The result of analysing a query: its column graph, and the meaning of its nodes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What a flow node stands for in the tree.
+    """The part of the tree that a graph node represents.
 
     Attributes:
-        node: an expression, for a value; else the query, or the FROM item, that it belongs to.
-        scope: where that stands.
-        parts: the flow nodes that it is put together from: outputs, or both sides of a set operation.
-        opaque: whether it was not looked into.
+        node: an expression for a value; else the query or the FROM item that it belongs to.
+        scope: the scope of that part.
+        parts: the graph nodes that it consists of: outputs, or both sides of a set operation.
+        opaque: whether it was not analysed.
     """
 
     node: exp.Expr
@@ -33,22 +33,22 @@ class Origin:
 
 @dataclass(slots=True, kw_only=True)
 class QueryAnalysis:
-    """The flow of a query, and what the walk learned on its way.
+    """The column graph of a query, and facts about its tree.
 
     Attributes:
-        schemas: the columns of each input table, in order: as the query spells them, to their true names; a table that
-            is not here may have any column.
-        dialect: SQLGlot's name of the query's dialect.
-        flow: the graph.
+        schemas: the columns of each input table, in order: spelling in the query to true names; a table that is not
+            in here can have any column.
+        dialect: the SQLGlot dialect of the query.
+        flow: the column graph.
         selects: every SELECT with its row set and its outputs, for pruning.
         ctes: every common table expression with its row set.
-        origins: what each flow node that is no input stands for.
-        columns: what each column node of the tree stands for: its relation and the column's name there.
-        targets: the flow node of each column node of the tree.
-        relations: the relation behind each FROM item of the tree, and behind each subquery in an expression.
-        fields: for a flow node and a column's node that it needs, the struct fields that it takes of it.
-        problems: columns that can't be resolved.
-        unresolved: evidence whose columns are all needed, and why.
+        origins: the origin of each graph node that is not an input.
+        columns: the relation and the column name that each column node of the tree refers to.
+        targets: the graph node of each column node of the tree.
+        relations: the relation of each FROM item of the tree, and of each subquery in an expression.
+        fields: the struct fields that a graph node accesses, by that node and the column's node.
+        problems: unresolved columns.
+        unresolved: evidence whose columns are all needed, with the reason.
     """
 
     schemas: Mapping[str, Mapping[str, str]]
@@ -64,12 +64,12 @@ class QueryAnalysis:
     problems: list[ColumnProblem] = field(default_factory=list)
     unresolved: dict[str, str] = field(default_factory=dict)
 
-    def stands_for(self, node: int, origin: exp.Expr, scope: Scope, *parts: int, opaque: bool = False) -> None:
-        """State what a flow node stands for."""
+    def set_origin(self, node: int, origin: exp.Expr, scope: Scope, *parts: int, opaque: bool = False) -> None:
+        """Record the origin of a graph node."""
         self.origins[node] = Origin(node=origin, scope=scope, parts=parts, opaque=opaque)
 
     def needs_all(self, node: int, relation: Relation, use: Use, reason: str) -> None:
-        """State that a node needs every column of a relation, because the truth can't be known."""
+        """Add edges from a node to every column of a relation whose use can't be resolved."""
         for inner in relation.all_nodes:
             self.flow.needs(node, inner, use)
         if relation.evidence is not None:

@@ -1,4 +1,4 @@
-"""Walks a qualified query once and builds its column flow."""
+"""Construction of the column graph in one walk over a qualified query."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from relspec_core.sql.star_expansion import is_pattern
 def walk_query(
     query: exp.Expr, schemas: Mapping[str, Mapping[str, str]], *, dialect: str, hidden: bool
 ) -> tuple[Relation, QueryAnalysis]:
-    """What a query yields, and its flow.
+    """Analyse a query: the relation that it yields, and its column graph.
 
     Args:
         query: qualified; base tables' column aliases are replaced by true names, and whole rows by structs, in place.
-        schemas: the columns of each input table, in order: as the query spells them, to their true names.
-        dialect: SQLGlot's name of the query's dialect.
-        hidden: whether it is not qualified, for a pattern in it hides which columns it yields.
+        schemas: the columns of each input table, in order: spelling in the query to true names.
+        dialect: the SQLGlot dialect of the query.
+        hidden: whether it is not qualified because a pattern hides which columns it yields.
     """
     found = QueryAnalysis(schemas=schemas, dialect=dialect)
     walk = QueryLineage(found)
@@ -34,10 +34,10 @@ def walk_query(
 
 
 class QueryLineage:
-    """Walks queries.
+    """Walk over queries that builds the column graph.
 
     Args:
-        found: what the walk has found so far; added to.
+        found: the analysis so far; extended.
     """
 
     __slots__ = ("_expressions", "_found")
@@ -47,7 +47,7 @@ class QueryLineage:
         self._expressions = ExpressionLineage(found, query=self.query)
 
     def query(self, node: exp.Expr, ctes: Mapping[str, Relation], outer: Scope | None) -> Relation:
-        """What a query yields to whoever reads it."""
+        """The relation that a query yields."""
         match node:
             case exp.Select():
                 return self._select(node, ctes, outer)
@@ -70,20 +70,20 @@ class QueryLineage:
         relation = self._yield(node, names, outputs, scope, rows)
         self._rows(node, scope, rows, dict(reversed(list(zip(names, outputs, strict=True)))), outputs)
         self._found.selects.append((node, rows, outputs))
-        self._found.stands_for(rows, node, scope, *outputs)
+        self._found.set_origin(rows, node, scope, *outputs)
         for projection, output in zip(node.expressions, outputs, strict=True):
-            self._found.stands_for(output, projection, scope)
+            self._found.set_origin(output, projection, scope)
         return relation
 
     def _yield(self, node: exp.Select, names: list[str], outputs: list[int], scope: Scope, rows: int) -> Relation:
-        """What a SELECT gives to whoever reads it; column by column, as far as they can be told apart."""
+        """The relation that a SELECT yields, with one node per column if its columns are known."""
         spread = [position for position, projection in enumerate(node.expressions) if spreads(projection)]
         if not any(is_pattern(projection) for projection in node.expressions) and len(spread) <= 1:
             at = spread[0] if spread else None
             anything = None if at is None else outputs[at]
             return Relation(names=names, nodes=outputs, rows=rows, anything=anything, spread=at)
         joint = self._found.flow.add()
-        self._found.stands_for(joint, node, scope, *outputs)
+        self._found.set_origin(joint, node, scope, *outputs)
         for output in outputs:
             self._found.flow.needs(joint, output, Use.IDENTITY)
         if any(is_pattern(projection) for projection in node.expressions):
@@ -107,16 +107,16 @@ class QueryLineage:
         return seen
 
     def _recursive(self, cte: exp.CTE, ctes: Mapping[str, Relation], outer: Scope | None) -> Relation:
-        """A recursive expression reads itself: a relation stands in for it during the walk; nothing is pruned."""
+        """The relation of a recursive expression, which reads a placeholder of itself; nothing in it is pruned."""
         names = cte.alias_column_names or cte.this.named_selects
         own = Relation(names=names, nodes=[self._found.flow.add() for _ in names], rows=self._found.flow.add())
         body = self.query(cte.this, {**ctes, cte.alias: own}, outer)
         scope = Scope(ctes=ctes, outer=outer)
         for node, inner in zip(own.nodes, body.nodes, strict=False):
             self._found.flow.needs(node, inner, Use.IDENTITY)
-            self._found.stands_for(node, cte, scope, inner)
+            self._found.set_origin(node, cte, scope, inner)
         self._found.flow.needs(own.rows, body.rows, Use.IDENTITY)
-        self._found.stands_for(own.rows, cte, scope, body.rows)
+        self._found.set_origin(own.rows, cte, scope, body.rows)
         for inner in body.all_nodes:
             self._found.flow.keeps(body.rows, inner)
         return own
@@ -132,16 +132,16 @@ class QueryLineage:
             joint = self._joined_open(rows, left, right, use=None if bag else Use.GROUP_BY)
             self._tail(node, scope, rows, dict.fromkeys(left.names, joint.all_nodes[0]), joint.all_nodes)
             for open_node in (rows, *joint.all_nodes):
-                self._found.stands_for(open_node, node, scope, left.rows, right.rows, *left.all_nodes, *right.all_nodes)
+                self._found.set_origin(open_node, node, scope, left.rows, right.rows, *left.all_nodes, *right.all_nodes)
             return joint
         by_name = bool(node.args.get("by_name"))
         names = list(dict.fromkeys([*left.names, *right.names])) if by_name else list(left.names)
         outputs = [self._found.flow.add() for _ in names]
         united = isinstance(node, exp.Union)
-        self._found.stands_for(rows, node, scope, left.rows, right.rows, *(() if bag else outputs))
+        self._found.set_origin(rows, node, scope, left.rows, right.rows, *(() if bag else outputs))
         for position, (name, output) in enumerate(zip(names, outputs, strict=True)):
             sides = [_column_at(side, position, name if by_name else None) for side in (left, right)]
-            self._found.stands_for(output, node, scope, *(side for side in sides if side is not None))
+            self._found.set_origin(output, node, scope, *(side for side in sides if side is not None))
             for side, inner in zip((left, right), sides, strict=True):
                 if inner is None:
                     continue
@@ -158,12 +158,12 @@ class QueryLineage:
         return relation
 
     def _joined_open(self, rows: int, *sides: Relation, use: Use | None) -> Relation:
-        """A set operation of which a side's columns can't be listed.
+        """The relation of a set operation with a side whose columns are unknown.
 
         Args:
             rows: its row set.
             sides: of the operation.
-            use: how the values decide the rows; None where they do not.
+            use: how the values influence the rows; None if they do not.
         """
         node = self._found.flow.add()
         for side in sides:
@@ -182,7 +182,7 @@ class QueryLineage:
         self._found.flow.needs(rows, inner.rows, Use.IDENTITY)
         named = dict(zip(inner.names, inner.nodes, strict=True))
         scope = Scope(ctes=ctes, outer=outer)
-        self._found.stands_for(rows, node, scope, inner.rows)
+        self._found.set_origin(rows, node, scope, inner.rows)
         self._tail(node, scope, rows, named, inner.nodes)
         return Relation(names=inner.names, nodes=inner.nodes, rows=rows, anything=inner.anything)
 
@@ -190,16 +190,16 @@ class QueryLineage:
         column = self._found.flow.add()
         self._expressions.visit(node.expressions, column, Use.TRANSFORMATION, scope)
         rows = self._found.flow.add()
-        self._found.stands_for(column, node, scope)
-        self._found.stands_for(rows, node, scope)
+        self._found.set_origin(column, node, scope)
+        self._found.set_origin(rows, node, scope)
         return Relation(names=[], nodes=[], rows=rows, anything=column)
 
     def opaque(self, node: exp.Expr, ctes: Mapping[str, Relation], reason: str) -> Relation:
-        """What can't be looked into: everything that it names is needed whole."""
+        """The relation of a query that is not analysed: all columns of everything that it refers to are needed."""
         rows, column = self._found.flow.add(), self._found.flow.add()
         self._found.flow.needs(rows, column, Use.FILTER)
         for found in (rows, column):
-            self._found.stands_for(found, node, Scope(ctes=ctes), opaque=True)
+            self._found.set_origin(found, node, Scope(ctes=ctes), opaque=True)
         for table in node.find_all(exp.Table):
             relation = ctes.get(table.name) if not table.db else None
             relation = relation or self._table(table)
@@ -232,7 +232,7 @@ class QueryLineage:
                     self._found.flow.needs(rows, found, use)
 
     def _source(self, node: exp.Expr, scope: Scope, rows: int) -> None:
-        """Take a FROM item into the scope; the scope's rows come from its rows."""
+        """Add a FROM item to the scope, whose rows depend on the item's rows."""
         if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table) and not node.alias:
             self._source(node.this, scope, rows)
         else:
@@ -265,12 +265,12 @@ class QueryLineage:
                 relation = self.opaque(node, scope.ctes, f"{node.key.upper()} is not analysed")
         names = node.alias_column_names
         if names and relation.evidence is not None:
-            node.args["alias"].set("columns", None)  # its columns go by their own names in the canonical tree
+            node.args["alias"].set("columns", None)  # its columns have their own names in the canonical tree
         return relation.renamed(names) if names else relation
 
     @staticmethod
     def _copy(relation: Relation) -> Relation:
-        """The same nodes under a place of their own: two readers of one expression are two FROM items."""
+        """A copy with a position of its own, as two readers of a common table expression are two FROM items."""
         return Relation(names=relation.names, nodes=relation.nodes, rows=relation.rows, anything=relation.anything)
 
     def _table(self, node: exp.Table) -> Relation:
@@ -286,9 +286,9 @@ class QueryLineage:
         )
 
     def _unknown(self, name: str) -> Relation:
-        """A table that whoever asked for this walk knows nothing of: any column may be in it."""
+        """The relation of a table without a known schema, which can have any column."""
         column = self._found.flow.add()
-        self._found.stands_for(column, exp.to_table(name), Scope(ctes={}), opaque=True)
+        self._found.set_origin(column, exp.to_table(name), Scope(ctes={}), opaque=True)
         return Relation(names=[], nodes=[], rows=self._found.flow.input(InputRows(name)), anything=column)
 
     def _table_function(self, node: exp.Expr, scope: Scope) -> Relation:
@@ -298,7 +298,7 @@ class QueryLineage:
                 self._expressions.visit(child, column, Use.TRANSFORMATION, scope)
         self._found.flow.needs(rows, column, Use.JOIN)
         for found in (rows, column):
-            self._found.stands_for(found, node, scope)
+            self._found.set_origin(found, node, scope)
         names = node.alias_column_names if isinstance(node, exp.UDTF) else []
         return Relation(names=names, nodes=[column] * len(names), rows=rows, anything=column)
 
@@ -307,7 +307,7 @@ class QueryLineage:
         self._found.needs_all(node, relation, Use.TRANSFORMATION, "the query pivots it")
         rows = self._found.flow.add()
         for found in (rows, node):
-            self._found.stands_for(found, item, scope, relation.rows, *relation.all_nodes)
+            self._found.set_origin(found, item, scope, relation.rows, *relation.all_nodes)
         self._found.flow.needs(rows, relation.rows, Use.IDENTITY)
         for inner in relation.all_nodes:
             self._found.flow.needs(rows, inner, Use.GROUP_BY)
@@ -321,7 +321,7 @@ class QueryLineage:
         return output
 
     def _rows(self, node: exp.Select, scope: Scope, rows: int, aliases: Mapping[str, int], outputs: list[int]) -> None:
-        """What decides which rows a SELECT has, and in which order."""
+        """Add edges for the clauses that determine the rows of a SELECT and their order."""
         for clause, use in (
             ("where", Use.FILTER),
             ("group", Use.GROUP_BY),
@@ -364,7 +364,7 @@ class QueryLineage:
 
 
 def _column_at(side: Relation, position: int, name: str | None) -> int | None:
-    """A column of one side of a set operation: by its name where one is given, else by position."""
+    """A column of one side of a set operation, by name if given, else by position."""
     if name is not None:
         return side.find(name)
     return side.nodes[position] if position < len(side.nodes) else None

@@ -1,4 +1,4 @@
-"""What a place in a query can see: the relations of its FROM clause, and those around it."""
+"""Scopes of a query: the relations that names in a SELECT can refer to."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class Relation:
-    """A table, a subquery or a table function, as the scope around it sees it.
+    """A table, a subquery or a table function in a scope.
 
     Attributes:
-        names: its columns in order; they may repeat.
-        nodes: the flow node of each column.
-        rows: the flow node of its row set.
-        evidence: the table's evidence name, for a table.
-        anything: the flow node that any other column name stands for, where the columns can't be listed.
-        spread: which of the columns stands for any number of columns, where one does.
-        true_names: for a table with column aliases, each alias's own column.
-        place: depth and position in its scope; set when a scope takes it in.
+        names: its columns in order, possibly repeated.
+        nodes: the graph node of each column.
+        rows: the graph node of its row set.
+        evidence: the evidence name of a table.
+        anything: the graph node of all other column names, if the columns are unknown.
+        spread: the index of a column that expands to any number of columns, if there is one.
+        true_names: for a table with column aliases, the column of each alias.
+        place: depth and position in its scope; set when it is added to a scope.
     """
 
     names: Sequence[str]
@@ -36,7 +36,7 @@ class Relation:
     place: tuple[int, int] = (0, 0)
 
     def find(self, name: str) -> int | None:
-        """The node of a column; of the first where several share the name."""
+        """The node of a column; the first one if several share the name."""
         for own, node in zip(self.names, self.nodes, strict=True):
             if own == name:
                 return node
@@ -44,11 +44,11 @@ class Relation:
 
     @property
     def all_nodes(self) -> list[int]:
-        """Every column's node."""
+        """The nodes of all columns."""
         return [*self.nodes, *([] if self.anything is None else [self.anything])]
 
     def renamed(self, names: Sequence[str]) -> Relation:
-        """The same relation seen through a list of column aliases, which may be shorter than its columns."""
+        """The relation with column aliases, possibly for its first columns only."""
         return Relation(
             names=[*names, *self.names[len(names) :]] if self.names else [],
             nodes=self.nodes,
@@ -62,11 +62,11 @@ class Relation:
 
 @dataclass(slots=True, kw_only=True)
 class Scope:
-    """The names that one SELECT sees.
+    """The names that are visible in one SELECT.
 
     Attributes:
         ctes: common table expressions by name.
-        outer: the scope around, for correlated columns.
+        outer: the enclosing scope, for correlated columns.
         sources: FROM items by alias, in order.
         windows: named windows.
     """
@@ -78,27 +78,27 @@ class Scope:
 
     @property
     def depth(self) -> int:
-        """How many scopes lie around this one."""
+        """The number of enclosing scopes."""
         return 0 if self.outer is None else self.outer.depth + 1
 
     def add(self, alias: str, relation: Relation) -> None:
-        """Take a FROM item in."""
+        """Add a FROM item."""
         relation.place = (self.depth, len(self.sources))
         self.sources[alias or f"#{len(self.sources)}"] = relation
 
     def outwards(self) -> Iterator[Scope]:
-        """This scope and those around it, inner first."""
+        """This scope and the enclosing ones, innermost first."""
         scope: Scope | None = self
         while scope is not None:
             yield scope
             scope = scope.outer
 
     def source(self, alias: str) -> Relation | None:
-        """The nearest FROM item of that alias."""
+        """The FROM item of an alias, from the innermost scope that has it."""
         return next((scope.sources[alias] for scope in self.outwards() if alias in scope.sources), None)
 
     def inherited(self, window: exp.Window) -> list[exp.Window]:
-        """The named windows that a window builds on, nearest first."""
+        """The named windows that a window extends, nearest first."""
         found: list[exp.Window] = []
         name = window.args.get("alias")
         while isinstance(name, exp.Identifier) and name.name in self.windows and len(found) < len(self.windows):
@@ -109,14 +109,14 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnProblem:
-    """A column that can't be resolved.
+    """An unknown or ambiguous column.
 
     Attributes:
         column: as written.
-        evidence: the table that should have it, where that is clear.
-        candidates: the columns there are, in table order.
-        owners: the tables that all have it, where it is ambiguous.
-        line: of the text, from 1; None where unknown.
+        evidence: the table that should have it, if known.
+        candidates: the existing columns, in table order.
+        owners: the tables that have it, if it is ambiguous.
+        line: of the text, from 1; None if unknown.
         position: in the line, from 1.
     """
 

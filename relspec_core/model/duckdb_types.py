@@ -1,4 +1,4 @@
-"""DuckDB's names of types and Ibis's types; each pair is worked out once, as reading a name takes a parser."""
+"""Conversion between DuckDB's type names and Ibis types, cached because a name has to be parsed."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ MOST = 10_000
 
 @lru_cache(MOST)
 def from_duckdb(name: str) -> dt.DataType:
-    """The Ibis type that DuckDB calls so."""
+    """The Ibis type for a DuckDB type name."""
     return DuckDBType.from_string(name)
 
 
 def to_duckdb(kind: dt.DataType) -> str:
-    """DuckDB's name of a type."""
+    """The DuckDB name of an Ibis type."""
     return _name_of(cast("Hashable", kind))
 
 
@@ -34,17 +34,17 @@ def _name_of(kind: dt.DataType) -> str:
 
 
 def schema_from_duckdb(types: Mapping[str, str]) -> ibis.Schema:
-    """The schema of columns whose types DuckDB calls so."""
+    """The Ibis schema for columns with DuckDB type names."""
     return ibis.schema({column: from_duckdb(name) for column, name in types.items()})
 
 
 def as_written(schema: ibis.Schema) -> ibis.Schema:
-    """The schema of a table that DuckDB writes with this one: not all of Ibis's types have one of their own there."""
+    """The schema that a table has after DuckDB has written it, as some Ibis types have no DuckDB equivalent."""
     types = schema_to_duckdb(schema)
     same = all(from_duckdb(types[column]) == kind for column, kind in schema.items())
     return schema if same else schema_from_duckdb(types)
 
 
 def schema_to_duckdb(schema: ibis.Schema | Mapping[str, dt.DataType]) -> dict[str, str]:
-    """DuckDB's name of each column's type."""
+    """The DuckDB type name of each column."""
     return {column: to_duckdb(kind) for column, kind in schema.items()}

@@ -1,4 +1,4 @@
-"""Durations in words."""
+"""Text for messages: durations, lists of names, the nearest names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_SECONDS, MOST_MINUTES = 90, 90
 
 
 def duration_text(seconds: float) -> str:
-    """A duration as it was measured.
+    """A measured duration.
 
     >>> duration_text(0.034), duration_text(12.34), duration_text(754), duration_text(7260)
     ('0.03 s', '12.3 s', '12 min 34 s', '2 h 1 min')
@@ -26,7 +26,7 @@ def duration_text(seconds: float) -> str:
 
 
 def about(seconds: float) -> str:
-    """A duration as one says what is not known exactly.
+    """An estimated duration.
 
     >>> about(0.2), about(1.2), about(80), about(250), about(9000)
     ('under a second', 'about 1 second', 'about 80 seconds', 'about 4 minutes', 'about 2.5 hours')
@@ -43,7 +43,7 @@ def about(seconds: float) -> str:
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate most like ``name``, whatever its case; None where nothing is alike.
+    """The candidate most similar to ``name``, ignoring case; None if none is similar.
 
     >>> nearest("amout", ["amount", "id"])
     'amount'
@@ -56,13 +56,23 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    """``did you mean 'amount'?`` with a space behind it, or nothing where no candidate is alike."""
+    """``did you mean 'amount'?`` and a space, or an empty string if no candidate is similar."""
     found = nearest(name, candidates)
     return f"did you mean '{found}'? " if found else ""
 
 
+def alternatives(name: str, candidates: Iterable[str], *, most: int = 12) -> str:
+    """A hint for an unknown name: the nearest candidate, and all of them.
+
+    >>> alternatives("amout", ["amount", "id"])
+    "did you mean 'amount'? There are 'amount', 'id'."
+    """
+    candidates = tuple(candidates)
+    return f"{did_you_mean(name, candidates)}There are {listed(candidates, most=most)}."
+
+
 def listed(names: Iterable[str], *, most: int = 12) -> str:
-    """Names in order, quoted and cut after ``most``.
+    """Quoted names, in order, the first ``most`` of them.
 
     >>> listed(["b", "a"])
     "'b', 'a'"

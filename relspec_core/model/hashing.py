@@ -1,4 +1,4 @@
-"""Stable hashes of tokens of our own making: never of SQL text, pickles or files that a dependency wrote."""
+"""Stable hashes of relspec's own tokens, never of SQL text, pickles or files that a dependency wrote."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def digest(token: Token) -> str:
     >>> digest(("a", "b")) == digest(("a", ("b",)))
     False
     """
-    # In JSON no two tokens are the same text.
+    # Distinct tokens have distinct JSON.
     return hashlib.sha256(json.dumps(token).encode()).hexdigest()[:32]
 
 
@@ -32,14 +32,14 @@ def schema_token(schema: ibis.Schema) -> Token:
 
 
 def type_token(kind: dt.DataType) -> Token:
-    """A type: its name, which leaves fields whose names have colons or commas in them ambiguous, and its fields."""
+    """The name of a type and its fields, as the name is ambiguous if field names contain colons or commas."""
     fields = kind.items() if isinstance(kind, dt.Struct) else ()
     inner = [found for found in kind.args if isinstance(found, dt.DataType)]
     return (str(kind), tuple((name, type_token(found)) for name, found in fields), tuple(map(type_token, inner)))
 
 
 def table_token(table: pa.Table) -> Token:
-    """The contents of an in-memory table: names, types and values, whatever its chunks."""
+    """The contents of an in-memory table, independent of its chunks: names, types and values."""
     columns = (
         tuple("null" if value is None else repr(value) for value in column.to_pylist()) for column in table.columns
     )

@@ -39,12 +39,12 @@ def to_table(name: str) -> exp.Table:
 
 
 def from_table(table: exp.Table) -> str:
-    """The dotted name that a SQLGlot table has in its text."""
+    """The dotted name of a SQLGlot table, as spelled in its text."""
     return ".".join(part.name for part in table.parts)
 
 
 def quoted_name(name: str) -> str:
-    """The evidence name as it is written in a statement of DuckDB's.
+    """The evidence name quoted for a DuckDB statement.
 
     >>> quoted_name("staging.orders")
     '"staging"."orders"'
@@ -53,7 +53,7 @@ def quoted_name(name: str) -> str:
 
 
 def quoted_column(name: str) -> str:
-    """A column name, which may hold any character, as it is written in a statement of DuckDB's.
+    """The column name, which may contain any character, quoted for a DuckDB statement.
 
     >>> quoted_column("Weird Col")
     '"Weird Col"'
@@ -62,7 +62,7 @@ def quoted_column(name: str) -> str:
 
 
 def quoted_text(text: str) -> str:
-    """A text as a literal of a statement.
+    """A text as a SQL string literal.
 
     >>> quoted_text("it's")
     "'it''s'"
@@ -71,10 +71,10 @@ def quoted_text(text: str) -> str:
 
 
 class NameIndex:
-    """Finds the declared spelling of a name where the engine ignores case.
+    """Lookup of the declared spelling of a name for engines that ignore case.
 
     Args:
-        names: the declared spellings; of two that differ by case only, the first in order wins.
+        names: the declared spellings; the first one wins if two differ only by case.
         ignore_case: whether the engine's catalog ignores case.
     """
 
@@ -85,7 +85,7 @@ class NameIndex:
             self.add(name)
 
     def add(self, name: str) -> None:
-        """One more declared name."""
+        """Add a declared name."""
         self._spelling.setdefault(self._key(name), name)
 
     def _key(self, name: str) -> str:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 
 class Reason(ABC):
-    """A fact that decides what becomes of a task; ``str(reason)`` is its sentence.
+    """A fact that decides whether a task runs; ``str(reason)`` is its sentence.
 
     Each kind of reason is a frozen, slotted dataclass whose fields are the facts. The command line, the run log and
     Dagster show the sentence; ``--json`` and tests group by the code.

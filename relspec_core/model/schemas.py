@@ -1,4 +1,4 @@
-"""Schemas: of anything that carries one, and whether one type will do for another."""
+"""Schemas of Ibis, pyarrow and plain values, and the compatibility of types."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ MOST = 10_000  # pairs of types
 
 
 def schema_of(value: object, *, name: str) -> ibis.Schema:
-    """The Ibis schema of anything that has one.
+    """The Ibis schema of a value that has one.
 
     Args:
         value: an Ibis table or schema, a pyarrow table, dataset or schema, a data frame, or a mapping of columns to
             types, where a type is an Ibis or pyarrow type, a type's name, or a Python type.
-        name: whose schema it is, for the error.
+        name: the name of the evidence, for the error.
 
     Raises:
-        CatalogError: RS100, where no schema can be read.
+        CatalogError: RS100, if no schema can be read.
     """
     try:
         return _schema_of(value)
@@ -43,7 +43,7 @@ def schema_of(value: object, *, name: str) -> ibis.Schema:
 
 def _schema_of(value: Any) -> ibis.Schema:  # noqa: ANN401 - takes whatever carries a schema
     if value is None:
-        raise TypeError("there is none")
+        raise TypeError("it has no schema")
     if isinstance(value, ibis.Schema):
         return value
     if _is_arrow(value, "Schema"):
@@ -63,15 +63,15 @@ def _data_type(value: Any) -> dt.DataType:  # noqa: ANN401 - as above
 
 
 def _is_arrow(value: object, kind: str) -> bool:
-    """Whether a value is of one of pyarrow's classes: not, where pyarrow, which takes long to load, is not loaded."""
+    """Whether a value is an instance of a pyarrow class, without loading pyarrow, which is slow."""
     pyarrow = sys.modules.get("pyarrow")
     return pyarrow is not None and isinstance(value, getattr(pyarrow, kind))
 
 
 def fits(required: dt.DataType, actual: dt.DataType) -> bool:
-    """Whether values of a type can stand where another is read: the same type, or a wider one of its family.
+    """Whether values of the actual type satisfy the required one: the same type, or a wider one of its family.
 
-    Nullability is no difference. A timestamp without a zone is wider than a date.
+    Nullability is ignored. A timestamp without a zone is wider than a date.
 
     >>> import ibis.expr.datatypes as dt
     >>> fits(dt.int32, dt.int64), fits(dt.int64, dt.int32), fits(dt.int64, dt.string)
@@ -83,7 +83,7 @@ def fits(required: dt.DataType, actual: dt.DataType) -> bool:
 @lru_cache(MOST)
 def _fits(required: dt.DataType, actual: dt.DataType) -> bool:
     wanted, found = required.copy(nullable=True), actual.copy(nullable=True)
-    if wanted == found or wanted.is_null() or to_duckdb(wanted) == to_duckdb(found):  # what records can't tell apart
+    if wanted == found or wanted.is_null() or to_duckdb(wanted) == to_duckdb(found):  # the same in records
         return True
     if isinstance(wanted, dt.Timestamp) and isinstance(found, dt.Timestamp) and wanted.timezone != found.timezone:
         return False  # castable, but another moment in time
@@ -97,5 +97,5 @@ def _fits(required: dt.DataType, actual: dt.DataType) -> bool:
 
 
 def same_type(kind: dt.DataType, other: dt.DataType) -> bool:
-    """Whether two types are the same but for nullability."""
+    """Whether two types are equal, ignoring nullability."""
     return kind.copy(nullable=True) == other.copy(nullable=True)

@@ -11,7 +11,7 @@ from relspec_core.runs.early_cutoff import EarlyCutoff
 from relspec_core.runs.memory_monitor import MemoryMonitor
 from relspec_core.runs.ready_queue import ReadyQueue
 from relspec_core.runs.worker import RunContext, Worker
-from relspec_core.system.deferred_signals import held_signals
+from relspec_core.system.deferred_signals import deferred_signals
 from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class WorkerPool:
             watcher.join()
 
     def _work_in_threads(self) -> None:
-        with held_signals() as tell_signals:
+        with deferred_signals() as tell_signals:
             try:
                 for thread in self._threads:
                     thread.start()

@@ -1,1 +1,1 @@
-"""Sources in files: which files there are, their schemas and versions."""
+"""Sources in files: listing, schemas and versions."""

@@ -1,4 +1,4 @@
-"""What DuckDB reads a store's files through: one filesystem for every URL that fsspec opens."""
+"""A filesystem through which DuckDB reads every URL that fsspec opens."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from relspec_core.system.timeouts import NoAnswerError, answer_in_time
 
 
 class FsspecBridge(AbstractFileSystem):
-    """Opens a URL with whatever filesystem fsspec has for it.
+    """Opens a URL with the fsspec filesystem for its protocol.
 
-    That filesystem itself, handed to DuckDB, would serve one store of its protocol only, be asked for the size at every
-    read, and have Parquet read from DuckDB's own cache where it does not tell times.
+    Registered with DuckDB directly, that filesystem would serve only one storage of its protocol, be asked for the size
+    at every read, and have Parquet files read from DuckDB's cache if it reports no modification times.
     """
 
     protocol = STORES
@@ -28,7 +28,7 @@ class FsspecBridge(AbstractFileSystem):
         self._sizes: dict[str, int] = {}
 
     def _open(self, path: str, mode: str = "rb", *_: object, **__: object) -> _StoreFile:
-        """A file that can be read from anywhere; its size is known from then on."""
+        """A seekable file; remembers its size."""
         if mode != "rb":
             raise ValueError("sources are only read")
         file = _StoreFile(path)
@@ -36,22 +36,22 @@ class FsspecBridge(AbstractFileSystem):
         return file
 
     def size(self, path: str) -> int:
-        """That of a file that was opened."""
+        """The size of an opened file."""
         return self._sizes[str(self._strip_protocol(path))]
 
     def modified(self, path: str) -> datetime:
-        """Just now: DuckDB then takes nothing from an earlier look at it."""
+        """The current time, so that DuckDB does not use cached contents."""
         del path
         return datetime.now(UTC)
 
     def glob(self, path: str, maxdepth: int | None = None, **_: object) -> list[str]:
-        """The path itself: what there is was listed before."""
+        """The path itself, as files are listed before."""
         del maxdepth
         return [path]
 
 
 class _StoreFile(io.RawIOBase):
-    """A file of a store; read whole where it gives itself only from its beginning, as simple web servers do.
+    """A remote file; read as a whole if its server does not support ranges.
 
     Attributes:
         length: in bytes.
@@ -102,11 +102,10 @@ class _StoreFile(io.RawIOBase):
 
 
 def _open(store: Any, path: str, *, url: str) -> Any:  # noqa: ANN401 - fsspec's
-    """A file of a store, which is asked for it.
+    """Open a remote file within a timeout.
 
-    How long its contents may take is for fsspec to say: a store that sends them slowly can't be told from one that has
-    stopped. Filesystems with a connection for each thread open files in the thread that asks, and have limits of their
-    own.
+    The timeout of reading its contents is fsspec's: a slow response is indistinguishable from none. Filesystems with a
+    connection per thread open files in the calling thread, with timeouts of their own.
     """
     if not getattr(store, "async_impl", False):
         return store.open(path, "rb")

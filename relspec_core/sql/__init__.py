@@ -1,1 +1,1 @@
-"""SQL texts and trees, one rewrite rule per module."""
+"""SQL texts and trees: parsing, binding and one rewrite rule per module."""

@@ -1,4 +1,4 @@
-"""What a query yields, or what is wrong with it: asked of DuckDB, over empty tables."""
+"""Binding of queries by DuckDB over empty tables: their result schema, or their errors."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ SUGGESTION = re.compile(r'Did you mean "(?P<name>[^"]+)"')
 
 
 def scratch_database() -> DuckDBConnection:
-    """An empty database in memory, whose errors have their position."""
+    """An empty in-memory database whose errors include their position."""
     return DuckDBConnection.scratch(config={"errors_as_json": True})
 
 
 def duckdb_types(schemas: Mapping[str, ibis.Schema]) -> dict[str, dict[str, str]]:
-    """Schemas with DuckDB's names of their types."""
+    """Schemas with DuckDB type names."""
     return {name: schema_to_duckdb(schema) for name, schema in schemas.items()}
 
 
@@ -48,11 +48,11 @@ def bind(
     Args:
         query: in any dialect that DuckDB understands.
         schemas: of its tables.
-        scratch: as ``scratch_database`` gives it; left empty.
-        places: of the query's text.
+        scratch: a ``scratch_database``; left empty.
+        places: positions in the query's text.
 
     Raises:
-        SqlError: RS103, with the place in the text.
+        SqlError: RS103, with the position in the text.
     """
     text = query.sql("duckdb")
     scratch.execute("BEGIN TRANSACTION")
@@ -69,7 +69,7 @@ def bind(
     twice = sorted({name for name in names if folded.count(name.casefold()) > 1})
     if twice:
         raise SqlError(
-            f"the SQL text yields two columns named {listed(twice)}",
+            f"the SQL text has two columns named {listed(twice)}",
             hint="give one of them an alias.",
             place=places.named(twice[0], time=2),
         )
@@ -88,19 +88,19 @@ def _type_of(column: str, kind: str, places: TextPositions) -> dt.DataType:
 
 
 def _bind_error(error: EngineError, places: TextPositions) -> SqlError:
-    """DuckDB's own words, the place that it names, and the nearest name that it knows."""
+    """The error with DuckDB's message and position, and its suggestion as the hint."""
     found = _details(error)
     message = found["exception_message"].strip().splitlines()
     suggestion = SUGGESTION.search(found["exception_message"])
     candidates = [line.strip() for line in message[1:] if "->" in line]
     if suggestion:
-        hint = f"did you mean '{suggestion['name']}'? Mend the text."
+        hint = f"did you mean '{suggestion['name']}'? Fix the text."
     elif 0 < len(candidates) <= MOST_CANDIDATES:
-        hint = f"there is {', '.join(candidates)}."
+        hint = f"candidates are {', '.join(candidates)}."
     elif candidates:
-        hint = "cast what it is given."
+        hint = "cast its arguments."
     else:
-        hint = "mend the text."
+        hint = "fix the text."
     prefix = len("DESCRIBE ")
     place = places.holding(int(found["position"]) - prefix) if "position" in found else places.start
     return SqlError(f"the SQL text does not bind: {message[0]}", hint=hint, place=place)
@@ -115,9 +115,9 @@ def _details(error: EngineError) -> dict[str, str]:
 
 
 def create_empty_table(connection: DuckDBConnection, name: str, columns: Mapping[str, str]) -> None:
-    """Create an empty table, and the schema and database that its name asks for.
+    """Create an empty table, and the schema and database in its name.
 
-    A column of another engine's, of a type that DuckDB lacks, has texts: who reads it gets what that writes of it.
+    A column of another engine whose type DuckDB lacks becomes VARCHAR, the text form of its values.
     """
     try:
         for statement in empty_table(name, columns):
@@ -139,11 +139,11 @@ def _is_known(connection: DuckDBConnection, kind: str) -> bool:
 
 
 def empty_table(name: str, columns: Mapping[str, str]) -> list[str]:
-    """The statements that create an empty table, and the schema and database that its name asks for.
+    """The statements that create an empty table, and the schema and database in its name.
 
     Args:
         name: of the evidence.
-        columns: with DuckDB's names of their types.
+        columns: with DuckDB type names.
     """
     *outer, _ = table_parts(name)
     found: list[str] = []

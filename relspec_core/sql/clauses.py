@@ -1,4 +1,4 @@
-"""Clauses of a query by SQLGlot's names of them."""
+"""Access to the clauses of a query."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from sqlglot import exp
 
 
 def part(node: exp.Expr, name: str) -> exp.Expr | None:
-    """A clause by SQLGlot's name of it, which in some versions ends in an underscore where it is a Python keyword."""
+    """A clause by its SQLGlot name, which in some versions ends in an underscore if it is a Python keyword."""
     return node.args.get(f"{name}_") or node.args.get(name)

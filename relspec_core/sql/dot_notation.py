@@ -1,4 +1,4 @@
-"""Dots that are no column names: method calls, and fields of a struct column that shares its table's name."""
+"""Rewriting of method calls, and of fields of a struct column that shares its table's name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCHEMAS = frozenset({"main", "system", "pg_catalog", "information_schema", "temp
 
 
 def spell_out_calls(query: exp.Expr) -> None:
-    """Write ``a.f(b)`` as ``f(a, b)``, in place; SQLGlot takes the ``a`` in it for a name, not for a column."""
+    """Rewrite ``a.f(b)`` as ``f(a, b)``, in place; SQLGlot parses ``a`` as an identifier, not as a column."""
     for dot in reversed(list(query.find_all(exp.Dot))):
         call, receiver = dot.expression, dot.this
         if isinstance(call, exp.Func) and not (isinstance(receiver, exp.Identifier) and receiver.name in SCHEMAS):
@@ -34,7 +34,7 @@ def _called(call: exp.Func, first: exp.Expr) -> exp.Expr:
 
 
 def _name_columns(holder: exp.Expr) -> None:
-    """Turn the names below a node that stand for columns into columns, in place."""
+    """Replace identifiers below a node that refer to columns by columns, in place."""
     for name in reversed(list(holder.find_all(exp.Dot, exp.Identifier))):
         if isinstance(name.parent, (exp.Column, exp.Dot, exp.Lambda)) and not _is_body(name):
             continue
@@ -48,7 +48,7 @@ def _is_body(name: exp.Expr) -> bool:
 
 
 def _parts(node: exp.Expr) -> list[exp.Identifier] | None:
-    """The names of a chain of dots; None for anything else."""
+    """The identifiers of a dotted name; None for anything else."""
     if isinstance(node, exp.Identifier):
         return [node]
     if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Identifier):
@@ -58,7 +58,7 @@ def _parts(node: exp.Expr) -> list[exp.Identifier] | None:
 
 
 def _is_parameter(name: exp.Identifier) -> bool:
-    """Whether a name is a parameter of a lambda around it."""
+    """Whether a name is a parameter of an enclosing lambda."""
     node = name.parent
     while node is not None:
         if isinstance(node, exp.Lambda) and name.name in [parameter.name for parameter in node.expressions]:
@@ -68,7 +68,7 @@ def _is_parameter(name: exp.Identifier) -> bool:
 
 
 def _column(parts: list[exp.Identifier]) -> exp.Expr:
-    """The column that up to four names stand for; more are fields of a struct."""
+    """The column of a dotted name: up to four parts qualify it, more are struct fields."""
     names = [part.copy() for part in parts]
     column: exp.Expr = exp.column(*reversed(names[:4]))
     for field in names[4:]:
@@ -77,12 +77,12 @@ def _column(parts: list[exp.Identifier]) -> exp.Expr:
 
 
 def spell_out_fields(query: exp.Expr, schemas: Mapping[str, Mapping[str, str]], dialect: str) -> None:
-    """Write ``t.f`` as ``t.t.f``, in place, where table ``t`` has no column ``f`` but a struct ``t`` with such a field.
+    """Rewrite ``t.f`` as ``t.t.f``, in place, if table ``t`` has no column ``f`` but a struct ``t`` with such a field.
 
     Args:
-        query: before it is qualified; its tables have aliases.
-        schemas: the columns of each table, as the query spells them, with their types as the dialect writes them.
-        dialect: SQLGlot's name of the dialect.
+        query: not qualified yet; its tables have aliases.
+        schemas: the columns of each table, as spelled in the query, with type names of the dialect.
+        dialect: the SQLGlot dialect.
     """
     tables = list(query.find_all(exp.Table))
     if not any(table.alias in schemas.get(from_table(table), ()) for table in tables):
@@ -107,7 +107,7 @@ def _has_field(type_text: str | None, name: str, dialect: str) -> bool:
 
 
 def _tables_around(column: exp.Expr) -> Iterator[exp.Table]:
-    """The tables that a column can see, those of the innermost SELECT first."""
+    """The tables in scope of a column, those of the innermost SELECT first."""
     select = column.find_ancestor(exp.Select)
     while select is not None:
         clause = part(select, "from")

@@ -1,4 +1,4 @@
-"""What kind of function a call is, by the engine's own list: SQLGlot knows many functions by their names only."""
+"""Kinds of functions from DuckDB's own list, as SQLGlot knows many functions only by name."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SERIES = (exp.GenerateSeries, exp.GenerateDateArray, exp.GenerateTimestampArray,
 
 
 def is_aggregate(node: exp.Expr) -> bool:
-    """Whether a node calls a function that makes one value of many rows."""
+    """Whether a node calls an aggregate function."""
     if isinstance(node, exp.Anonymous):
         return node.name.casefold() in _functions()[0]
     return isinstance(node, exp.AggFunc) and not isinstance(node, NAVIGATION)
 
 
 def is_set_returning(node: exp.Expr) -> bool:
-    """Whether a node calls a function that makes many rows of one."""
+    """Whether a node calls a set-returning function."""
     if isinstance(node, exp.Anonymous):
         return node.name.casefold() in _functions()[1]
     return isinstance(node, SET_RETURNING)
@@ -46,13 +46,13 @@ def _generates_rows(node: exp.Expr) -> bool:
 
 
 def is_known(name: str) -> bool:
-    """Whether DuckDB has a function of that name by itself, without extensions and macros of users."""
+    """Whether DuckDB has a built-in function of that name, without extensions and user macros."""
     return name.casefold() in _functions()[2]
 
 
 @cache
 def _functions() -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    """DuckDB's aggregates, and what unnests, macros that stand for such included; and all its functions."""
+    """Names of DuckDB's aggregates, of its unnesting functions, macros included, and of all its functions."""
     with DuckDBConnection.scratch(config={"threads": 1}) as scratch:
         rows = scratch.rows(
             "SELECT lower(function_name), function_type, lower(macro_definition) FROM duckdb_functions()"
@@ -63,7 +63,7 @@ def _functions() -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
 
 
 def _closed(names: set[str], macros: dict[str, str]) -> frozenset[str]:
-    """The names, and the macros that call one of them, directly or not."""
+    """The names, and the macros that call one of them directly or indirectly."""
     while True:
         calls = re.compile(rf"\b({'|'.join(map(re.escape, sorted(names)))})\(")
         more = {name for name, body in macros.items() if calls.search(body)} - names

@@ -1,4 +1,4 @@
-"""The names in a query: which tables it reads, and the one spelling that each table and column has in it."""
+"""The tables that a query reads, and one spelling for each table and column in it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ IGNORE_CASE = (NormalizationStrategy.CASE_INSENSITIVE, NormalizationStrategy.CAS
 
 
 def ignores_case(dialect: str) -> bool:
-    """Whether names that differ by case only are one name."""
+    """Whether a dialect's names are case-insensitive."""
     return Dialect.get_or_raise(dialect).normalization_strategy in IGNORE_CASE
 
 
 def read_tables(query: exp.Expr) -> tuple[str, ...]:
-    """The names of the tables that a query text reads, sorted; names of its own common table expressions left out."""
+    """The names of the tables that a query reads, sorted, without its common table expressions."""
     names: set[str] = set()
     for table in query.find_all(exp.Table):
         if isinstance(table.this, exp.Identifier) and not _is_cte(table):
@@ -33,9 +33,9 @@ def read_tables(query: exp.Expr) -> tuple[str, ...]:
 
 
 def rename_tables(query: exp.Expr, find: Callable[[str], str | None]) -> None:
-    """Give each table that a query reads its declared spelling, in place; the text's own name stays as its alias."""
+    """Replace each table name by its declared spelling, in place, keeping the original name as its alias."""
     if any(table.db for table in query.find_all(exp.Table)):
-        _make_way_for_tables(query)
+        _rename_shadowing_ctes(query)
         _alias_tables(query)
     for table in list(query.find_all(exp.Table)):
         if not isinstance(table.this, exp.Identifier) or _is_cte(table):
@@ -49,8 +49,8 @@ def rename_tables(query: exp.Expr, find: Callable[[str], str | None]) -> None:
                 table.set(key, exp.to_identifier(name, quoted=True) if name else None)
 
 
-def _make_way_for_tables(query: exp.Expr) -> None:
-    """Rename, in place, common table expressions of the name of a table that is read by its schema's name."""
+def _rename_shadowing_ctes(query: exp.Expr) -> None:
+    """Rename common table expressions, in place, whose name equals that of a schema-qualified table."""
     tables = list(query.find_all(exp.Table))
     read = {table.name.casefold() for table in tables if table.db}
     for table in tables:
@@ -69,7 +69,7 @@ def _padded(name: str) -> tuple[str | None, ...]:
 
 
 def _is_cte(table: exp.Table) -> bool:
-    """Whether a table's name is that of a common table expression that it can see."""
+    """Whether a table's name refers to a common table expression in scope."""
     if table.db:
         return False
     node: exp.Expr | None = table
@@ -96,10 +96,10 @@ def _contains(node: exp.Expr, inner: exp.Expr) -> bool:
 
 
 def spell(query: exp.Expr, schemas: Mapping[str, Mapping[str, str]], dialect: str) -> dict[str, dict[str, str]]:
-    """Give each name one spelling, in place, and each table an alias.
+    """Unify the spelling of each name, in place, and give each table an alias.
 
     Returns:
-        For each table its columns as the query spells them, to their true names.
+        For each table, the columns' spelling in the query to their true names.
     """
     if not ignores_case(dialect):
         normalize_identifiers(query, dialect=dialect)
@@ -116,9 +116,9 @@ def spell(query: exp.Expr, schemas: Mapping[str, Mapping[str, str]], dialect: st
 
 
 def _alias_tables(query: exp.Expr) -> None:
-    """Give each input table the alias by which its columns go, and take its schema's name off those columns.
+    """Give each input table an alias, and replace schema-qualified references to its columns.
 
-    Where tables of several schemas share a name, the schema's name stays a part of the alias.
+    If tables of several schemas share a name, the alias includes the schema's name.
     """
     tables = [
         found for found in query.find_all(exp.Table) if isinstance(found.this, exp.Identifier) and not _is_cte(found)
@@ -146,7 +146,7 @@ def _alias_tables(query: exp.Expr) -> None:
 
 
 def _requalify(table: exp.Table, alias: str) -> None:
-    """Let the columns that go by a table's bare name in its SELECT go by its alias, in place."""
+    """Qualify the columns that refer to a table's bare name in its SELECT by its alias, in place."""
     select = table.find_ancestor(exp.Select)
     for column in select.find_all(exp.Column) if select is not None else ():
         if (
@@ -158,5 +158,5 @@ def _requalify(table: exp.Table, alias: str) -> None:
 
 
 def _names_table(identifier: exp.Identifier) -> bool:
-    """Whether an identifier is a part of an input table's name, which is spelled as declared already."""
+    """Whether an identifier is part of an input table's name, which already has its declared spelling."""
     return isinstance(identifier.parent, exp.Table) and not _is_cte(identifier.parent)

@@ -1,4 +1,4 @@
-"""SQL texts as trees that say what the texts say."""
+"""Parsing of SQL texts, with corrections to SQLGlot's DuckDB dialect."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ JSON_PATH_STARTS = ("$", "/")
 
 
 class InstalledDuckDB(DuckDB):
-    """DuckDB's SQL as the installed DuckDB reads it.
+    """The SQL dialect of the installed DuckDB version.
 
-    ``~`` matches a whole text before DuckDB 2 and a part of it from then on, which SQLGlot knows by the version. In
-    ``j -> 'a.b'`` the text is a key: only what begins with ``$`` or ``/`` is a path, and SQLGlot takes all for one.
+    ``~`` matches a whole text before DuckDB 2 and a part of it from then on, which SQLGlot decides by the version. In
+    ``j -> 'a.b'`` the text is a key: only texts that begin with ``$`` or ``/`` are paths, but SQLGlot converts any.
     """
 
     def to_json_path(self, path: exp.Expr | None) -> exp.Expr | None:
-        """A path where the text is one, else the key as written."""
+        """Convert a text to a JSON path if it is one, else keep the key."""
         if isinstance(path, exp.Literal) and path.is_string and not path.name.startswith(JSON_PATH_STARTS):
             return path
         return super().to_json_path(path)
 
 
 def parse_sql(text: str, *, dialect: str) -> Sequence[exp.Expr | None]:
-    """The statements of a text.
+    """Parse the statements of a text.
 
     Args:
-        text: of any number of statements.
-        dialect: SQLGlot's name of its dialect.
+        text: any number of statements.
+        dialect: the SQLGlot dialect.
 
     Raises:
-        sqlglot.errors.SqlglotError: where the text does not parse.
+        sqlglot.errors.SqlglotError: if the text does not parse.
     """
     reader = Dialect.get_or_raise(dialect)
     if type(reader) is DuckDB:
@@ -51,7 +51,7 @@ def parse_sql(text: str, *, dialect: str) -> Sequence[exp.Expr | None]:
 
 
 def _name_options(statement: exp.Expr) -> None:
-    """In place: what stands left of ``=`` in a table function's arguments is an option's name, and no column."""
+    """Turn the left side of ``=`` in a table function's arguments into an option's name, in place."""
     for table in statement.find_all(exp.Table):
         if isinstance(table.this, exp.Func):
             for option in table.this.find_all(exp.EQ):
@@ -60,12 +60,12 @@ def _name_options(statement: exp.Expr) -> None:
 
 
 def parse_query(text: str, *, dialect: str) -> exp.Query:
-    """The one query of a text, which is known to be one.
+    """Parse a text that is known to be a single query.
 
     Raises:
-        sqlglot.errors.SqlglotError: where the text does not parse.
+        sqlglot.errors.SqlglotError: if the text does not parse.
     """
     (statement,) = parse_sql(text, dialect=dialect)
     if not isinstance(statement, exp.Query):
-        raise TypeError(f"{text!r} is no query")
+        raise TypeError(f"{text!r} is not a query")
     return statement

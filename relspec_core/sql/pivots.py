@@ -1,8 +1,8 @@
-"""PIVOT and UNPIVOT, as DuckDB has them, written as the queries that they stand for.
+"""Rewriting of DuckDB's PIVOT and UNPIVOT into equivalent plain queries.
 
-A pivot with listed values is an aggregation with one filtered aggregate for each cell; an unpivot is an unnesting of
-the named columns. Written so, they are analysed, pruned and fingerprinted like any other query. What has no such form
-stays as it is, and requires all columns.
+A pivot with listed values is an aggregation with one filtered aggregate per cell; an unpivot is an unnesting of the
+named columns. Rewritten, they are analysed, pruned and fingerprinted like any other query. Other pivots are kept
+unchanged and require all columns.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _rewrite_clause(item: exp.Expr, pivot: exp.Pivot) -> None:
 
 
 def has_columns_by_data(query: exp.Expr) -> bool:
-    """Whether a PIVOT makes columns of values that only the data know, and something takes all columns there are."""
+    """Whether a PIVOT's columns depend on the data, and the query selects all of them."""
     by_data = any(
         pivot.args.get("using") and not all(isinstance(on, exp.In) for on in pivot.expressions)
         for pivot in query.find_all(exp.Pivot)
@@ -78,7 +78,7 @@ def _rewrite_statement(item: exp.Expr, pivot: exp.Pivot) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Category:
-    """One listed value of a pivoted column, and what its cells are named after."""
+    """A listed value of a pivoted column, with the name of its cells."""
 
     column: exp.Column
     value: exp.Literal | exp.Null
@@ -88,7 +88,7 @@ class _Category:
 def _pivoted(
     source: exp.Expr, aggregates: Sequence[exp.Expr], fields: Sequence[exp.Expr], group: exp.Group | None
 ) -> exp.Select | None:
-    """The aggregation that a pivot stands for; None where its cells' names or values are not in its text."""
+    """The aggregation equivalent to a pivot; None if the names or values of its cells are not in its text."""
     categories = [_categories(field) for field in fields]
     aliased = [isinstance(aggregate, exp.Alias) for aggregate in aggregates]
     if not aggregates or not fields or any(found is None for found in categories):
@@ -115,7 +115,7 @@ def _pivoted(
 
 
 def _categories(field: exp.Expr) -> list[_Category] | None:
-    """The listed values of one pivoted column."""
+    """The listed values of a pivoted column."""
     if not isinstance(field, exp.In) or not isinstance(field.this, exp.Column):
         return None
     found = []
@@ -136,7 +136,7 @@ def _cell(aggregate: exp.Expr, cell: Iterable[_Category], *, multiple: bool) -> 
         )
         for category in cell
     ]
-    # In a pair of parentheses that is taken off again: what is replaced needs a parent.
+    # In parentheses, which are removed again, because a replaced node needs a parent.
     value = exp.Paren(this=aggregate.unalias().copy())
     for found in _aggregates_in(value.this):
         filtered = exp.Filter(this=found.copy(), expression=exp.Where(this=exp.and_(*tests)))
@@ -147,7 +147,7 @@ def _cell(aggregate: exp.Expr, cell: Iterable[_Category], *, multiple: bool) -> 
 
 
 def _aggregates_in(value: exp.Expr) -> list[exp.Expr]:
-    """The aggregates in a cell's expression; where SQLGlot knows of none, the function that it must be."""
+    """The aggregates in a cell's expression; the call itself if SQLGlot does not know the function."""
     if any(isinstance(node, (exp.Filter, exp.Window, exp.Query)) for node in value.walk()):
         return []
     if isinstance(value, exp.Anonymous):
@@ -157,7 +157,7 @@ def _aggregates_in(value: exp.Expr) -> list[exp.Expr]:
 
 
 def _unpivoted(source: exp.Expr, pivot: exp.Pivot) -> exp.Select | None:
-    """The unnesting that an unpivot stands for; None where it makes several value columns."""
+    """The unnesting equivalent to an unpivot; None if it has several value columns."""
     fields = pivot.args.get("fields") or []
     if len(fields) != 1 or not isinstance(fields[0], exp.In) or len(pivot.expressions) != 1:
         return None

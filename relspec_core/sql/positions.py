@@ -1,4 +1,4 @@
-"""Where things stand in a SQL text as its author wrote it, also when it has been written anew since."""
+"""Positions in a SQL text as its author wrote it, also after it was rewritten."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class TextPositions:
-    """Places in a text.
+    """Positions in a text.
 
     Args:
-        text: what SQLGlot or the engine was given.
-        dialect: SQLGlot's name of its dialect.
-        written: the author's text, where ``text`` was made from it.
+        text: the text passed to SQLGlot or the engine.
+        dialect: the SQLGlot dialect.
+        written: positions of the author's text, if ``text`` was generated from it.
     """
 
     def __init__(self, text: str, *, dialect: str, written: TextPositions | None = None) -> None:
@@ -31,12 +31,12 @@ class TextPositions:
         self._written = written
 
     def rewritten(self, text: str, *, dialect: str) -> TextPositions:
-        """Places of another text that says the same; told as places of the author's."""
+        """Positions of an equivalent text, reported as positions in the author's text."""
         return TextPositions(text, dialect=dialect, written=self._written or self)
 
     @cached_property
     def tokens(self) -> Sequence[Token]:
-        """The words and signs of the text; none where it can't be cut into them."""
+        """The tokens of the text; empty if it can't be tokenized."""
         try:
             return tuple(Dialect.get_or_raise(self._dialect).tokenize(self._text))
         except SqlglotError:
@@ -44,40 +44,40 @@ class TextPositions:
 
     @property
     def start(self) -> TextPosition:
-        """Where the author's text begins."""
+        """The start of the author's text."""
         author = self._written or self
         return author.offset(author.tokens[0].start) if author.tokens else TextPosition(1, 1)
 
     def offset(self, offset: int) -> TextPosition:
-        """The place of a character of this very text."""
+        """The position of a character offset in this text."""
         before = self._text[:offset]
         return TextPosition(before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1)
 
     def ending(self, line: int | None, column: int | None) -> TextPosition:
-        """The place of what SQLGlot says ends at a line and column, as its tokens and identifiers do."""
+        """The position of the token that ends at a line and column, as SQLGlot reports them."""
         found = [number for number, token in enumerate(self.tokens) if (token.line, token.col) == (line, column)]
         return self._place(found[0]) if found else self.start
 
     def holding(self, position: int) -> TextPosition:
-        """The place of what stands at a position that is counted in bytes, as DuckDB does."""
+        """The position of the token at a byte offset, as DuckDB reports it."""
         offset = len(self._text.encode()[:position].decode(errors="ignore"))
         found = [number for number, token in enumerate(self.tokens) if token.start <= offset]
         return self._place(found[-1]) if found else self.start
 
     def named(self, name: str, *, time: int = 1) -> TextPosition:
-        """Where a name stands for the first time in the author's text, or for a later one."""
+        """The position of a name's n-th occurrence in the author's text."""
         author = self._written or self
         found = [token for token in author.tokens if token.text.casefold() == name.casefold()]
         return author.offset(found[time - 1].start) if len(found) >= time else self.start
 
     def second_statement(self) -> TextPosition:
-        """What follows the first semicolon, where anything does."""
+        """The position after the first semicolon; the start if nothing follows it."""
         semicolons = [number for number, token in enumerate(self.tokens) if token.text == ";"]
         after = self.tokens[semicolons[0] + 1 :] if semicolons else ()
         return self.offset(after[0].start) if after else self.start
 
     def _place(self, number: int) -> TextPosition:
-        """The author's place of a token; of the nearest one before it where the author did not write that."""
+        """The position of a token in the author's text, or of the nearest token before it that is in there."""
         if self._written is None:
             return self.offset(self.tokens[number].start)
         own, theirs = _by_word(self.tokens), _by_word(self._written.tokens)

@@ -1,8 +1,8 @@
-r"""Projections that name columns by a pattern, as DuckDB has them, spelled out.
+r"""Expansion of DuckDB projections that select columns by a pattern.
 
-``COLUMNS`` stands for one expression after another, each with one of the columns in its place: the value of
-``min(COLUMNS('a|b')) AS 'm_\0'`` is two columns, ``m_a`` and ``m_b``. Plain stars are left to whoever qualifies the
-query, but for those over tables that are joined by common columns.
+``COLUMNS`` expands to one expression for each matching column: ``min(COLUMNS('a|b')) AS 'm_\0'`` yields two columns,
+``m_a`` and ``m_b``. Plain stars are expanded later, when the query is qualified, except those over tables that are
+joined by common columns.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ QUERIES = (exp.Select, exp.SetOperation)
 
 
 def is_pattern(projection: exp.Expr) -> bool:
-    """Whether a projection stands for any of the columns that its SELECT reads."""
+    """Whether a projection expands to columns that its SELECT reads."""
     return any(
         isinstance(node, exp.Columns)
         or (isinstance(node, exp.Star) and not isinstance(node.parent, (exp.Count, exp.Dot)))
@@ -40,24 +40,24 @@ def is_pattern(projection: exp.Expr) -> bool:
 
 
 def spell_out_patterns(query: exp.Expr, schemas: Mapping[str, Iterable[str]]) -> None:
-    """Replace, in place, every pattern in a SELECT list by the columns that it stands for, where they can be known.
+    """Expand every pattern in a SELECT list whose columns are known, in place.
 
-    Joins by common columns are marked on the way with the tables that they compare.
+    Also marks joins by common columns with the tables that they compare.
 
     Args:
-        query: before it is qualified.
-        schemas: the columns of each table, as the query spells them.
+        query: not qualified yet.
+        schemas: the columns of each table, as spelled in the query.
     """
     _Spelling(schemas).query(query, {})
 
 
 def hides_columns(query: exp.Expr) -> bool:
-    """Whether a SELECT list still has a pattern: which columns it yields is not known, nor what they are called."""
+    """Whether a SELECT list still has a pattern, so that its columns and their names are unknown."""
     return any(_in_select_list(node) for node in query.find_all(exp.Columns, exp.Star, *TESTS) if names_columns(node))
 
 
 def names_columns(node: exp.Expr) -> bool:
-    """Whether a node chooses columns by their names; a plain star does not."""
+    """Whether a node selects columns by a pattern; a plain star does not."""
     if isinstance(node, exp.Star):
         return node.args.get("ilike") is not None
     return isinstance(node, exp.Columns) or (isinstance(node, TESTS) and isinstance(node.this, exp.Star))
@@ -74,13 +74,13 @@ Columns: TypeAlias = "Sequence[str] | None"
 
 
 class _Spelling:
-    """Walks a query that is not qualified yet, inner queries first."""
+    """Walk over a query that is not qualified yet, inner queries first."""
 
     def __init__(self, schemas: Mapping[str, Iterable[str]]) -> None:
         self._schemas = schemas
 
     def query(self, node: exp.Expr, ctes: Mapping[str, Columns]) -> Columns:
-        """The names of a query's columns."""
+        """The names of a query's columns; None if unknown."""
         match node:
             case exp.Select():
                 return self._select(node, self._with(node, ctes))
@@ -121,7 +121,7 @@ class _Spelling:
                     self.query(found, ctes)
 
     def _sources(self, node: exp.Select, ctes: Mapping[str, Columns]) -> dict[str, Columns]:
-        """The columns of each FROM item that a star stands for, by alias; none is known where joins merge columns."""
+        """The columns of each FROM item that a star expands to, by alias; unknown if joins merge columns."""
         clause = part(node, "from")
         joins = node.args.get("joins") or []
         items = [*([clause.this] if clause is not None else []), *(join.this for join in joins)]
@@ -158,14 +158,14 @@ class _Spelling:
 
 
 def _name_items(items: Sequence[exp.Expr]) -> None:
-    """Give, in place, each FROM item without an alias one by which its columns can be told from others."""
+    """Give each FROM item without an alias one, in place, to qualify its columns."""
     for at, item in enumerate(items):
         if not item.alias_or_name and (not isinstance(item, exp.Subquery) or not isinstance(item.this, exp.Table)):
             item.set("alias", exp.TableAlias(this=_quoted(f"relspec_{at}")))
 
 
 def _spell_merged(node: exp.Select, items: Sequence[exp.Expr], found: Mapping[str, Columns]) -> None:
-    """Spell out, in place, the stars over items that are joined by common columns, and these columns."""
+    """Expand the stars over items that are joined by common columns, and these columns, in place."""
     groups = join_groups(
         [
             FromItem(
@@ -186,7 +186,7 @@ def _renamed_columns(columns: Columns, names: Sequence[str]) -> Columns:
 
 
 def _names_of(projection: exp.Expr, sources: Mapping[str, Columns]) -> Columns:
-    """The names of the columns that a projection stands for."""
+    """The names of the columns that a projection yields."""
     match projection:
         case exp.Alias():
             return [projection.alias]
@@ -200,7 +200,7 @@ def _names_of(projection: exp.Expr, sources: Mapping[str, Columns]) -> Columns:
 
 
 def spelled_out(projection: exp.Expr, sources: Mapping[str, Columns]) -> list[exp.Expr]:
-    """The columns that a pattern stands for; the projection itself where that can't be known.
+    """The columns that a pattern expands to; the projection itself if they are unknown.
 
     Args:
         projection: of a SELECT.
@@ -216,7 +216,7 @@ def spelled_out(projection: exp.Expr, sources: Mapping[str, Columns]) -> list[ex
 
 
 def _patterns(inner: exp.Expr) -> list[exp.Expr]:
-    """The places in a projection that stand for columns by a pattern: all of it, or every COLUMNS in it."""
+    """The patterns in a projection: the whole projection, or every COLUMNS in it."""
     star = inner.this if isinstance(inner, exp.Column) else inner
     if isinstance(star, (*TESTS, exp.Not)) or (isinstance(star, exp.Star) and star.args.get("ilike")):
         return [inner] if _test(inner) is not None else []
@@ -228,7 +228,7 @@ def _patterns(inner: exp.Expr) -> list[exp.Expr]:
 
 
 def _chosen(pattern: exp.Expr, sources: Mapping[str, Columns]) -> list[tuple[str, str]] | None:
-    """The columns that a pattern stands for, each with its FROM item's alias; None where that can't be known."""
+    """The columns that a pattern expands to, each with its FROM item's alias; None if they are unknown."""
     core = pattern.this if isinstance(pattern, exp.Columns) else pattern
     table = next((column.table for column in core.find_all(exp.Column) if isinstance(column.this, exp.Star)), None)
     read = sources if table is None else {table: sources.get(table)}
@@ -243,7 +243,7 @@ def _chosen(pattern: exp.Expr, sources: Mapping[str, Columns]) -> list[tuple[str
 
 
 def _with_column(projection: exp.Expr, alias: str, name: str) -> exp.Expr:
-    """The projection for one of its columns."""
+    """The projection for one of the columns of its pattern."""
     holder = exp.Paren(this=projection.unalias().copy())
     for pattern in _patterns(holder.this):
         pattern.replace(_column(alias, name))
@@ -254,7 +254,7 @@ def _with_column(projection: exp.Expr, alias: str, name: str) -> exp.Expr:
 
 
 def _renamed(template: str, name: str, pattern: exp.Expr) -> str:
-    r"""An alias with what the pattern's groups match in a column's name in place of ``\1``."""
+    r"""An alias with ``\1`` replaced by the group that the pattern matches in a column's name."""
     regex = pattern.this if isinstance(pattern, exp.Columns) else None
     if not isinstance(regex, exp.Literal):
         return template.replace("\\0", name)
@@ -263,7 +263,7 @@ def _renamed(template: str, name: str, pattern: exp.Expr) -> str:
 
 
 def _unpacked(projection: exp.Expr, chosen: list[tuple[str, str]]) -> exp.Expr:
-    """The projection with all columns as arguments of the function that takes them, where it is known to."""
+    """The projection with all columns as arguments of a function that accepts several, if it is known to."""
     spelled = projection.copy()
     for pattern in list(spelled.find_all(exp.Columns)):
         call = pattern.parent
@@ -290,7 +290,7 @@ def _quoted(name: str) -> exp.Identifier:
 
 
 def _test(core: exp.Expr) -> Callable[[str], bool] | None:  # noqa: C901, PLR0911, PLR0912 - one case for each form
-    """Which columns are meant; None for what is no such pattern, or one that changes or renames columns."""
+    """A test of column names for a pattern; None for other nodes, and for patterns that change or rename columns."""
     match core:
         case exp.Star() if core.args.get("replace") or core.args.get("rename"):
             return None
@@ -335,12 +335,12 @@ def _like(pattern: str, flags: int = 0) -> Callable[[str], bool]:
 
 
 def _holds(text: str, name: str) -> bool:
-    """Whether a lambda is true for a name."""
+    """Whether a lambda returns true for a name."""
     ((kept,),) = _calculator().cursor().rows(f"SELECT list_filter([{quoted_text(name)}]::VARCHAR[], {text})")
     return bool(kept)
 
 
 @cache
 def _calculator() -> DuckDBConnection:
-    """A database without data, which knows the functions that a lambda may call."""
+    """An empty database that evaluates the functions in a lambda."""
     return DuckDBConnection.scratch(config={"threads": 1})

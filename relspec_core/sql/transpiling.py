@@ -1,4 +1,4 @@
-"""Queries of other dialects rewritten in the backend's, with their outer lateral joins."""
+"""Transpiling of queries of other dialects into the backend's, including outer lateral joins."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ QUOTES_DECIDE = (NormalizationStrategy.LOWERCASE, NormalizationStrategy.UPPERCAS
 
 
 def is_foreign(dialect: str, target: str) -> bool:
-    """Whether a text has to be written anew for a backend of the target dialect."""
+    """Whether a text has to be transpiled for a backend of the target dialect."""
     return type(Dialect.get_or_raise(dialect)) is not type(Dialect.get_or_raise(target))
 
 
 def transpile(
     query: exp.Query, *, types: Mapping[str, Mapping[str, str]], dialect: str, target: str, places: TextPositions
 ) -> tuple[exp.Query, TextPositions]:
-    """The query in the target dialect, and the places of its text.
+    """Transpile a query into the target dialect, with positions that refer to the original text.
 
-    Names stay as they are written. What an expression means may hang on its types (``5 / 2`` is 2 in Postgres and 2.5
-    in DuckDB), so these are worked out first.
+    Names are unchanged. The meaning of an expression can depend on its types (``5 / 2`` is 2 in Postgres and 2.5 in
+    DuckDB), so types are inferred first.
 
     Args:
-        query: parsed; it is given types, and outer laterals become joins.
-        types: each table's columns with DuckDB's names of their types.
+        query: parsed; modified in place: types are annotated, and outer laterals become joins.
+        types: each table's columns with DuckDB type names.
         dialect: of the query.
-        target: to write it in.
-        places: of the query's text.
+        target: dialect of the result.
+        places: positions in the query's text.
 
     Raises:
-        SqlError: RS103, where the target has no words for it, or takes two of its names for one.
+        SqlError: RS103, if the query can't be expressed in the target dialect, or two of its names are equal there.
     """
     _refuse_split_names(query, dialect=dialect, target=target, places=places)
     _annotate(query, types, dialect)
@@ -58,29 +58,31 @@ def transpile(
     try:
         join_laterals(query)
     except ValueError as error:
-        raise _unsayable(dialect, target, str(error), places.start) from error
+        raise _untranslatable(dialect, target, str(error), places.start) from error
     try:
         text = query.sql(target, unsupported_level=ErrorLevel.RAISE)
     except SqlglotError as error:
-        raise _unsayable(dialect, target, str(error).splitlines()[0], places.start) from error
+        raise _untranslatable(dialect, target, str(error).splitlines()[0], places.start) from error
     found = places.rewritten(text, dialect=target)
     try:
         return parse_query(text, dialect=target), found
     except ParseError as error:
         first = error.errors[0]
-        raise _unsayable(dialect, target, first["description"], found.ending(first["line"], first["col"])) from error
+        raise _untranslatable(
+            dialect, target, first["description"], found.ending(first["line"], first["col"])
+        ) from error
 
 
-def _unsayable(dialect: str, target: str, message: str, place: TextPosition) -> SqlError:
+def _untranslatable(dialect: str, target: str, message: str, place: TextPosition) -> SqlError:
     return SqlError(
         f"the {dialect} text can't be written in {target}'s SQL: {message}",
-        hint=f"say it in another way, or in {target}'s own SQL.",
+        hint=f"rewrite it, or write it in {target}'s SQL.",
         place=place,
     )
 
 
 def _annotate(query: exp.Query, types: Mapping[str, Mapping[str, str]], dialect: str) -> None:
-    """Give each expression its type, in place, as far as it is clear; names that can't be resolved are told later."""
+    """Annotate expressions with inferred types, in place; unresolved names are reported later."""
     double = query.copy()
     pairs = list(zip(query.walk(), double.walk(), strict=True))
     for identifier in double.find_all(exp.Identifier):
@@ -102,7 +104,7 @@ def _annotate(query: exp.Query, types: Mapping[str, Mapping[str, str]], dialect:
 
 
 def _join_texts(query: exp.Query) -> None:
-    """Write ``||`` for the ``+`` of texts, in place, innermost first, so that ``a + b + c`` is one text."""
+    """Replace the ``+`` of texts by ``||``, in place, innermost first, so that ``a + b + c`` is one text."""
     for plus in reversed(list(query.find_all(exp.Add))):
         sides = (plus.left, plus.right)
         is_text = [side.is_type(*exp.DataType.TEXT_TYPES) for side in sides]
@@ -113,7 +115,7 @@ def _join_texts(query: exp.Query) -> None:
 
 
 def _refuse_split_names(query: exp.Query, *, dialect: str, target: str, places: TextPositions) -> None:
-    """Raise where quotes make two names of what the target takes for one: ``"Orders"`` and ``orders`` in Postgres."""
+    """Raise if names that quotes distinguish are equal in the target, such as ``"Orders"`` and ``orders``."""
     if Dialect.get_or_raise(dialect).normalization_strategy not in QUOTES_DECIDE:
         return
     normal = normalize_identifiers(query.copy(), dialect=dialect)
@@ -132,12 +134,12 @@ SPREADING = (exp.Explode, exp.ExplodeOuter)
 
 
 def join_laterals(query: exp.Expr) -> None:
-    """Write, in place, ``APPLY`` and outer lateral views as joins, which keep rows without a match.
+    """Rewrite ``APPLY`` and outer lateral views as joins that keep rows without a match, in place.
 
-    The DuckDB generator of SQLGlot leaves out the conditions of the former and takes the latter for inner joins.
+    SQLGlot's DuckDB generator drops the conditions of the former and treats the latter as inner joins.
 
     Raises:
-        ValueError: where it can't be done; the message says for what.
+        ValueError: for unsupported forms, which the message names.
     """
     for join in query.find_all(exp.Join):
         lateral = join.this
@@ -151,11 +153,11 @@ def join_laterals(query: exp.Expr) -> None:
     for select in query.find_all(exp.Select):
         views = select.args.get("laterals") or []
         if any(map(_is_outer, views)):
-            select.set("laterals", None)  # all of them, as each may name columns of those before it
+            select.set("laterals", None)  # all of them, as each can refer to columns of earlier ones
             select.set("joins", [*(select.args.get("joins") or []), *_joined(views)])
     for lateral in query.find_all(exp.Lateral):
         if _is_outer(lateral):
-            raise ValueError("an outer LATERAL VIEW in this place")
+            raise ValueError("an outer LATERAL VIEW at this position")
 
 
 def _is_outer(lateral: exp.Expr) -> bool:

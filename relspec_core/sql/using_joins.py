@@ -1,4 +1,4 @@
-"""Joins by ``USING`` and natural joins: whose value a joined column has, and stars over them expanded."""
+"""Joins by ``USING`` and natural joins: the values of joined columns, and expansion of stars over them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ UNSEEN = ("SEMI", "ANTI")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FromItem:
-    """One item of a FROM clause.
+    """An item of a FROM clause.
 
     Attributes:
-        alias: by which its columns go.
-        columns: their names in order; None where they can't be known.
-        join: what ties it to the items before it; None for the first.
+        alias: the qualifier of its columns.
+        columns: their names in order; None if unknown.
+        join: its join with the preceding items; None for the first.
     """
 
     alias: str
@@ -34,24 +34,24 @@ class FromItem:
 
     @property
     def is_seen(self) -> bool:
-        """Whether its columns can be named outside the join's condition."""
+        """Whether its columns are visible outside the join's condition."""
         return self.join is None or self.join.kind not in UNSEEN
 
 
 @dataclass(slots=True, kw_only=True)
 class JoinedColumn:
-    """A column that several items were joined by.
+    """A column that several items are joined by.
 
     Attributes:
         owners: the aliases of all items that share it.
-        counting: the aliases of those whose first value that is not null is its value.
+        counting: the aliases of the items whose values are coalesced into its value.
     """
 
     owners: list[str]
     counting: list[str]
 
     def join(self, right: str, join: exp.Join) -> None:
-        """Take one more item in: an inner or left join leaves the left side's value, and a right join the right's."""
+        """Add an item: inner and left joins keep the left side's value, right joins take the right side's."""
         if join.kind in UNSEEN:
             return
         self.owners.append(right)
@@ -68,7 +68,7 @@ class JoinedColumn:
 
 @dataclass(slots=True)
 class JoinGroup:
-    """FROM items that JOINs tie together: a comma binds looser, and starts the next group.
+    """FROM items connected by JOINs; a comma has lower precedence and starts the next group.
 
     Attributes:
         items: in order.
@@ -80,7 +80,7 @@ class JoinGroup:
 
 
 def unwrap_joins(query: exp.Expr) -> None:
-    """Take, in place, the parentheses off joins with which a FROM clause or a group of it begins: they say nothing."""
+    """Remove redundant parentheses around joins at the start of a FROM clause or of a group in it, in place."""
     for select in query.find_all(exp.Select):
         clause = part(select, "from")
         if clause is None:
@@ -92,7 +92,7 @@ def unwrap_joins(query: exp.Expr) -> None:
 
 
 def _unwrapped(holder: exp.Expr) -> list[exp.Join]:
-    """The joins that were in the parentheses of an item, which is replaced by the first of those that they join."""
+    """Replace an item in parentheses by the first one in it, in place, and return the joins of the others."""
     item = holder.this
     if not isinstance(item, exp.Subquery) or any(item.args[key] for key in item.args if key not in ("this", "joins")):
         return []
@@ -106,14 +106,14 @@ def _unwrapped(holder: exp.Expr) -> list[exp.Join]:
 
 
 def is_by_columns(join: exp.Join) -> bool:
-    """Whether a join is by columns that both sides have."""
+    """Whether a join is by common columns of both sides."""
     return bool(join.args.get("using")) or join.method == "NATURAL"
 
 
 def join_groups(items: Sequence[FromItem]) -> list[JoinGroup]:
-    """The items group by group, joins by columns marked in place with the item that each column is compared with.
+    """Group FROM items, and mark joins by columns, in place, with the item that each column is compared with.
 
-    Natural joins are written with ``USING`` where the columns are known, as older releases of SQLGlot leave them alone.
+    Natural joins become ``USING`` joins if the columns are known, as older SQLGlot releases do not expand them.
 
     Args:
         items: of a query that is not qualified yet.
@@ -149,7 +149,7 @@ def _name_natural_keys(item: FromItem, join: exp.Join, group: JoinGroup) -> None
 
 
 def _owner(name: str, group: JoinGroup) -> str | None:
-    """The first item of a group that has a column; None where that can't be known."""
+    """The first item of a group that has a column; None if that is unknown."""
     for item in group.items:
         if item.columns is None:
             return item.alias if len(group.items) == 1 else None
@@ -159,10 +159,10 @@ def _owner(name: str, group: JoinGroup) -> str | None:
 
 
 def name_joined_columns(select: exp.Select, groups: Sequence[JoinGroup]) -> None:
-    """Write, in place, the values of joined columns where qualifying the query would not look for them.
+    """Replace joined columns by their values, in place, where qualification does not.
 
-    That is in HAVING, where an alias goes before a column that is not grouped, in QUALIFY, in the expressions of ORDER
-    BY, where a whole one may be an alias, and in the arguments of table functions.
+    That is in HAVING, where an alias takes precedence over a column that is not grouped, in QUALIFY, in the expressions
+    of ORDER BY, where a whole expression may be an alias, and in the arguments of table functions.
     """
     values = {name: column for group in reversed(groups) for name, column in group.joined.items()}
     group = select.args.get("group")
@@ -182,31 +182,31 @@ def name_joined_columns(select: exp.Select, groups: Sequence[JoinGroup]) -> None
 
 
 def _is_bound(node: exp.Expr, name: str) -> bool:
-    """Whether a name is that of the variable of a comprehension around a node."""
+    """Whether a name is the variable of an enclosing comprehension."""
     around = node.find_ancestor(exp.Comprehension, exp.Select)
     return isinstance(around, exp.Comprehension) and (around.expression.name == name or _is_bound(around, name))
 
 
 def mark_using_joins(query: exp.Expr) -> None:
-    """Remember, in place, which joins are by common columns: qualifying a query turns them into conditions."""
+    """Mark joins by common columns, in place, as qualification turns them into conditions."""
     for join in query.find_all(exp.Join):
         if is_by_columns(join):
             join.meta.setdefault(MARK, {})
 
 
 def settle_using_joins(query: exp.Expr) -> None:
-    """Give, in place, each column that tables were joined by the value that it has in the engine.
+    """Correct the values of columns that tables were joined by, in place.
 
-    Qualifying writes COALESCE over all of them, and compares later joins with the first table of all, which a comma,
-    a right or a full join before them makes wrong.
+    Qualification writes COALESCE over all of them, and compares later joins with the very first table, which is wrong
+    after a comma, a right join or a full join.
 
     Raises:
-        OptimizeError: where a star is left, which would show joined columns twice.
+        OptimizeError: if a star remains, which would include joined columns twice.
     """
     for select in query.find_all(exp.Select):
         if any(MARK in join.meta for join in select.args.get("joins") or []):
             if any(isinstance(projection, exp.Star) for projection in select.expressions):
-                raise OptimizeError("A star over tables joined with USING stands for columns that can't be known")
+                raise OptimizeError("The columns of a star over tables joined with USING are unknown")
             values, written = _joined_values(select)
             for coalesce in list(select.find_all(exp.Coalesce)):
                 if not _is_shadowed(coalesce, select, written):
@@ -214,7 +214,7 @@ def settle_using_joins(query: exp.Expr) -> None:
 
 
 def _joined_values(select: exp.Select) -> tuple[dict[str, JoinedColumn], dict[str, set[str]]]:
-    """The joined columns, and which tables' COALESCE stands for each; mends conditions on the way."""
+    """The joined columns, and the tables in the COALESCE of each; corrects join conditions in place."""
     values: dict[str, JoinedColumn] = {}
     written: dict[str, set[str]] = {}
     clause = part(select, "from")
@@ -233,7 +233,7 @@ def _joined_values(select: exp.Select) -> tuple[dict[str, JoinedColumn], dict[st
             column.join(right, join)
             values.setdefault(name, column)
             written.setdefault(name, {first}).update(set() if join.kind in UNSEEN else {right})
-        if join.method == "ASOF" and conditions:  # the last column is the one that is looked for backwards
+        if join.method == "ASOF" and conditions:  # searched backwards for the last column
             last = conditions[-1]
             last.replace(exp.GTE(this=last.this.copy(), expression=last.expression.copy()))
         left.append(join.alias_or_name)
@@ -241,7 +241,7 @@ def _joined_values(select: exp.Select) -> tuple[dict[str, JoinedColumn], dict[st
 
 
 def _conditions(join: exp.Join) -> list[exp.Expr]:
-    """The comparisons of a join that was by common columns."""
+    """The comparisons in the condition of a join by common columns."""
     on = join.args.get("on")
     if MARK not in join.meta or on is None:
         return []
@@ -249,7 +249,7 @@ def _conditions(join: exp.Join) -> list[exp.Expr]:
 
 
 def _is_shadowed(node: exp.Expr, select: exp.Select, written: Mapping[str, set[str]]) -> bool:
-    """Whether a query between a node and the SELECT around it gives one of the aliases to an item of its own."""
+    """Whether a query between a node and its SELECT reuses one of the aliases."""
     aliases = {alias for aliases in written.values() for alias in aliases}
     inner = node.parent_select
     while inner is not None and inner is not select:
@@ -275,7 +275,7 @@ def _quoted(name: str) -> exp.Identifier:
 
 
 def spelled_star(projection: exp.Expr, groups: Sequence[JoinGroup]) -> list[exp.Expr]:
-    """The columns that a star stands for; the projection itself for what is no plain star, or can't be known.
+    """The columns that a plain star expands to; the projection itself if it is none, or they are unknown.
 
     Args:
         projection: of a SELECT that is not qualified yet.
@@ -302,7 +302,7 @@ def _of_table(table: str, star: exp.Star, groups: Sequence[JoinGroup], gone: set
 
 
 def _all_columns(groups: Sequence[JoinGroup], gone: set[tuple[str, str]]) -> Iterator[tuple[str, str, exp.Expr]]:
-    """Each column with its item's alias, its name and its value: a joined one where the first item has it."""
+    """Each column with its item's alias, its name and its value; a joined one at its position in the first item."""
     for group in groups:
         shown: set[str] = set()
         for item in group.items:
@@ -320,7 +320,7 @@ def _all_columns(groups: Sequence[JoinGroup], gone: set[tuple[str, str]]) -> Ite
 
 
 def _changed(columns: Iterator[tuple[str, str, exp.Expr]], star: exp.Star) -> Iterator[exp.Expr]:
-    """The projections under a star's REPLACE and RENAME; of several columns of a name, DuckDB replaces one."""
+    """The projections after a star's REPLACE and RENAME; DuckDB replaces only one of several columns of a name."""
     replaced = {alias.alias: alias.this for alias in star.args.get("replace") or []}
     renamed = {_place(alias.this): alias.alias for alias in star.args.get("rename") or []}
     done: set[str] = set()

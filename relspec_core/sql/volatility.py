@@ -1,4 +1,4 @@
-"""Expressions that may come out differently each time, although nothing that they read has changed."""
+"""Detection of nondeterministic expressions."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ BY_POSITION = (exp.RowNumber, exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue, 
 
 
 def volatile(node: exp.Expr) -> str | None:
-    """Why an expression by itself may come out differently each time; None where it does not.
+    """The reason why an expression is nondeterministic; None if it is deterministic.
 
     Args:
-        node: one node of a tree; what is below it is not looked at.
+        node: one node of a tree; its children are not examined.
     """
     name = node.name.casefold() if isinstance(node, exp.Anonymous) else ""
     if isinstance(node, CHANGING) or name in CHANGING_NAMES:
-        return f"calls {name or _spelled(node)}, which gives something else each time"
+        return f"calls {name or _spelled(node)}, which is nondeterministic"
     if isinstance(node, READING) or name in READING_NAMES:
-        return f"reads by {name or _spelled(node)} what relspec can't see"
+        return f"reads data by {name or _spelled(node)} that relspec does not track"
     if isinstance(node, ORDERED_BY_CHANCE) and not _is_ordered(node):
         return f"calls {_spelled(node)} without an order"
     if isinstance(node, exp.Window) and isinstance(_innermost(node.this), BY_POSITION) and not _has_order(node):
         return f"calls {_spelled(_innermost(node.this))} over a window without an order"
     if isinstance(node, exp.TableSample):
-        return "takes a sample"
+        return "samples rows"
     return None
 
 
 def reads_unseen(query: exp.Expr) -> bool:
-    """Whether anything in a query reads what relspec can't see: files, or tables by a name that is a value."""
+    """Whether a query reads data that relspec can't track: files, or tables whose name is a value."""
     return any(
         isinstance(node, READING) or (isinstance(node, exp.Anonymous) and node.name.casefold() in READING_NAMES)
         for node in query.find_all(exp.Func)
@@ -61,14 +61,14 @@ def reads_unseen(query: exp.Expr) -> bool:
 
 
 def unordered_limit(select: exp.Expr) -> str | None:
-    """Why the rows of a query are a matter of chance; None where they are not, and for what is no query."""
+    """The reason why the rows of a query are nondeterministic; None if they are not, or the node is no query."""
     if not isinstance(select, exp.Query) or select.args.get("order") is not None:
         return None
     if select.args.get("limit") is not None or select.args.get("offset") is not None:
-        return "takes some rows by LIMIT without an order"
+        return "uses LIMIT without an order"
     distinct = select.args.get("distinct")
     if isinstance(distinct, exp.Distinct) and distinct.args.get("on") is not None:
-        return "takes one row of several by DISTINCT ON without an order"
+        return "uses DISTINCT ON without an order"
     return None
 
 
@@ -92,5 +92,5 @@ def _is_ordered(node: exp.Expr) -> bool:
 
 
 def _has_order(window: exp.Window) -> bool:
-    # A named window's order is not looked for: where one is named, it is taken to be there.
+    # A named window is assumed to have an order.
     return window.args.get("order") is not None or isinstance(window.args.get("alias"), exp.Identifier)

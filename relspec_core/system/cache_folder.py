@@ -1,4 +1,4 @@
-"""The folder of what relspec keeps for itself and could make anew; git ignores it."""
+"""The cache folder: files that relspec can recreate, ignored by git."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ CACHE_FOLDER = ".relspec_cache"
 
 
 def write_ignored(file: Path, contents: bytes) -> None:
-    """Write a file in one step: whoever reads at the same time finds the old one or the new one.
+    """Write a file atomically: concurrent readers find the old or the new contents.
 
     Args:
-        file: in a folder that is made, and that git ignores then, where there is none.
+        file: its folder is created, and ignored by git, if it does not exist.
         contents: of the file.
 
     Raises:
-        OSError: where it can't be written; the old one is there then, if there was one.
+        OSError: if it can't be written; an old file is unchanged then.
     """
     if not file.parent.exists():
         file.parent.mkdir(parents=True)

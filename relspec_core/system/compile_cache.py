@@ -1,4 +1,4 @@
-"""What compilations worked out, kept for later ones: what is unchanged since then is not worked out again."""
+"""A cache of compilation results, so that unchanged tasks are not compiled again."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from relspec_core.system.cache_folder import write_ignored
 
 
 class CompileCache:
-    """Values by key, in memory; read from a file and written to it where there is one.
+    """Values by key, in memory and optionally in a file.
 
-    A key is a digest of all that its value depends on, save the releases of relspec and of the libraries it rests on:
-    what others wrote is not read. Losing the file costs time and nothing else, so whatever is wrong with it, it counts
-    as empty, and where it can't be written, it is not.
+    A key is a digest of everything that its value depends on, except the releases of relspec and its dependencies:
+    a file of other releases is not read. Losing the file costs only time, so an unreadable file counts as empty, and a
+    failure to write it is ignored.
 
     Args:
-        file: in a folder that git ignores; made by ``save``.
+        file: in a folder that git ignores; created by ``save``.
     """
 
     __slots__ = ("_file", "_found", "_new", "_used")
@@ -36,29 +36,29 @@ class CompileCache:
         self._new = False
 
     def find(self, key: str) -> Any | None:  # noqa: ANN401 - each key has values of its own type
-        """The value that was kept under a key, or None."""
+        """The value stored under a key, or None."""
         value = self._used.get(key, self._all().get(key))
         if value is not None:
             self._used[key] = value
         return value
 
     def keep(self, key: str, value: Any) -> None:  # noqa: ANN401 - as above
-        """Keep a value in place of what was kept under that key."""
+        """Store a value under a key, replacing an earlier one."""
         self._used[key] = value
         self._new = True
 
     def take(self, key: str) -> Any | None:  # noqa: ANN401 - as above
-        """The value that was kept under a key since the cache was opened, or None; it is kept no longer."""
+        """Remove and return the value stored or found under a key since the cache was opened; None if there is none."""
         return self._used.pop(key, None)
 
-    def apart(self) -> CompileCache:
-        """A cache that begins with the values of this one and keeps its own to itself, for what is not to last."""
+    def fork(self) -> CompileCache:
+        """A cache that starts with the values of this one and stores new ones in memory only."""
         other = CompileCache()
         other._found = {**self._all(), **self._used}
         return other
 
     def save(self) -> None:
-        """Write what was kept or found since the cache was opened, and nothing older, if anything of it is new."""
+        """Write the values stored or found since the cache was opened, if any is new; unused older ones are dropped."""
         if self._file is not None and self._new:
             with suppress(OSError, pickle.PicklingError, TypeError, AttributeError):
                 write_ignored(self._file, _stamp() + pickle.dumps(self._used, protocol=pickle.HIGHEST_PROTOCOL))
@@ -75,14 +75,14 @@ def _read(file: Path) -> dict[str, Any]:
         with file.open("rb") as stream:
             if stream.readline() != _stamp():
                 return {}
-            found = pickle.load(stream)  # noqa: S301 - as trusted as the catalog's modules, in whose folder it is
+            found = pickle.load(stream)  # noqa: S301 - as trusted as the catalog's modules in the same folder
             return found if isinstance(found, dict) else {}
-    except Exception:  # noqa: BLE001 - whatever a damaged pickle makes of itself
+    except Exception:  # noqa: BLE001 - a damaged pickle can raise anything
         return {}
 
 
 def _stamp() -> bytes:
-    """One line that names every release, and the state of relspec's own modules while they are being worked on."""
+    """One line with all releases, and the modification time of relspec's own modules for its developers."""
     own = max(path.stat().st_mtime_ns for path in Path(__file__).parents[1].rglob("*.py"))
     releases = (__version__, ibis.__version__, sqlglot.__version__, duckdb.__version__)
     return f"relspec {own} {sys.version_info[:3]} {releases}\n".encode()

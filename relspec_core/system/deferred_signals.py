@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, held back while something is under way that must not break off anywhere."""
+"""Deferral of SIGINT and SIGTERM during operations that must not be interrupted at an arbitrary point."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
 
-HELD = (signal.SIGINT, signal.SIGTERM)
+DEFERRED = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def held_signals() -> Generator[Callable[[], None]]:
-    """While inside, what has come is told by the function that this gives, and nowhere else.
+def deferred_signals() -> Generator[Callable[[], None]]:
+    """Defer signals inside the block; the function that it yields handles a pending one.
 
-    It does what the signal's usual handler does, that is, it mostly raises. An exception between any two steps of
-    Python's would leave locks taken, and Python 3.11 takes a thread for ended whose ``join`` was broken off. Of several
-    signals the first one counts, once. Only the main thread gets signals, so that in others nothing is held; nor is a
-    signal that ends the process or is ignored.
+    That function calls the signal's usual handler, which typically raises. An exception at an arbitrary point would
+    leave locks held, and Python 3.11 considers a thread ended whose ``join`` was interrupted. Of several signals the
+    first one counts, once. Only the main thread receives signals, so nothing is deferred in others; nor is a signal
+    that ends the process or is ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
-    usual = {int(number): handler for number in HELD if callable(handler := signal.getsignal(number))}
-    came: list[int] = []
-    told: list[int] = []
+    usual = {int(number): handler for number in DEFERRED if callable(handler := signal.getsignal(number))}
+    pending: list[int] = []
+    handled: list[int] = []
 
-    def tell() -> None:
-        if came and not told:
-            told.extend(came)
-            usual[came[0]](came[0], None)
+    def handle_pending() -> None:
+        if pending and not handled:
+            handled.extend(pending)
+            usual[pending[0]](pending[0], None)
 
     for number in usual:
-        signal.signal(number, lambda number, _frame: came.append(number))
+        signal.signal(number, lambda number, _frame: pending.append(number))
     try:
-        yield tell
+        yield handle_pending
     finally:
         for number, handler in usual.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""Garbage collection while much is made that stays."""
+"""Pausing of the cyclic garbage collector."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def left_alone() -> Generator[None]:
-    """Collect no garbage inside: a collector that is woken by new objects looks at all that there is time and again.
+def gc_paused() -> Generator[None]:
+    """Disable the cyclic garbage collector while many long-lived objects are allocated.
 
-    May be nested, and entered by several threads.
+    Each new allocation threshold would scan all objects again. Can be nested, and entered by several threads.
     """
     was_enabled = gc.isenabled()
     gc.disable()

@@ -1,4 +1,4 @@
-"""Files that a process left which died while it worked on a warehouse."""
+"""Removal of files left by processes that died while they worked on a warehouse."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-# What DuckDB spilled to disk, which it does not look for when it starts again, and what was half-written of ours.
+# DuckDB's spill files, which it does not remove on start, and partially written cache files.
 SPILLED, HALF_WRITTEN = "duckdb_temp_*", "tmp*"
 LOADED_AT = time.time()
 
 
 def sweep(database: str | Path) -> int:
-    """Remove what processes before this one left; the database itself needs nothing, for it works in transactions.
+    """Remove the files of earlier processes; the database itself is transactional and needs no cleaning.
 
     Args:
-        database: its file, which this process has open for writing, so that nobody else has.
+        database: a file that this process has open for writing, so that no other process uses it.
 
     Returns:
-        The bytes that were removed.
+        The number of bytes removed.
     """
     removed = 0
     for file in _left(Path(database)):

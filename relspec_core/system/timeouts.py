@@ -1,4 +1,4 @@
-"""A thread in which a store is asked, so that whoever waits for the answer need not wait for ever."""
+"""Requests to remote storage in separate threads, so that callers can stop waiting."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ T = TypeVar("T")
 
 
 class NoAnswerError(TimeoutError):
-    """A store has not answered in time; those who know what it was asked for say so.
+    """No response within the timeout; callers add what was requested.
 
     Args:
-        seconds: for which it was waited for.
+        seconds: the timeout.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -31,10 +31,10 @@ class NoAnswerError(TimeoutError):
 
 
 class Progress:
-    """When a store was heard of last, as the answer to one question may take it many requests.
+    """The time of the last response, for operations that take many requests.
 
     Attributes:
-        at: that moment, on the monotonic clock.
+        at: on the monotonic clock.
     """
 
     __slots__ = ("at",)
@@ -43,14 +43,14 @@ class Progress:
         self.at = time.monotonic()
 
     def note(self) -> None:
-        """It was just now."""
+        """Record a response now."""
         self.at = time.monotonic()
 
 
 class TimeoutThread:
-    """Asks one question after another in one thread, as some of fsspec's filesystems keep their connections by thread.
+    """A thread that runs requests one after another, as some fsspec filesystems keep connections per thread.
 
-    It ends when nobody has this object any more and all questions are answered, or else with the process.
+    It ends when this object is collected and all requests are done, or with the process.
 
     Args:
         name: of the thread.
@@ -64,22 +64,22 @@ class TimeoutThread:
         finalize(self, self._questions.put, None)
 
     def ask(self, question: Callable[[], T]) -> Future[T]:
-        """The answer to a question, which is still to come."""
+        """Queue a request and return its future result."""
         answer: Future[T] = Future()
         self._questions.put((question, answer))
         return answer
 
 
 def answer_in_time(question: Callable[[Progress], T], *, seconds: float, name: str) -> T:
-    """What a question comes to, or raises; it notes whenever it has a part of its answer.
+    """The result of a request, which records its progress whenever it receives a partial response.
 
     Args:
-        question: is asked in a thread of its own, which is left alone where it does not answer.
-        seconds: the longest to wait for any part.
+        question: runs in a thread of its own, which is abandoned if it does not respond.
+        seconds: maximum time to wait for each partial response.
         name: of the thread.
 
     Raises:
-        NoAnswerError: where nothing came for so long.
+        NoAnswerError: if there was no response for that time.
     """
     progress = Progress()
     answer = TimeoutThread(name).ask(partial(question, progress))
@@ -94,6 +94,6 @@ def _answer_all(questions: SimpleQueue[Question | None]) -> None:
         question, answer = asked
         try:
             answer.set_result(question())
-        except Exception as error:  # noqa: BLE001 - raised where the answer is taken
+        except Exception as error:  # noqa: BLE001 - raised again by the caller's result()
             answer.set_exception(error)
-        del asked, question, answer  # what a question has, such as an open file, is kept no longer than it
+        del asked, question, answer  # release resources of the request, such as an open file

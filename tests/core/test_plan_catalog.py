@@ -244,7 +244,7 @@ def test_a_misspelled_column_names_the_task_the_line_the_table_and_the_nearest_c
     assert "next: did you mean 'amount'? " in message
 
 
-def test_a_misspelled_column_in_sql_tells_its_place_in_the_text() -> None:
+def test_a_misspelled_column_in_sql_is_reported_with_its_position() -> None:
     with pytest.raises(UnknownColumnError, match=re.escape("line 2, column 5 of the SQL text")):
         compiled(task_of(misspelled_sql, "totals"))
 
@@ -266,7 +266,7 @@ def test_a_misspelled_table_is_compared_with_tables_of_the_backend_too(con: Duck
         compile_task_catalog(TaskCatalog([task_of(reads("warehouse_onl"))]), backend=con)
 
 
-def test_several_problems_are_told_in_one_report_in_task_order() -> None:
+def test_several_problems_are_reported_together_in_task_order() -> None:
     tasks = (task_of(misspelled_sql, "c"), task_of(reads("nothing"), "a"), task_of(misspelled_name, "b"))
     with pytest.raises(CompileError) as caught:
         compiled(*tasks, sql_task("SELECT amount FROM orders", "good"))
@@ -278,48 +278,47 @@ def test_several_problems_are_told_in_one_report_in_task_order() -> None:
     )
 
 
-def test_a_problem_is_told_once_and_not_again_for_every_reader() -> None:
+def test_a_problem_is_reported_once_and_not_for_every_reader() -> None:
     readers = (task_of(reads("broken"), "a"), sql_task("SELECT * FROM broken", "z"))
     with pytest.raises(UnknownColumnError, match=r"task 'broken' reads 'orders\.amout'"):
         compiled(*readers, task_of(misspelled_name, "broken"))
 
 
-def test_a_circle_of_references_is_told_with_its_path() -> None:
+def test_a_cycle_is_reported_with_its_path() -> None:
     with pytest.raises(CycleError) as caught:
         compiled(task_of(reads("b"), "a"), task_of(reads("c"), "b"), sql_task("SELECT * FROM a", "c"))
     assert caught.value.path == ("a", "b", "c", "a")
-    assert str(caught.value).startswith("[RS201] tasks read one another in a circle: a -> b -> c -> a")
+    assert caught.value.code == "RS201"
 
 
-def test_a_task_that_reads_itself_is_a_circle() -> None:
+def test_a_task_that_reads_itself_is_a_cycle() -> None:
     with pytest.raises(CycleError, match="a -> a"):
         compiled(task_of(reads("a"), "a"))
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    "text",
     [
-        ("SELECT FROM WHERE", "does not parse"),
-        ("SELECT (1", "does not parse"),
-        ("SELECT 'open", "does not parse"),
-        ("", "is no single query but nothing"),
-        ("SELECT 1 AS a; SELECT 2 AS a", "is no single query but SELECT, SELECT"),
-        ("DROP TABLE orders", "is no single query but DROP"),
-        ("SELECT amount + note::DATE AS x FROM orders", "does not bind"),
-        ("SELECT a.amount, b.amount FROM orders AS a, orders AS b", "yields two columns named 'amount'"),
-        ("SELECT customer_id FROM orders, customers", "column 'customer_id' is ambiguous: 'orders', 'customers'"),
-        ("SELECT note, sum(amount) AS s FROM orders", "does not bind"),
+        "SELECT FROM WHERE",
+        "SELECT (1",
+        "SELECT 'open",
+        "",
+        "SELECT 1 AS a; SELECT 2 AS a",
+        "DROP TABLE orders",
+        "SELECT amount + note::DATE AS x FROM orders",
+        "SELECT a.amount, b.amount FROM orders AS a, orders AS b",
+        "SELECT customer_id FROM orders, customers",
+        "SELECT note, sum(amount) AS s FROM orders",
     ],
 )
-def test_a_sql_text_that_is_wrong_says_how_and_in_which_task(text: str, message: str) -> None:
+def test_an_invalid_sql_text_is_reported_for_its_task(text: str) -> None:
     with pytest.raises(SqlError) as caught:
         compiled(sql_task(text, "totals"))
     assert caught.value.code == "RS103"
-    assert message in str(caught.value)
     assert "task 'totals'" in str(caught.value)
 
 
-def test_a_sql_text_that_does_not_parse_tells_line_and_column() -> None:
+def test_a_sql_text_that_does_not_parse_is_reported_with_line_and_column() -> None:
     with pytest.raises(SqlError, match=r"line 2, column 19 of the SQL text"):
         compiled(sql_task("SELECT amount\nFROM orders WHERE )"))
 

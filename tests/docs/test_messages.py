@@ -1,6 +1,6 @@
 """The wording of user-visible messages: every error, reason and notice, as text files that are reviewed in a diff.
 
-Renew them with ``python -m pytest tests/core/test_messages.py --renew-snapshots``; all other tests assert codes and values.
+Renew them with ``python -m pytest tests/docs/test_messages.py --renew-snapshots``; all other tests assert codes and values.
 """
 
 import re
@@ -259,6 +259,8 @@ def test_sql_texts(message_snapshots: MessageSnapshots) -> None:
         "sql_texts",
         {
             "it does not parse": query("SELECT amount FROM orders WHERE (amount > 1"),
+            "another word than expected": query("SELECT FROM WHERE"),
+            "a clause without its expression": query("SELECT amount FROM orders WHERE )"),
             "a quote that is never closed": query("SELECT 'amount FROM orders"),
             "a comment that is never closed": query("SELECT amount FROM orders /* why"),
             "an unknown dialect": query("SELECT amount FROM orders", dialect="sprak"),
@@ -276,6 +278,15 @@ def test_sql_texts(message_snapshots: MessageSnapshots) -> None:
             "two columns of one name": query("SELECT amount, note AS amount FROM orders"),
             "a wrong type": query("SELECT sum(note) AS total FROM orders"),
             "an unknown function": query("SELECT sumn(amount) AS total FROM orders"),
+            "an unknown table function": query("SELECT * FROM sumn(1)"),
+            "an aggregate in WHERE": query("SELECT amount FROM orders WHERE sum(amount) > 1"),
+            "a star of an unknown table": query("SELECT o.* FROM orders"),
+            "an order by position over unknown columns": query(
+                "SELECT * FROM (SELECT * FROM range(3) UNION ALL SELECT amount FROM orders ORDER BY 1) AS s"
+            ),
+            "a star with a joined column twice": query(
+                "SELECT * EXCLUDE (range) FROM orders JOIN customers USING (customer_id), range(2)"
+            ),
             "columns that are not grouped": query("SELECT note, sum(amount) AS total FROM orders"),
             "a type that Ibis does not know": query("SELECT row(1, 2) AS pair FROM orders"),
             "a text that DuckDB has no words for": query(

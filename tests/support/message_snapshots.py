@@ -1,7 +1,7 @@
 """Snapshots of user-visible messages: one text file per area in ``tests/snapshots/messages``.
 
 A file holds sections, each a title that says what was done and the whole message that the user sees. To renew them:
-``python -m pytest tests/core/test_messages.py tests/dagster --renew-snapshots``.
+``python -m pytest tests/docs/test_messages.py tests/dagster --renew-snapshots``.
 """
 
 import re

@@ -47,7 +47,7 @@ def fingerprint(plan: Builder | str, sources: Sequence[SourceSpec] = (T, U)) -> 
             "WITH x AS (SELECT a FROM t), dead AS (SELECT d FROM u) SELECT a FROM x",
             id="what nothing reads",
         ),
-        pytest.param("SELECT * FROM t", "SELECT a, b, c FROM t", id="a star and what it stands for"),
+        pytest.param("SELECT * FROM t", "SELECT a, b, c FROM t", id="a star and the columns that it expands to"),
         pytest.param(
             "SELECT t.a, d FROM t JOIN u ON t.a = u.a",
             "SELECT x.a, y.d FROM t x JOIN u y ON x.a = y.a",

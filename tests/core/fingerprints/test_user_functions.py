@@ -1,4 +1,4 @@
-"""What stands behind the names of user-defined functions, and what of it relspec can't see."""
+"""Fingerprints of user-defined functions, and the dependencies that relspec can't inspect."""
 
 import math
 import random
@@ -86,7 +86,9 @@ def test_a_function_of_its_arguments_and_constants_is_seen(function: Callable[..
         (by_clock, "calls by_clock, which uses now, which gives something else each time"),
     ],
 )
-def test_what_relspec_cannot_see_of_a_function_is_told(function: Callable[..., int], why: str) -> None:
+def test_a_dependency_of_a_function_that_relspec_cannot_inspect_is_reported(
+    function: Callable[..., int], why: str
+) -> None:
     assert found(function).unseen == why
 
 
@@ -97,14 +99,14 @@ def test_the_values_that_a_function_uses_count(function: Callable[..., int], mon
     assert found(function).token != before
 
 
-def test_what_is_in_a_table_that_a_function_uses_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_contents_of_a_table_that_a_function_uses_count(monkeypatch: pytest.MonkeyPatch) -> None:
     before = found(by_table).token
     monkeypatch.setitem(RATES, "b", 1.0)
     assert found(by_table).token != before
 
 
 def test_the_declared_types_count() -> None:
-    def plain(x):  # noqa: ANN001, ANN202 - Ibis is told the types otherwise
+    def plain(x):  # noqa: ANN001, ANN202 - Ibis gets the types from the decorator
         return x
 
     one, other = (found(plain, signature=((kind,), "int64")) for kind in (dt.int64, dt.float64))

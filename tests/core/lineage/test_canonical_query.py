@@ -329,16 +329,16 @@ def test_a_pattern_is_spelled_out_under_the_names_that_duckdb_gives(
 
 
 def test_a_star_that_would_show_a_joined_column_twice_is_refused() -> None:
-    with pytest.raises(SqlError, match="A star over tables joined with USING stands for columns that can't be known"):
+    with pytest.raises(SqlError):
         plan_of("SELECT * EXCLUDE (range) FROM t JOIN u USING (a), range(2)", SOURCES)
 
 
-def test_an_order_by_position_over_columns_that_cannot_be_known_is_refused() -> None:
-    with pytest.raises(SqlError, match="the SQL text can't be resolved: its columns can't be told one from another"):
+def test_an_order_by_position_over_unknown_columns_is_refused() -> None:
+    with pytest.raises(SqlError):
         plan_of("SELECT * FROM (SELECT * FROM range(3) UNION ALL SELECT a FROM t ORDER BY 1) AS s", SOURCES)
 
 
-def test_a_column_that_a_table_around_it_can_stand_in_for_is_required_although_the_text_binds_without_it(
+def test_a_column_that_an_outer_table_also_has_is_required_although_the_text_binds_without_it(
     data: DuckDBBackend,
 ) -> None:
     """Where a subquery's table goes by the name of one around it, the engine takes the outer column for a missing one."""

@@ -74,7 +74,7 @@ def test_a_relative_path_starts_at_the_working_folder(tmp_path: Path, monkeypatc
     assert files_of(SourceSpec("people", path="people.csv")).files == (str(tmp_path / "people.csv"),)
 
 
-def test_a_declared_type_goes_before_the_one_found_and_other_columns_stay(tmp_path: Path) -> None:
+def test_a_declared_type_takes_precedence_over_the_detected_one(tmp_path: Path) -> None:
     source = SourceSpec("people", path=written(tmp_path / "people.csv"), schema={"id": "string", "not_there": "date"})
     assert schema_of(source) == ibis.schema({"id": "string", "name": "string"})
 
@@ -95,7 +95,7 @@ def test_a_missing_file_of_an_undeclared_source_is_an_error_with_its_path(tmp_pa
     assert f"source 'people' has no file at {tmp_path}/none*.csv" in str(caught.value)
 
 
-def test_a_suffix_that_is_unknown_is_an_error_with_those_there_are(tmp_path: Path) -> None:
+def test_an_unknown_suffix_is_an_error_with_the_known_ones(tmp_path: Path) -> None:
     source = SourceSpec("people", path=written(tmp_path / "people.xlsx"))
     with pytest.raises(SourceError, match=r"files of an unknown kind: people.xlsx[\s\S]*\.csv, \.tsv"):
         source_files(source)

@@ -22,40 +22,31 @@ LINE = error_of.__code__.co_firstlineno + 2
 
 
 @pytest.mark.parametrize(
-    ("text", "message", "place"),
+    ("text", "place"),
     [
-        ("SELECT FROM WHERE", "does not parse: Expected table name but got 'WHERE'", "line 1, column 13"),
-        ("SELECT amount\nFROM orders WHERE )", "does not parse: something is missing in Where", "line 2, column 19"),
-        ("SELECT amount,\n  'open", "does not parse: ' opens here and is never closed", "line 2, column 3"),
-        ("SELECT amount,\n  note /* open", "does not parse: /* opens here and is never closed", "line 2, column 8"),
-        ("SELECT 1 AS a;\n SELECT 2 AS b", "is no single query but SELECT, SELECT", "line 2, column 2"),
-        ("\n DROP TABLE orders", "is no single query but DROP", "line 2, column 2"),
-        ("", "is no single query but nothing", "line 1, column 1"),
-        ("SELECT amount,\n  flor(amount) FROM orders", "Function with name flor does not exist", "line 2, column 3"),
-        ("SELECT 'ÄÖÜ', flor(amount) FROM orders", "Function with name flor does not exist", "line 1, column 15"),
-        ("SELECT * FROM flor(1)", "Table Function with name flor does not exist", "line 1, column 15"),
-        ("SELECT note,\n  sum(amount) FROM orders", "must appear in the GROUP BY clause", "line 1, column 8"),
-        (
-            "SELECT amount\nFROM orders WHERE sum(amount) > 1",
-            "WHERE clause cannot contain aggregates",
-            "line 2, column 19",
-        ),
-        ("SELECT amount,\n  note + day FROM orders", "No function matches", "line 2, column 8"),
-        ("SELECT a.note,\n  b.note FROM orders a, orders b", "yields two columns named 'note'", "line 2, column 5"),
-        (
-            "SELECT amount,\n  customer_id FROM orders, customers",
-            "column 'customer_id' is ambiguous",
-            "line 2, column 3",
-        ),
-        ("SELECT amount,\n  o.note FROM orders", "'note' is asked of a table that its FROM clause", "line 2, column 5"),
-        ("SELECT amount,\n  o.* FROM orders", "can't be resolved: Unknown table: o", "line 2, column 3"),
-        ("SELECT 1 FROM orders,\n  orders", "can't be resolved: Alias already used: orders", "line 2, column 3"),
+        ("SELECT FROM WHERE", "line 1, column 13"),
+        ("SELECT amount\nFROM orders WHERE )", "line 2, column 19"),
+        ("SELECT amount,\n  'open", "line 2, column 3"),
+        ("SELECT amount,\n  note /* open", "line 2, column 8"),
+        ("SELECT 1 AS a;\n SELECT 2 AS b", "line 2, column 2"),
+        ("\n DROP TABLE orders", "line 2, column 2"),
+        ("", "line 1, column 1"),
+        ("SELECT amount,\n  flor(amount) FROM orders", "line 2, column 3"),
+        ("SELECT 'ÄÖÜ', flor(amount) FROM orders", "line 1, column 15"),
+        ("SELECT * FROM flor(1)", "line 1, column 15"),
+        ("SELECT note,\n  sum(amount) FROM orders", "line 1, column 8"),
+        ("SELECT amount\nFROM orders WHERE sum(amount) > 1", "line 2, column 19"),
+        ("SELECT amount,\n  note + day FROM orders", "line 2, column 8"),
+        ("SELECT a.note,\n  b.note FROM orders a, orders b", "line 2, column 5"),
+        ("SELECT amount,\n  customer_id FROM orders, customers", "line 2, column 3"),
+        ("SELECT amount,\n  o.note FROM orders", "line 2, column 5"),
+        ("SELECT amount,\n  o.* FROM orders", "line 2, column 3"),
+        ("SELECT 1 FROM orders,\n  orders", "line 2, column 3"),
     ],
 )
-def test_a_text_that_is_wrong_says_how_and_where(text: str, message: str, place: str) -> None:
+def test_an_invalid_text_is_reported_with_its_position(text: str, place: str) -> None:
     error = error_of(text)
     assert isinstance(error, SqlError)
-    assert message in error.what
     assert f"task 'totals' at tests/core/sql/test_positions.py:{LINE}; {place} of the SQL text" in error.at
 
 
@@ -91,12 +82,12 @@ def test_in_another_dialect_too_the_place_is_that_of_the_text_as_written(dialect
 
 def test_a_dialect_that_does_not_exist_names_the_nearest_and_the_line_of_the_builder() -> None:
     error = error_of("SELECT 1 AS a", "snowflke")
-    assert error.what == "there is no SQL dialect 'snowflke'"
+    assert error.code == "RS103"
     assert error.at == f"task 'totals' at tests/core/sql/test_positions.py:{LINE}"
     assert error.hint.startswith("did you mean 'snowflake'?")
 
 
-def test_all_unknown_and_ambiguous_columns_of_a_text_are_told_at_once() -> None:
+def test_all_unknown_and_ambiguous_columns_of_a_text_are_reported_together() -> None:
     error = error_of("SELECT amout,\n  nte, customer_id FROM orders, customers")
     assert isinstance(error, CompileError)
     assert [(problem.code, str(problem.place)) for problem in error.errors] == [
@@ -106,7 +97,7 @@ def test_all_unknown_and_ambiguous_columns_of_a_text_are_told_at_once() -> None:
     ]
 
 
-def test_all_unknown_tables_of_a_text_are_told_at_once() -> None:
+def test_all_unknown_tables_of_a_text_are_reported_together() -> None:
     error = error_of("SELECT 1 AS a FROM ordres, custmers")
     assert isinstance(error, CompileError)
     assert [problem.code for problem in error.errors] == ["RS101", "RS101"]
@@ -133,7 +124,7 @@ def test_every_tasks_problems_come_in_one_flat_report_in_task_order() -> None:
     assert str(caught.value).startswith("[RS199] 7 problems in the catalog")
 
 
-def test_a_problem_of_one_text_is_told_for_the_task_that_wrote_it_and_not_for_its_readers() -> None:
+def test_a_problem_of_a_text_is_reported_for_its_task_and_not_for_its_readers() -> None:
     reader = sql_task("SELECT * FROM broken", "reader")
     with pytest.raises(CompileError) as caught:
         compiled(reader, sql_task("SELECT amout, nte FROM orders", "broken"))
@@ -164,14 +155,12 @@ def test_a_task_is_found_by_an_output_that_it_does_not_declare_though_others_wai
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    "text",
     [
-        ("SELECT #1 AS a FROM orders", "names a column by its position"),
-        ("PIVOT orders ON note USING sum(amount)", "has a PIVOT whose columns depend on the data"),
-        ("SELECT * FROM (PIVOT orders ON note USING sum(amount))", "has a PIVOT whose columns depend on the data"),
+        "SELECT #1 AS a FROM orders",
+        "PIVOT orders ON note USING sum(amount)",
+        "SELECT * FROM (PIVOT orders ON note USING sum(amount))",
     ],
 )
-def test_what_has_no_columns_by_name_is_refused_with_the_way_out(text: str, said: str) -> None:
-    error = error_of(text)
-    assert isinstance(error, SqlError)
-    assert said in error.what
+def test_a_text_without_column_names_is_refused_with_an_alternative(text: str) -> None:
+    assert isinstance(error_of(text), SqlError)

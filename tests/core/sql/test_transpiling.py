@@ -199,7 +199,7 @@ def test_names_are_found_whatever_their_case_and_keep_the_spelling_of_the_text(s
     assert list(plan.schema) == ["order_id", "Total"]
 
 
-def test_two_names_that_only_quotes_tell_apart_are_refused_with_their_place(shop: DuckDBBackend) -> None:
+def test_two_names_that_differ_only_by_quotes_are_refused_with_their_position(shop: DuckDBBackend) -> None:
     with pytest.raises(SqlError, match="'Orders' and 'orders' are two names in postgres and one in duckdb") as caught:
         plan_in(shop, "postgres", 'WITH "Orders" AS (SELECT 1 AS a)\nSELECT * FROM orders')
     assert "line 2, column 15 of the SQL text" in str(caught.value)

@@ -98,7 +98,7 @@ def test_a_folder_that_can_t_be_written_costs_nothing_but_time(tmp_path: Path) -
     assert (tmp_path / "cache").is_file()
 
 
-def test_what_is_used_no_more_is_dropped_when_something_new_is_written(tmp_path: Path) -> None:
+def test_unused_values_are_dropped_when_a_new_one_is_written(tmp_path: Path) -> None:
     file = tmp_path / "plans.pickle"
     sizes = []
     for text in ("SELECT order_id FROM orders", "SELECT amount FROM orders"):
@@ -170,7 +170,7 @@ def times(factor: int) -> Builder:
 
 
 @pytest.mark.parametrize(("build", "other"), [(with_data([1, 2]), with_data([1, 3])), (times(2), times(3))])
-def test_data_and_python_functions_are_known_by_what_is_in_them(build: Builder, other: Builder) -> None:
+def test_data_and_python_functions_are_identified_by_their_contents(build: Builder, other: Builder) -> None:
     cache = Kept()
     first = plan_of(build, cache)
     assert plan_of(build, cache).fingerprint == first.fingerprint
@@ -204,7 +204,7 @@ def test_a_source_s_files_are_looked_into_once_until_they_change(tmp_path: Path)
     assert plan_run(catalog, backend=con, ctx=ctx).plans["plan"].schema.names == ("id", "name", "city")
 
 
-def test_a_warehouse_that_nobody_has_touched_is_not_read_to_know_it(tmp_path: Path) -> None:
+def test_an_unchanged_warehouse_is_not_read(tmp_path: Path) -> None:
     catalog = TaskCatalog([sql_task("SELECT range AS n FROM range(5)", "numbers")])
     cache = Kept()
 

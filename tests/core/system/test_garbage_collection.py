@@ -1,4 +1,4 @@
-"""Garbage collection is off inside, and as it was afterwards."""
+"""Garbage collection is disabled inside the block, and restored afterwards."""
 
 import gc
 from collections.abc import Callable, Generator
@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from relspec_core.system.garbage_collection import left_alone
+from relspec_core.system.garbage_collection import gc_paused
 
 
 @pytest.fixture(params=[gc.enable, gc.disable], ids=["on", "off"])
@@ -19,14 +19,14 @@ def before(request: pytest.FixtureRequest) -> Generator[Callable[[], None]]:
 
 
 def test_it_is_as_it_was_afterwards(before: Callable[[], None]) -> None:
-    with left_alone():
-        with left_alone():
+    with gc_paused():
+        with gc_paused():
             assert not gc.isenabled()
         assert not gc.isenabled()
     assert gc.isenabled() == (before is gc.enable)
 
 
 def test_it_is_as_it_was_after_an_error(before: Callable[[], None]) -> None:
-    with suppress(ValueError), left_alone():
+    with suppress(ValueError), gc_paused():
         raise ValueError
     assert gc.isenabled() == (before is gc.enable)
