@@ -1,11 +1,14 @@
+import re
 from pathlib import Path
 
 import pytest
 
+import relspec_core
 from relspec_core import errors
 from relspec_core.errors import CompileError, CycleError, RelspecError, UnknownColumnError, raise_all
 
 PAGES = Path(__file__).parents[2] / "docs" / "errors.md"
+API = PAGES.with_name("api.md")
 CLASSES = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, RelspecError)]
 
 
@@ -14,6 +17,13 @@ def test_every_code_has_one_class_and_one_page() -> None:
     pages = sorted(line.removeprefix("## ") for line in PAGES.read_text().splitlines() if line.startswith("## "))
     assert pages == codes
     assert len(set(codes)) == len(codes)
+
+
+def test_every_class_is_public_and_listed_with_its_code() -> None:
+    page = API.read_text(encoding="utf-8")
+    for cls in CLASSES:
+        assert cls.__name__ in relspec_core.__all__
+        assert cls is RelspecError or re.search(rf"^\| `{cls.__name__}` \| {cls.code}\b", page, flags=re.MULTILINE)
 
 
 def test_a_message_says_what_where_and_what_next() -> None:

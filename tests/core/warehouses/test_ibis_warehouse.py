@@ -21,6 +21,7 @@ from relspec_core.planning.run_plan import plan_run
 from relspec_core.runs.options import RunOptions
 from relspec_core.runs.run_log import RunLog
 from relspec_core.staleness.freshness import UNCHANGED
+from relspec_core.warehouses.engine_adapters import WAYS
 from relspec_core.warehouses.ibis_warehouse import warehouse_of
 from tests.support.catalogs import sql_task
 
@@ -70,10 +71,11 @@ class Shop:
             cursor.close()
 
 
-@pytest.fixture(params=["postgres", "sqlite"])
+@pytest.fixture(params=sorted(WAYS))
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Shop]:
+    """A shop on each engine with an adapter; a server's URL comes from the fixture of its name."""
     is_sqlite = request.param == "sqlite"
-    found = Shop(f"sqlite://{tmp_path / 'shop.db'}" if is_sqlite else request.getfixturevalue("postgres"))
+    found = Shop(f"sqlite://{tmp_path / 'shop.db'}" if is_sqlite else request.getfixturevalue(request.param))
     yield found
     found.con.disconnect()
 
@@ -387,5 +389,6 @@ def test_a_variable_that_is_not_set_names_no_database(tmp_path: Path, monkeypatc
     monkeypatch.delenv("SHOP_URL", raising=False)
     result = CliRunner().invoke(main, ["run"])
     assert result.exit_code == 2
-    assert "the environment has no SHOP_URL" in result.output
+    assert "[RS100]" in result.output
+    assert "SHOP_URL" in result.output
     assert not (tmp_path / "$SHOP_URL").exists()
