@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PORT ?= 3000
 # Test processes; a runner with two cores gains nothing from more.
-JOBS ?= 2
+JOBS ?= 3
 # Tests make some thousand small databases, and half of their time would be waiting for a disk to have what was written:
 # they are made in memory where there is room. Elsewhere: make TEST_FOLDER=/path/to/folder test.
 TEST_FOLDER ?= $(shell df -Pm /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 >= 2000 { print "/dev/shm" }')
