@@ -41,7 +41,7 @@ IN_A_TERMINAL = text_block("""
 
     main(sys.argv[1:])
 """)
-MOST_SECONDS = 2
+MOST_SECONDS = 2  # on a machine with nothing else to do
 LONGEST_START = 120
 BAR = "━"
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -116,7 +116,7 @@ def test_an_interrupted_run_ends_soon_keeps_what_was_finished_and_says_how_to_re
     began = time.monotonic()
     interrupt(terminal)
     assert terminal.wait_for_the_end() == code, terminal.text
-    assert time.monotonic() - began < MOST_SECONDS
+    assert time.monotonic() - began < MOST_SECONDS * max(1, os.getloadavg()[0])
     told = terminal.text.rpartition("ran     small")[2].splitlines()[1:]
     message = " ".join(line for line in told if BAR not in line)
     assert re.search(r"\b1\b", message), message

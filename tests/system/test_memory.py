@@ -63,6 +63,7 @@ def megabytes(work: Callable[[Path], None], database: Path) -> int:
     process = FORKS.Process(target=measure, args=(work, database, answer))
     process.start()
     process.join()
+    assert process.exitcode == 0
     return int(answer.read_text())
 
 

@@ -335,12 +335,16 @@ def test_what_another_run_publishes_meanwhile_counts_as_changed(postgres: str) -
     shop.run()
     stale = shop.connect()  # the plan of a run that is slow to begin
     slow = TaskCatalog(
-        [*shop.catalog.tasks, sql_task("SELECT order_id, note FROM stg, (SELECT pg_sleep(1)) AS s(z)", "child")]
+        [*shop.catalog.tasks, sql_task("SELECT order_id, note FROM stg WHERE pg_sleep(0.3)::text = ''", "child")]
     )
     reports: list[RunReport] = []
     thread = threading.Thread(target=lambda: reports.append(run(slow, backend=stale, quiet=True)))
     thread.start()
-    time.sleep(0.5)
+    asleep = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+    while thread.is_alive() and not shop.con.con.execute(asleep).fetchall():
+        shop.con.con.commit()  # within a transaction the server's answer stays the same
+        time.sleep(0.01)
+    assert thread.is_alive(), reports
     shop.sql("UPDATE raw_orders SET note = 'new'")
     shop.run()
     thread.join()
