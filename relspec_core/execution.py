@@ -14,15 +14,15 @@ from relspec_core.evidence_store import EvidenceStore
 from relspec_core.exports.hamilton_module import write_if_asked
 from relspec_core.planning.run_plan import RunPlan, observed_contents, plan_run
 from relspec_core.runs.events import RunEvents
+from relspec_core.runs.file_verification import verify_files
 from relspec_core.runs.options import CUTOFF_ROWS, RunOptions
 from relspec_core.runs.progress import RunProgress
 from relspec_core.runs.publication import Built, Publication
 from relspec_core.runs.report import RunInterrupted, RunReport
 from relspec_core.runs.run_log import RunLog
 from relspec_core.runs.worker_pool import WorkerPool
-from relspec_core.sources.source_files import source_files
 from relspec_core.staleness.external_changes import nothing_changed
-from relspec_core.staleness.observation import observe
+from relspec_core.staleness.observation import Observation, observe
 from relspec_core.system.deferred_signals import deferred_signals
 from relspec_core.system.orphaned_files import sweep
 from relspec_core.task_catalog import ExecutionContext
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from relspec_core.engines.duckdb_backend import Engine
     from relspec_core.errors import RelspecError
-    from relspec_core.evidence import Evidence
     from relspec_core.plan_catalog import PlanCatalog
     from relspec_core.runs.history import RunEnd
     from relspec_core.task_catalog import TaskCatalog
@@ -186,7 +185,7 @@ def _limit(warehouse: Warehouse, options: RunOptions) -> None:
 def _tell_what_stays(planned: RunPlan, events: RunEvents) -> None:
     for task, found in planned.freshness.items():
         if not found.stale:
-            events.skip(task, found.reason)
+            events.skip(task, str(found.reason))
     for task in planned.freshness:
         if task in planned.schedule.blocked:
             events.block(task, planned.blocked(task))
@@ -208,6 +207,8 @@ def _work(
     pool = WorkerPool(planned, warehouse, options=options, events=events, unreadable=unreadable, number=number)
     try:
         pool.work()
+        with suppress(EngineError):  # the tables are there, and the next plan compares their files
+            verify_files(pool.evidence, planned.observation.files, planned.plans, warehouse)
     except KeyboardInterrupt as stop:
         report = events.report(seconds=time.monotonic() - started)
         raise RunInterrupted(report, is_stuck=pool.is_working) from stop
@@ -239,18 +240,17 @@ def _show_files(planned: RunPlan, warehouse: Warehouse) -> dict[str, RelspecErro
         for name in read:
             if name in planned.evidence:
                 try:
-                    _show_source(name, planned.plans, planned.evidence, warehouse)
+                    _show_source(name, planned.observation, warehouse)
                 except WarehouseError as error:
                     unreadable[name] = error
     return unreadable
 
 
-def _show_source(name: str, plans: PlanCatalog, evidence: Mapping[str, Evidence], warehouse: Warehouse) -> None:
-    source = plans.sources.get(name)
-    files = None if source is None else source_files(source)
+def _show_source(name: str, observation: Observation, warehouse: Warehouse) -> None:
+    files = observation.files.get(name)
     if files is not None:
         files.open_in(warehouse.connection)
-        warehouse.show_source(name, files.select(evidence[name].schema))
+        warehouse.show_source(name, files.select(observation.evidence[name].schema))
 
 
 def build_task(
@@ -258,7 +258,7 @@ def build_task(
     *,
     plan_catalog: PlanCatalog,
     warehouse: Warehouse,
-    evidence: Mapping[str, Evidence] | None = None,
+    observation: Observation | None = None,
     because: str = "asked for",
     digests: Mapping[str, Sequence[Sequence[str]]] | None = None,
     cutoff_rows: int = CUTOFF_ROWS,
@@ -269,7 +269,7 @@ def build_task(
         task_name: the task.
         plan_catalog: where its plans are.
         warehouse: where its tables go.
-        evidence: what there is now, if that is known; else it is looked up.
+        observation: of these plans; made here where left out.
         because: the reason, for the record.
         digests: for each output the groups of columns whose contents its readers will be compared by.
         cutoff_rows: the most rows of a table whose contents are compared.
@@ -277,17 +277,17 @@ def build_task(
     Raises:
         NotReadyError: RS301, where what it reads is not there. TaskFailedError: RS401, where the engine refuses.
     """
-    now = dict(observe(plan_catalog, warehouse) if evidence is None else evidence)
+    observation = observation or observe(plan_catalog, warehouse)
     for name in plan_catalog.deps_of(task_name).inputs:
-        if name in now:
-            _show_source(name, plan_catalog, now, warehouse)
+        _show_source(name, observation, warehouse)
     for plan in plan_catalog.of_task(task_name):
         warehouse.prepare(plan)
     EvidenceStore(warehouse).prepare()
     publication = Publication(
         warehouse=warehouse,
         plans=plan_catalog,
-        published=now,
+        published=dict(observation.evidence),
+        files=observation.files,
         cutoff_rows=cutoff_rows,
         groups=lambda output: (digests or {}).get(output, ()),
     )
@@ -297,4 +297,5 @@ def build_task(
     except BaseException:
         publication.abandon()
         raise
+    verify_files(publication.published, observation.files, plan_catalog, warehouse)
     return built

@@ -26,12 +26,11 @@ from relspec_core.exports.hamilton_module import (
     write_hamilton_module,
     write_if_asked,
 )
-from relspec_core.graph_inference import task_graph_from_catalog
 from relspec_core.model.formatting import listed
 from relspec_core.plan_catalog import PlanCatalog, compile_task_catalog
 from relspec_core.projects.catalog_loading import catalog_at
-from relspec_core.staleness.freshness import freshness
-from relspec_core.staleness.input_versions import input_versions
+from relspec_core.staleness.freshness import FreshnessEngine
+from relspec_core.staleness.input_versions import InputVersions
 from relspec_core.staleness.observation import observe
 from relspec_core.task_catalog import TaskCatalog
 from relspec_core.warehouses.ibis_warehouse import warehouse_of
@@ -147,12 +146,16 @@ def _brought_up_to_date(
     task: str, plans: PlanCatalog, given: Iterable[Evidence], warehouse: Warehouse
 ) -> dict[str, Evidence]:
     """The outputs of the one task of these plans; all that it reads counts as sources, whose versions are known."""
-    evidence = observe(plans, warehouse).with_evidence(*given)
-    versions = input_versions(evidence, warehouse, plans, records=evidence)
-    fresh = freshness(task_graph_from_catalog(plans), plans, evidence=evidence, input_versions=versions)[task]
+    observed = observe(plans, warehouse)
+    observed = replace(observed, evidence={**observed.evidence, **{found.name: found for found in given}})
+    versions = InputVersions(observed, warehouse, plans)
+    engine = FreshnessEngine(plans, evidence=observed.evidence, versions=versions.of)
+    engine.update()
+    fresh = engine.freshness[task]
     if fresh.stale is None:
-        return {plan.name: evidence[plan.name] for plan in plans}
-    built = build_task(task, plan_catalog=plans, warehouse=warehouse, evidence=evidence, because=fresh.reason)
+        return {plan.name: observed.evidence[plan.name] for plan in plans}
+    because = str(fresh.reason)
+    built = build_task(task, plan_catalog=plans, warehouse=warehouse, observation=observed, because=because)
     return {output.name: output for output in built.outputs}
 
 

@@ -19,6 +19,7 @@ from relspec_core.engines.sqlglot_build import warn_if_compiled
 from relspec_core.errors import RelspecError, SourceError, UnknownColumnError, UnknownTableError, all_of, raise_all
 from relspec_core.inferred_deps import InferredDeps, merge_deps
 from relspec_core.model.formatting import alternatives
+from relspec_core.sources.source_files import SourceListings
 from relspec_core.system.compile_cache import CompileCache
 from relspec_core.task_catalog import ExecutionContext, TaskCatalog, TaskSpec
 
@@ -137,6 +138,7 @@ def compile_task_catalog(
     backend: Engine | None = None,
     ctx: ExecutionContext | None = None,
     known: EvidenceCatalog | None = None,
+    listings: SourceListings | None = None,
 ) -> PlanCatalog:
     """Compile every task into plans with inferred dependencies; nothing is executed and nothing is written.
 
@@ -146,12 +148,13 @@ def compile_task_catalog(
         ctx: additional sources, and parameters.
         known: evidence recorded earlier. A task that reads a column that a source has lost since then is compiled
             against the recorded schema, so that it is reported as blocked and other tasks still run.
+        listings: the files of sources, if they are observed too; default: listed for this compilation.
 
     Raises:
         RelspecError: RS1xx or RS2xx; a ``CompileError`` if there are several.
     """
     warn_if_compiled()
-    found = compile_what_compiles(task_catalog, backend=backend, ctx=ctx, known=known)
+    found = compile_what_compiles(task_catalog, backend=backend, ctx=ctx, known=known, listings=listings)
     raise_all([problem for errors in found.errors.values() for problem in errors])
     return found.plans
 
@@ -179,6 +182,7 @@ def compile_what_compiles(
     backend: Engine | None = None,
     ctx: ExecutionContext | None = None,
     known: EvidenceCatalog | None = None,
+    listings: SourceListings | None = None,
     others: PlanCatalog | None = None,
 ) -> PartialCatalog:
     """Compile the tasks that compile, and collect the errors of the others.
@@ -188,6 +192,7 @@ def compile_what_compiles(
         backend: as for ``compile_task_catalog``.
         ctx: as for ``compile_task_catalog``.
         known: as for ``compile_task_catalog``.
+        listings: as for ``compile_task_catalog``.
         others: plans that count as readers of internal tables for tasks that do not compile now. Without them,
             internal tables are not pruned while there are errors, as the columns that a task without a plan needs are
             unknown.
@@ -200,7 +205,8 @@ def compile_what_compiles(
     require_sql(engine)
     ctx = ctx or ExecutionContext()
     catalog = TaskCatalog(task_catalog.tasks, (*task_catalog.sources, *ctx.sources))
-    building, plans, errors = _compile(catalog, engine, ctx, None)
+    listings = listings or SourceListings()
+    building, plans, errors = _compile(catalog, engine, ctx, listings)
     builds = dict.fromkeys(plans, building)
     lost = any(
         isinstance(problem, UnknownColumnError | UnknownTableError | SourceError)
@@ -208,7 +214,7 @@ def compile_what_compiles(
         for problem in all_of(error)
     )
     if lost and known is not None and building.schemas.lost_columns(known):
-        building, remembered, errors = _compile(catalog, engine, ctx, known)
+        building, remembered, errors = _compile(catalog, engine, ctx, listings, known)
         plans = {**remembered, **plans}
         builds = {**dict.fromkeys(remembered, building), **builds}
 
@@ -230,9 +236,15 @@ def compile_what_compiles(
 Compiled: TypeAlias = tuple[TaskBuilding, dict[str, tuple[PlanArtifact, ...]], dict[str, RelspecError]]
 
 
-def _compile(catalog: TaskCatalog, backend: Engine, ctx: ExecutionContext, known: EvidenceCatalog | None) -> Compiled:
+def _compile(
+    catalog: TaskCatalog,
+    backend: Engine,
+    ctx: ExecutionContext,
+    listings: SourceListings,
+    known: EvidenceCatalog | None = None,
+) -> Compiled:
     """Compile all tasks once: the build results, and plans and errors by task name."""
-    schemas = SourceSchemas(catalog.sources, backend=backend, cache=ctx.cache, known=known)
+    schemas = SourceSchemas(catalog.sources, backend=backend, cache=ctx.cache, listings=listings, known=known)
     building = TaskBuilding(
         catalog=catalog, schemas=schemas, backend=backend, params=dict(ctx.params or {}), cache=ctx.cache
     )

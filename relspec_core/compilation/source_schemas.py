@@ -10,7 +10,7 @@ from relspec_core.declaration.source_spec import SourceSpec
 from relspec_core.engines.backend_tables import BackendTables
 from relspec_core.engines.duckdb_backend import connection_of
 from relspec_core.engines.duckdb_connection import DuckDBConnection
-from relspec_core.sources.source_files import no_files, source_files
+from relspec_core.sources.source_files import SourceListings, no_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,6 +27,7 @@ class SourceSchemas:
         sources: declared sources; tables of the backend need no declaration.
         backend: where undeclared tables are looked up.
         cache: results of earlier compilations.
+        listings: the files of sources, each listed once.
         known: evidence recorded earlier; if given, columns that a source has lost since are still included.
     """
 
@@ -36,12 +37,14 @@ class SourceSchemas:
         *,
         backend: Engine,
         cache: CompileCache,
+        listings: SourceListings,
         known: EvidenceCatalog | None = None,
     ) -> None:
         self._declared: Mapping[str, SourceSpec] = {source.name: source for source in sources}
         self._backend = backend
         self._tables = BackendTables(backend)
         self._cache = cache
+        self._listings = listings
         self._known = known
         self._found: dict[str, tuple[SourceSpec, ibis.Schema] | None] = {}
 
@@ -95,7 +98,7 @@ class SourceSchemas:
 
     def _live(self, source: SourceSpec) -> ibis.Schema | None:
         """The current schema of a source's files or table; None if it does not exist."""
-        files = source_files(source)
+        files = self._listings.files(source)
         if files is not None:
             return files.schema(connection_of(self._backend) or DuckDBConnection.scratch(), cache=self._cache)
         found = None if source.paths else self._tables.find(source.name)

@@ -15,6 +15,7 @@ from relspec_core.errors import RelspecError, SourceError, TaskFailedError, Unsu
 from relspec_core.model.formatting import listed
 from relspec_core.model.names import quoted_name
 from relspec_core.plan_catalog import compile_what_compiles
+from relspec_core.sources.source_files import SourceListings
 from relspec_core.sql.binding import create_empty_table, duckdb_types
 from relspec_core.task_catalog import ExecutionContext
 from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
@@ -96,7 +97,8 @@ def check_catalog(task_catalog: TaskCatalog, *, backend: Engine, ctx: ExecutionC
             hint="check the catalog against a DuckDB file; 'relspec plan' compiles it for the engine.",
         )
     ctx = ctx or ExecutionContext()
-    found = compile_what_compiles(task_catalog, backend=backend, ctx=ctx)
+    listings = SourceListings()
+    found = compile_what_compiles(task_catalog, backend=backend, ctx=ctx, listings=listings)
     scratch = DuckDBWarehouse(ibis.duckdb.connect())
     try:
         broken = tuple(_create_tables(found.plans, scratch))
@@ -109,12 +111,14 @@ def check_catalog(task_catalog: TaskCatalog, *, backend: Engine, ctx: ExecutionC
         ran=tuple(task for task in planned if task not in errors),
         problems=(*broken, *(problem for task in sorted(errors) for problem in errors[task])),
         unchecked=tuple(task for task in task_catalog.names if task not in planned and task not in errors),
-        without_schema=tuple(_without_schema(task_catalog, backend, ctx.cache)),
+        without_schema=tuple(_without_schema(task_catalog, backend, ctx.cache, listings)),
     )
 
 
-def _without_schema(task_catalog: TaskCatalog, backend: Engine, cache: CompileCache) -> Iterable[str]:
-    schemas = SourceSchemas(task_catalog.sources, backend=backend, cache=cache)
+def _without_schema(
+    task_catalog: TaskCatalog, backend: Engine, cache: CompileCache, listings: SourceListings
+) -> Iterable[str]:
+    schemas = SourceSchemas(task_catalog.sources, backend=backend, cache=cache, listings=listings)
     for source in task_catalog.sources:
         try:
             if schemas.find(source.name) is None:

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 from relspec_core.engines.catalog_snapshot import ObservedContents
 from relspec_core.errors import RelspecError, UnknownTargetError, raise_all
-from relspec_core.evidence import EvidenceCatalog, TableState, Versions
+from relspec_core.evidence import EvidenceCatalog, TableState
 from relspec_core.evidence_store import EvidenceStore, known_sources
-from relspec_core.graph_inference import EdgeRequirement, TaskGraph, task_graph_from_catalog
+from relspec_core.graph_inference import TaskGraph, task_graph_from_catalog
 from relspec_core.model.formatting import did_you_mean, listed
 from relspec_core.plan_catalog import PlanCatalog, compile_task_catalog
 from relspec_core.planning.estimate import RunEstimate, estimate_run
 from relspec_core.planning.plan_snapshot import plan_snapshot
 from relspec_core.rustworkx_schedule import Schedule, schedule_rules
-from relspec_core.sources.source_files import open_stores
-from relspec_core.staleness.freshness import Freshness, freshness
-from relspec_core.staleness.input_versions import known_versions
-from relspec_core.staleness.observation import current_evidence
+from relspec_core.sources.source_files import SourceListings, open_stores
+from relspec_core.staleness.freshness import Freshness, FreshnessEngine
+from relspec_core.staleness.input_versions import InputVersions
+from relspec_core.staleness.observation import Observation, observe
 from relspec_core.task_catalog import ExecutionContext
 from relspec_core.warehouses.ibis_warehouse import warehouse_of
 from relspec_core.warehouses.warehouse import Warehouse
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from relspec_core.engines.duckdb_backend import Engine
+    from relspec_core.evidence import Evidence
     from relspec_core.task_catalog import TaskCatalog
 
 
@@ -39,7 +40,7 @@ class RunPlan:
     Attributes:
         plans: the compiled catalog.
         graph: its graph.
-        evidence: what there is.
+        observation: of the outside world.
         freshness: of each task that was asked for, upstream first.
         schedule: waves of the stale ones, and those of them that are blocked.
         workers: how many tasks would be built at once.
@@ -47,10 +48,15 @@ class RunPlan:
 
     plans: PlanCatalog
     graph: TaskGraph
-    evidence: EvidenceCatalog
+    observation: Observation
     freshness: Mapping[str, Freshness]
     schedule: Schedule
     workers: int = 1
+
+    @property
+    def evidence(self) -> Mapping[str, Evidence]:
+        """Existing evidence."""
+        return self.observation.evidence
 
     def blocked(self, task: str) -> str:
         """Why a task is blocked, in one line."""
@@ -64,7 +70,7 @@ class RunPlan:
 
     def reason(self, task: str) -> str:
         """Why, in one line."""
-        return self.blocked(task) if task in self.schedule.blocked else self.freshness[task].reason
+        return self.blocked(task) if task in self.schedule.blocked else str(self.freshness[task].reason)
 
     @property
     def total(self) -> str:
@@ -135,19 +141,21 @@ def plan_run(
     """
     warehouse, ctx = warehouse_of(backend), ctx or ExecutionContext()
     records = EvidenceStore(warehouse).load()
-    plans = compile_task_catalog(task_catalog, backend=backend, ctx=ctx, known=known_sources(records))
+    listings = SourceListings()
+    plans = compile_task_catalog(
+        task_catalog, backend=backend, ctx=ctx, known=known_sources(records), listings=listings
+    )
     graph = task_graph_from_catalog(plans)
     wanted = _wanted(graph, targets)
-    evidence = current_evidence(plans, warehouse, records)
-    versions = known_versions(evidence, warehouse, plans, records)
-    fresh = freshness(graph, plans, evidence=evidence, input_versions=versions)
-    stale = [task for task in fresh if fresh[task].stale and task in wanted]
+    observation = observe(plans, warehouse, records=records, listings=listings, compare=True)
+    engine = _engine(plans, graph, observation, warehouse, readers=plans)
+    stale = [task for task in engine.stale if task in wanted]
     return RunPlan(
         plans=plans,
         graph=graph,
-        evidence=evidence,
-        freshness={task: found for task, found in fresh.items() if task in wanted},
-        schedule=_schedule(graph, evidence, stale),
+        observation=observation,
+        freshness={task: found for task, found in engine.freshness.items() if task in wanted},
+        schedule=_schedule(graph, observation, stale),
         workers=workers,
     )
 
@@ -168,17 +176,20 @@ def plan_outputs(plan_catalog: PlanCatalog, *, warehouse: Warehouse, outputs: It
     near = plan_catalog.around(outputs)
     graph = task_graph_from_catalog(plans)
     records = EvidenceStore(warehouse).load()
-    evidence = current_evidence(near, warehouse, records)
-    known = known_versions(evidence, warehouse, near, records)
+    observation = observe(near, warehouse, records=records, compare=True)
+    engine = _engine(plans, graph, observation, warehouse, readers=near)
+    schedule = _schedule(graph, observation, engine.stale)
+    return RunPlan(plans=plans, graph=graph, observation=observation, freshness=engine.freshness, schedule=schedule)
 
-    def versions(edge: EdgeRequirement) -> Versions | None:
-        written = evidence[edge.evidence].versions
-        return known(edge) if written is None else written.only(edge.columns)
 
-    fresh = freshness(graph, plans, evidence=evidence, input_versions=versions)
-    stale = [task for task in fresh if fresh[task].stale]
-    schedule = _schedule(graph, evidence, stale)
-    return RunPlan(plans=plans, graph=graph, evidence=evidence, freshness=fresh, schedule=schedule)
+def _engine(
+    plans: PlanCatalog, graph: TaskGraph, observation: Observation, warehouse: Warehouse, *, readers: PlanCatalog
+) -> FreshnessEngine:
+    """The freshness of all tasks on one observation."""
+    versions = InputVersions(observation, warehouse, readers)
+    engine = FreshnessEngine(plans, graph=graph, evidence=observation.evidence, versions=versions.of)
+    engine.update()
+    return engine
 
 
 def observed_contents(planned: RunPlan) -> ObservedContents:
@@ -193,10 +204,11 @@ def observed_contents(planned: RunPlan) -> ObservedContents:
     return ObservedContents(at=datetime.now(UTC), changed=frozenset(changed), sources=sources)
 
 
-def _schedule(graph: TaskGraph, evidence: EvidenceCatalog, stale: list[str]) -> Schedule:
-    """In which order stale tasks can be built; their tables don't count as they are."""
-    rewritten = [output for task in stale for output in graph.outputs_of(task)]
-    return schedule_rules(graph, evidence=evidence.without(*rewritten), tasks=stale)
+def _schedule(graph: TaskGraph, observation: Observation, stale: list[str]) -> Schedule:
+    """The order in which stale tasks can be built, without their own present tables."""
+    rewritten = {output for task in stale for output in graph.outputs_of(task)}
+    kept = EvidenceCatalog(found for name, found in observation.evidence.items() if name not in rewritten)
+    return schedule_rules(graph, evidence=kept, tasks=stale)
 
 
 def _wanted(graph: TaskGraph, targets: Iterable[str] | None) -> frozenset[str]:

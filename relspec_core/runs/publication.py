@@ -11,23 +11,24 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from relspec_core.engines.engine_error import EngineError
-from relspec_core.evidence import FILES, BuildRecord, Evidence, Versions
+from relspec_core.evidence import BuildRecord, Evidence, Versions
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.graph_edge_validation import validate_edges
 from relspec_core.graph_inference import EdgeRequirement, requirements
 from relspec_core.model.duckdb_types import schema_to_duckdb
 from relspec_core.runs.failures import task_failed
 from relspec_core.runs.options import CUTOFF_ROWS
-from relspec_core.sources.source_files import source_files
 from relspec_core.staleness.external_changes import SIGNATURE, UNSIGNED, columns_key, whole_table
 from relspec_core.staleness.freshness import output_versions, own_calculations, table_version
 from relspec_core.staleness.input_digests import InputDigests
-from relspec_core.staleness.input_versions import input_versions
+from relspec_core.staleness.input_versions import InputVersions
+from relspec_core.staleness.observation import Observation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
     from relspec_core.plan_catalog import PlanArtifact, PlanCatalog
+    from relspec_core.sources.source_files import SourceFiles
     from relspec_core.warehouses.warehouse import Created, Warehouse
 
 
@@ -69,7 +70,8 @@ class Publication:
     Attributes:
         warehouse: where the tables go; its evidence store is prepared.
         plans: the compiled catalog.
-        published: what evidence there is without this transaction; written to when that ends.
+        published: existing evidence, without this transaction; written to when that ends.
+        files: of each source that is files, as observed.
         cutoff_rows: the most rows of a table whose contents are compared.
         groups: gives, for an output, the groups of columns that its readers will be compared by.
         started: when the transaction was opened, by ``time.monotonic``; None where none is open.
@@ -78,6 +80,7 @@ class Publication:
     warehouse: Warehouse
     plans: PlanCatalog
     published: dict[str, Evidence]
+    files: Mapping[str, SourceFiles]
     cutoff_rows: int = CUTOFF_ROWS
     groups: Callable[[str], Sequence[Sequence[str]]] = lambda output: ()  # noqa: ARG005 - nobody is known to read it
     started: float | None = None
@@ -106,9 +109,25 @@ class Publication:
         """The seconds since the transaction was opened."""
         return 0.0 if self.started is None else time.monotonic() - self.started
 
-    def versions(self, *, records: Mapping[str, Evidence] | None = None) -> Callable[[EdgeRequirement], Versions]:
-        """How what a task reads gets its versions; see ``input_versions``."""
-        return input_versions(self.now, self.warehouse, self.plans, records=records)
+    @property
+    def observed(self) -> Observation:
+        """What exists inside the transaction."""
+        return Observation(evidence=self.now, files=self.files)
+
+    def input_versions(self, *, wider: bool = True) -> InputVersions:
+        """The versions of what tasks read.
+
+        Args:
+            wider: as of ``InputVersions``.
+        """
+        return InputVersions(self.observed, self.warehouse, self.plans, wider=wider)
+
+    @property
+    def input_digests(self) -> InputDigests:
+        """Digests of what tasks read of other tasks' tables and views."""
+        return InputDigests(
+            observation=self.observed, plans=self.plans, warehouse=self.warehouse, cutoff_rows=self.cutoff_rows
+        )
 
     def open(self) -> None:
         """Begin the transaction, unless it is open."""
@@ -132,9 +151,12 @@ class Publication:
         edges = requirements(task, self.plans.deps_of(task))
         validate_edges(edges, self.now).raise_if_broken()
         with _told(plans[0]):
-            versions = self.versions()
+            versions = self.input_versions(wider=False)
             known = inputs or {}
-            read = {edge.evidence: known.get(edge.evidence) or versions(edge) for edge in edges}
+            read = {
+                edge.evidence: known.get(edge.evidence) or versions.of(edge) or Versions(rows=uuid4().hex)
+                for edge in edges
+            }
             # The files behind a view may change while the task is built, and on an engine that others write to any
             # table: what it reads is no later than this.
             shared = not self.warehouse.is_duckdb
@@ -149,17 +171,10 @@ class Publication:
                 kind = plan.task.kind
                 made = self.warehouse.create(plan.name, plan.sql, schema=plan.schema, kind=kind)
                 created.append((plan, made, time.monotonic() - begun))
-        read.update((name, Versions(rows=uuid4().hex)) for name in read if self._has_changed(name))
         for plan, made, seconds in created:
             with _told(plan):
                 self._keep(plan, made, read, because=because, seconds=seconds)
         self._tasks[task] = _Taken(started_at=started_at, seconds=time.monotonic() - started)
-
-    def _has_changed(self, evidence: str) -> bool:
-        """Whether a source's files are others than when their version was taken: of what was read nothing is known."""
-        source, found = self.plans.sources.get(evidence), self.now[evidence]
-        files = source_files(source) if source is not None and found.kind == FILES else None
-        return files is not None and found.version is not None and files.version() != found.version
 
     def _keep(
         self, plan: PlanArtifact, created: Created, inputs: Mapping[str, Versions], *, because: str, seconds: float
@@ -187,12 +202,18 @@ class Publication:
                 fingerprint=plan.fingerprint,
                 inputs=read,
                 digests=digests,
+                input_digests=self._planned_files(read),
                 reads={name: schema_to_duckdb(types) for name, types in plan.deps.required_types.items()},
                 built_at=datetime.now(UTC),
                 seconds=seconds,
                 because=because,
             )
         )
+
+    def _planned_files(self, read: Iterable[str]) -> dict[str, str]:
+        """The versions that files had when they were observed, until ``verify_files`` finds that they still have it."""
+        found = {name: self.now[name].version for name in read if name in self.files}
+        return {name: version for name, version in found.items() if version is not None}
 
     def _note(self, record: BuildRecord) -> None:
         """Keep a record until the transaction ends; what was kept of the same table is replaced."""
@@ -293,17 +314,13 @@ class Publication:
             for plan in self.plans.of_task(task):
                 own = {name: found for name, found in read.items() if name in plan.deps.inputs}
                 if own:
-                    self._note(replace(self._records[plan.name], input_digests=own))
+                    record = self._records[plan.name]
+                    self._note(replace(record, input_digests={**record.input_digests, **own}))
 
     def _contents_of(self, edges: Iterable[EdgeRequirement]) -> dict[str, str]:
         """The digests of what a task reads of these tables and views, as far as contents are compared."""
-        contents, now = self.contents, self.now
-        return {edge.evidence: found for edge in edges if (found := contents.of(edge, now)) is not None}
-
-    @property
-    def contents(self) -> InputDigests:
-        """Digests of what tasks read of other tasks' tables and views."""
-        return InputDigests(plans=self.plans, warehouse=self.warehouse, cutoff_rows=self.cutoff_rows)
+        digests = self.input_digests
+        return {edge.evidence: found for edge in edges if (found := digests.of(edge)) is not None}
 
     def _groups(self, output: str) -> list[tuple[str, ...]]:
         plan = self.plans[output]

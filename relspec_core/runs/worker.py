@@ -132,6 +132,7 @@ class Worker:
             warehouse=warehouse,
             plans=context.planned.plans,
             published=context.evidence,
+            files=context.planned.observation.files,
             cutoff_rows=context.options.cutoff_rows,
             groups=lambda output: sorted({edge.columns for edge in graph.edges_from(output)}),
         )
@@ -223,7 +224,7 @@ class Worker:
         is_pruned = any(plan.needed is not None for plan in planned.plans.of_task(task))
         known = {} if is_pruned else freshness.inputs
         inputs = {name: found for name, found in known.items() if planned.graph.producer(name) is None}
-        publication.build(task, inputs=inputs, because=freshness.reason)
+        publication.build(task, inputs=inputs, because=str(freshness.reason))
 
     def _publish(self) -> None:
         """Publish everything in the open transaction."""
@@ -237,7 +238,7 @@ class Worker:
         context, tasks = self._context, self._publication.tasks
         built = {found.task: found for found in self._publication.publish(self._log_built)}
         for task in tasks:
-            reason = context.planned.freshness[task].reason
+            reason = str(context.planned.freshness[task].reason)
             if task in built:
                 context.events.end(built[task], reason)
             else:
@@ -251,7 +252,7 @@ class Worker:
             TaskOutcome(
                 task=found.task,
                 outcome="ran",
-                reason=planned.freshness[found.task].reason,
+                reason=str(planned.freshness[found.task].reason),
                 rows=found.rows,
                 started_at=found.started_at,
                 seconds=found.seconds,

@@ -31,16 +31,16 @@ MOST_TEXT = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteFile:
-    """A file in a store, at the moment at which it was looked at.
+class FileState:
+    """A file when it was listed.
 
     Attributes:
-        url: what fsspec opens.
-        size: in bytes; None where the store does not tell.
-        mark: another one when the contents may be others; None where the store tells nothing of the kind.
+        path: on this machine, or the URL that fsspec opens.
+        size: in bytes; None where its storage does not report it.
+        mark: differs when the contents may differ; None where its storage reports nothing of the kind.
     """
 
-    url: str
+    path: str
     size: int | None
     mark: str | None
 
@@ -50,7 +50,7 @@ def bridged(path: str) -> str:
     return f"{STORES}://{path}" if is_url(path) else path
 
 
-def stored_files(url: str, *, source: str, progress: Progress | None = None) -> tuple[RemoteFile, ...]:
+def stored_files(url: str, *, source: str, progress: Progress | None = None) -> tuple[FileState, ...]:
     """What is behind a URL now: a file, all data in a folder, or what a glob matches; nothing is downloaded.
 
     It takes as long as the store does; ``source_files`` has a limit.
@@ -175,7 +175,7 @@ def _unreachable(url: str, source: str, error: Exception) -> SourceError:
     )
 
 
-def _found(url: str, progress: Progress) -> Iterator[RemoteFile]:
+def _found(url: str, progress: Progress) -> Iterator[FileState]:
     store, path = open_store(url)
     cut = _start_of_glob(url, path)
     if cut is not None:
@@ -254,7 +254,7 @@ class _Folders:
         return self._lists[folder]
 
 
-def _file(store: Any, url: str, info: Mapping[str, Any]) -> RemoteFile:  # noqa: ANN401 - fsspec's
+def _file(store: Any, url: str, info: Mapping[str, Any]) -> FileState:  # noqa: ANN401 - fsspec's
     mark = _mark(info)
     if mark is None:  # a list of links tells less of a file than the file itself
         info = store.info(info["name"])
@@ -264,7 +264,7 @@ def _file(store: Any, url: str, info: Mapping[str, Any]) -> RemoteFile:  # noqa:
             mark = str(store.modified(info["name"]))
         except NotImplementedError:
             mark = str(info["created"]) if info.get("created") else None
-    return RemoteFile(url=url, size=info.get("size"), mark=mark)
+    return FileState(path=url, size=info.get("size"), mark=mark)
 
 
 def _mark(info: Mapping[str, Any]) -> str | None:

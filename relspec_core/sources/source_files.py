@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import glob
 import math
-import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from relspec_core.errors import SourceError
 from relspec_core.model.duckdb_types import schema_from_duckdb, schema_to_duckdb, to_duckdb
 from relspec_core.model.hashing import digest
 from relspec_core.model.names import quoted_column, quoted_text
-from relspec_core.sources.remote_files import bridged, described_names, names_beside, stored_files
+from relspec_core.sources.remote_files import FileState, bridged, described_names, names_beside, stored_files
 from relspec_core.system.timeouts import NoAnswerError, answer_in_time
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
     from relspec_core.declaration.source_spec import SourceSpec
     from relspec_core.engines.duckdb_connection import DuckDBConnection
-    from relspec_core.sources.remote_files import RemoteFile
     from relspec_core.system.compile_cache import CompileCache
     from relspec_core.system.timeouts import Progress
 
@@ -48,21 +46,19 @@ COMPRESSIONS = (".gz", ".zst")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFiles:
-    """The files of one source.
+    """The files of one source, as they were when they were listed.
 
     Attributes:
         name: of the source.
-        files: absolute paths, then URLs, each sorted; at least one.
         reader: DuckDB's table function for them.
         declared: the declared types of columns; others are read from the data.
-        stored: by URL, what their stores told of those that are not on this machine.
+        states: of each file, as it was when the files were listed; nothing is asked again.
     """
 
     name: str
-    files: tuple[str, ...]
     reader: str
     declared: Mapping[str, dt.DataType]
-    stored: Mapping[str, RemoteFile] = field(default_factory=dict)
+    states: tuple[FileState, ...]
 
     def select(self, schema: ibis.Schema) -> str:
         """A query that reads the files with exactly these columns and types."""
@@ -91,10 +87,15 @@ class SourceFiles:
 
     def open_in(self, connection: DuckDBConnection) -> None:
         """Let a database read them, by whatever connection, wherever they are."""
-        if self.stored:
+        if any(is_url(path) for path in self.files):
             from relspec_core.sources.fsspec_bridge import FsspecBridge  # noqa: PLC0415 - it loads fsspec, in 0.1 s
 
             connection.register(FsspecBridge())
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Absolute paths, then URLs, each sorted; at least one."""
+        return tuple(state.path for state in self.states)
 
     @property
     def listing(self) -> str:
@@ -104,29 +105,16 @@ class SourceFiles:
     @property
     def size(self) -> float:
         """Of all files together, in bytes; infinite where a store does not tell it."""
-        stored = [math.inf if file.size is None else file.size for file in self.stored.values()]
-        return sum([*stored, *(stat.st_size for stat in self._stats().values())])
+        return sum(math.inf if state.size is None else state.size for state in self.states)
 
     @property
     def is_told(self) -> bool:
         """Whether another version means other contents, and the same version the same."""
-        return all(file.mark is not None for file in self.stored.values())
+        return all(state.mark is not None for state in self.states)
 
     def version(self) -> str:
-        """A hash of each file's path, size and time of change, or what its store tells of it; no file is opened."""
-        found = {path: (path, str(stat.st_size), str(stat.st_mtime_ns)) for path, stat in self._stats().items()}
-        found |= {url: (url, str(file.size), str(file.mark)) for url, file in self.stored.items()}
-        return digest(tuple(found[path] for path in self.files))
-
-    def _stats(self) -> dict[str, os.stat_result]:
-        try:
-            return {path: Path(path).stat() for path in self.files if path not in self.stored}
-        except OSError as error:
-            raise SourceError(
-                f"a file of source '{self.name}' can't be read: {error.strerror}",
-                at=str(error.filename),
-                hint="put it back, or mend the path.",
-            ) from error
+        """A hash of each file's path, size and time of change, or what its store reports instead."""
+        return digest(tuple((state.path, str(state.size), str(state.mark)) for state in self.states))
 
     def _described(self, connection: DuckDBConnection) -> dict[str, str]:
         try:
@@ -185,18 +173,52 @@ def files_now(source: SourceSpec, progress: Progress | None = None) -> SourceFil
     """
     paths = [on_this_machine(path) for path in source.paths]
     urls = [path for path in paths if is_url(path)]
-    stored = {file.url: file for url in urls for file in stored_files(url, source=source.name, progress=progress)}
+    stored = {file.path: file for url in urls for file in stored_files(url, source=source.name, progress=progress)}
     found = sorted({file for path in paths if path not in urls for file in _matches(path)})
     if not found and not stored:
         return None
-    files = (*sorted({str(Path(file).resolve()) for file in found}), *sorted(stored))
+    local = (_state(file, source) for file in sorted({str(Path(file).resolve()) for file in found}))
     return SourceFiles(
         name=source.name,
-        files=files,
         reader=_reader(source, (found or sorted(stored))[0]),
         declared=dict(source.schema or {}),
-        stored=stored,
+        states=(*local, *(stored[url] for url in sorted(stored))),
     )
+
+
+def _state(path: str, source: SourceSpec) -> FileState:
+    try:
+        stat = Path(path).stat()
+    except OSError as error:
+        raise SourceError(
+            f"a file of source '{source.name}' can't be read: {error.strerror}",
+            at=path,
+            hint="restore it, or fix the path.",
+        ) from error
+    return FileState(path=path, size=stat.st_size, mark=str(stat.st_mtime_ns))
+
+
+class SourceListings:
+    """The files of sources, each source listed at most once: what one command, run or tick sees of them.
+
+    Args:
+        found: what was listed already, by source; None where no file exists.
+    """
+
+    __slots__ = ("_found",)
+
+    def __init__(self, found: Mapping[str, SourceFiles | None] | None = None) -> None:
+        self._found = dict(found or {})
+
+    def files(self, source: SourceSpec) -> SourceFiles | None:
+        """The files of a source; None where it has no path, or no file exists.
+
+        Raises:
+            SourceError: RS106, as ``source_files`` does; it is listed again the next time.
+        """
+        if source.name not in self._found:
+            self._found[source.name] = source_files(source)
+        return self._found[source.name]
 
 
 def open_stores(sources: Iterable[SourceSpec], connection: DuckDBConnection) -> None:

@@ -1,4 +1,4 @@
-"""Tables that are not as relspec recorded them: somebody else has written to them since."""
+"""Tables that were changed outside relspec since it recorded them."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ def whole_table(schema: ibis.Schema) -> tuple[str, ...]:
     return tuple(sorted(schema))
 
 
-def foreign_changes(evidence: Mapping[str, Evidence], warehouse: Warehouse, cache: CompileCache) -> frozenset[str]:
-    """The tables and views of which the contents, or the definition, are not those that were recorded.
+def changed_outside(evidence: Mapping[str, Evidence], warehouse: Warehouse, cache: CompileCache) -> frozenset[str]:
+    """The tables and views whose contents, or definition, differ from what was recorded.
 
-    A table that has neither a digest nor a signature is not compared. Where the database's file is as it was
-    when it was last compared, which is what idle plans find, nothing is read.
+    A table that has neither a digest nor a signature is not compared. Where the database's file is unchanged since it
+    was last compared, which is what idle plans find, nothing is read.
 
     Args:
-        evidence: what there is, each table with its columns and row count as recorded.
+        evidence: existing tables, each with its columns and row count as recorded.
         warehouse: where the tables are; only read.
         cache: remembers the outcome for this state of the database's file.
 
     Returns:
-        Where the warehouse can't be read now, what the last run found, less what was built since.
+        Where the warehouse can only be known by its snapshot, what the last run found, less what was built since.
     """
     if warehouse.recorded is not None:
         return _seen_changed(evidence, warehouse.recorded.seen)
@@ -68,12 +68,12 @@ def _seen_changed(evidence: Mapping[str, Evidence], seen: ObservedContents | Non
 
 
 def nothing_changed(evidence: Mapping[str, Evidence], warehouse: Warehouse, cache: CompileCache) -> None:
-    """Remember that all is as recorded now that relspec itself has written: the next plan need not read it.
+    """Remember that all tables are as recorded, so that the next plan need not read them.
 
     That counts once the database is closed, see ``settle``: only then everything is in its file.
 
     Args:
-        evidence: what there is; a table of unknown contents in it means that there is nothing to remember.
+        evidence: existing tables; with one that was changed outside relspec there is nothing to remember.
         warehouse: whose file it is in.
         cache: where it is remembered.
     """

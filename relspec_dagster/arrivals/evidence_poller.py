@@ -8,7 +8,7 @@ from pathlib import Path
 
 from relspec_core.graph_inference import TaskGraph
 from relspec_core.plan_catalog import PlanCatalog
-from relspec_core.staleness.freshness import IncrementalFreshness
+from relspec_core.staleness.freshness import FreshnessEngine
 from relspec_dagster.access.resources import RelspecResource
 from relspec_dagster.arrivals.evidence_state import EvidenceState
 from relspec_dagster.arrivals.file_poller import FilePoller, FilesPoll
@@ -47,7 +47,9 @@ class EvidencePoller:
 
     def __init__(self, plans: PlanCatalog, graph: TaskGraph, *, database: Path | RelspecResource) -> None:
         self.known = EvidenceState(plans, graph)
-        self.standing = IncrementalFreshness(graph, plans)
+        self.standing = FreshnessEngine(
+            plans, graph=graph, evidence=self.known.evidence, versions=self.known.versions, rebuild_volatile=False
+        )
         self._keys = RunKeys(self.known, self.standing)
         self._files = FilePoller(self.known)
         self._warehouse = WarehousePoller(self.known, place=WarehouseConnection(database))
@@ -79,12 +81,7 @@ class EvidencePoller:
             glance: just now. What changes after it is found by the next one.
         """
         changed = self._files.look(glance.files) | self._warehouse.look(glance.warehouse)
-        graph, known = self.known.graph, self.known
-        self.standing.update(
-            changed if self.standing.freshness else graph.evidence,
-            evidence=known.evidence,
-            input_versions=known.versions,
-        )
+        self.standing.update(changed)
 
     def keys(self, reported: Mapping[str, int]) -> dict[str, str]:
         """Of each stale task the key of what it would be built from.

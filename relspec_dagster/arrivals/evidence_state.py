@@ -9,7 +9,9 @@ from relspec_core.evidence_store import Record
 from relspec_core.graph_edge_validation import check_edge
 from relspec_core.graph_inference import EdgeRequirement, TaskGraph
 from relspec_core.plan_catalog import PlanCatalog
-from relspec_core.staleness.input_versions import input_versions
+from relspec_core.sources.source_files import SourceFiles
+from relspec_core.staleness.input_versions import InputVersions
+from relspec_core.staleness.observation import Observation
 from relspec_core.system.compile_cache import CompileCache
 from relspec_core.warehouses.warehouse import Warehouse
 
@@ -27,6 +29,7 @@ class EvidenceState:
         plans: the same.
         graph: the same.
         evidence: what there is; what can't be read counts as absent.
+        files: of each source that is files.
         records: what relspec recorded of the tables of tasks, whether these are there or not.
         unread: of each source that can't be read now, why.
         taken: digests of what tasks read of sources.
@@ -38,6 +41,7 @@ class EvidenceState:
     __slots__ = (
         "_versions",
         "evidence",
+        "files",
         "graph",
         "plans",
         "reads",
@@ -52,6 +56,7 @@ class EvidenceState:
         self.plans = plans
         self.graph = graph
         self.evidence: dict[str, Evidence] = {}
+        self.files: dict[str, SourceFiles] = {}
         self.records: dict[str, Record] = {}
         self.unread: dict[str, str] = {}
         self.taken: Contents = {}
@@ -71,6 +76,7 @@ class EvidenceState:
         """Count a source as absent."""
         self.evidence.pop(source, None)
         self.unread.pop(source, None)
+        self.files.pop(source, None)
         for edge in self.graph.edges_from(source):
             self.taken.pop((source, edge.columns), None)
             self._versions.pop((source, edge.task), None)
@@ -87,12 +93,11 @@ class EvidenceState:
             edges: from sources.
             warehouse: has the sources that are tables; files are read through any.
         """
-        versions = input_versions(
-            self.evidence, warehouse, self.plans, records=self.evidence, taken=self.taken, cache=CompileCache()
-        )
+        observed = Observation(evidence=self.evidence, files=self.files)
+        versions = InputVersions(observed, warehouse, self.plans, taken=self.taken, cache=CompileCache())
         for edge in edges:
             if not check_edge(edge, self.evidence):
-                self.keep_versions(edge, versions(edge))
+                self.keep_versions(edge, versions.of(edge))
 
     def groups(self, source: str) -> list[tuple[str, ...]]:
         """The columns that tasks read of a source, as far as it has what they read."""

@@ -118,6 +118,7 @@ class FilePoller:
             if self._warehouse is None:
                 self._warehouse = DuckDBWarehouse(ExclusiveDuckDB.open())
             schema = files.schema(self._warehouse.connection, cache=CompileCache())
+            self._known.files[source.name] = files
             self._known.evidence[source.name] = Evidence(name=source.name, schema=schema, version=version, kind=FILES)
             self._known.take_versions(self._known.graph.edges_from(source.name), self._warehouse)
         except SourceError as error:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from relspec_core.evidence import TableState, Versions
 from relspec_core.model.hashing import digest
-from relspec_core.staleness.freshness import Freshness, IncrementalFreshness
+from relspec_core.staleness.freshness import Freshness, FreshnessEngine
 from relspec_dagster.arrivals.evidence_state import EvidenceState
 from relspec_dagster.arrivals.instance_queries import KEY_LENGTH
 
@@ -35,7 +35,7 @@ class RunKeys:
 
     __slots__ = ("_arrived", "_kept", "_known", "_outputs", "_plans", "_standing")
 
-    def __init__(self, known: EvidenceState, standing: IncrementalFreshness) -> None:
+    def __init__(self, known: EvidenceState, standing: FreshnessEngine) -> None:
         self._known = known
         self._standing = standing
         by_task = known.plans.by_task

@@ -9,7 +9,7 @@ from relspec_core.evidence import EvidenceCatalog
 from relspec_core.graph_edge_validation import ReadinessReason, check_edge
 from relspec_core.model.hashing import digest
 from relspec_core.rustworkx_schedule import schedule_rules
-from relspec_core.staleness.freshness import IncrementalFreshness
+from relspec_core.staleness.freshness import FreshnessEngine
 from relspec_dagster.arrivals.evidence_state import EvidenceState
 
 TRIED = "was asked for with what there is now, and not built: it waits for new evidence"
@@ -39,7 +39,7 @@ class Decision:
 
 def decide(
     known: EvidenceState,
-    standing: IncrementalFreshness,
+    standing: FreshnessEngine,
     *,
     keys: Mapping[str, str],
     asked: Mapping[str, str],
@@ -106,7 +106,7 @@ def _built(task: str, known: EvidenceState) -> tuple[str, ...]:
     return tuple(str(known.records[name].build.built_at) for name in outputs if name in known.records)
 
 
-def _arrived(task: str, known: EvidenceState, standing: IncrementalFreshness) -> set[str]:
+def _arrived(task: str, known: EvidenceState, standing: FreshnessEngine) -> set[str]:
     """The sources that a task reads and was not built with as they are."""
     tables = [known.evidence[name] for name in known.graph.outputs_of(task) if name in known.evidence]
     built_from = [table.record.inputs for table in tables if table.record is not None]

@@ -12,7 +12,7 @@ from relspec_core.evidence_store import EvidenceStore, Record
 from relspec_core.model.duckdb_types import schema_from_duckdb
 from relspec_core.model.hashing import digest
 from relspec_core.staleness.input_versions import recorded_versions
-from relspec_core.staleness.observation import observed_table
+from relspec_core.staleness.observation import Observation, observed_table
 from relspec_core.warehouses.warehouse import Warehouse
 from relspec_dagster.arrivals.evidence_state import Contents, EvidenceState
 from relspec_dagster.arrivals.warehouse_connection import WarehouseConnection
@@ -190,8 +190,9 @@ class WarehousePoller:
             self._known.forget(name)
             self._known.evidence[name] = found
             records = {output: record.build for output, record in self._known.records.items()}
+            observed = Observation(evidence=self._known.evidence, records=records, snapshot=recorded)
             for edge in self._known.graph.edges_from(name):
-                self._known.keep_versions(edge, recorded_versions(edge, recorded, records))
+                self._known.keep_versions(edge, recorded_versions(edge, observed))
         return changed
 
     def _tell_held(self, name: str) -> bool:

@@ -17,8 +17,10 @@ from relspec_core.evidence import Evidence
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.plan_catalog import PlanCatalog
 from relspec_core.runs.options import CUTOFF_ROWS
-from relspec_core.staleness.observation import observe
-from relspec_core.staleness.unchanged_inputs import UnchangedInputs
+from relspec_core.staleness.freshness import FreshnessEngine
+from relspec_core.staleness.input_digests import InputDigests
+from relspec_core.staleness.input_versions import InputVersions
+from relspec_core.staleness.observation import Observation, observe
 from relspec_core.warehouses.warehouse import Warehouse
 from relspec_dagster.freshness.data_versions import OWN_TAGS, Recorded, version_tags
 from relspec_dagster.freshness.stale_assets import StaleAsset, stale_assets
@@ -89,11 +91,11 @@ def _unchanged(
     if not by_name:
         return
     plans = readers.plan_catalog.around(by_name)
-    evidence = observe(plans, warehouse)
-    reads = UnchangedInputs(plans, evidence, warehouse, cutoff_rows=CUTOFF_ROWS)
+    observation = observe(plans, warehouse)
+    evidence, engine = observation.evidence, _engine(plans, observation, warehouse)
     for name, found in by_name.items():
-        if reads.is_as_planned(name) and all(reads.is_unchanged(name, read) for read in found.moved):
-            record = reads.record(name) if writing else None
+        if engine.is_as_planned(name) and all(engine.reads_the_same(name, read) for read in found.moved):
+            record = engine.kept(name) if writing else None
             if record is not None and record.version != evidence[name].version:
                 with warehouse.transaction():
                     EvidenceStore(warehouse).record([record])
@@ -132,7 +134,7 @@ def built_at(evidence: Evidence) -> dict[str, str]:
 
 
 def keep_unchanged(
-    plans: PlanCatalog, outputs: Iterable[str], warehouse: Warehouse, evidence: Mapping[str, Evidence]
+    plans: PlanCatalog, outputs: Iterable[str], warehouse: Warehouse, observation: Observation
 ) -> Mapping[str, Evidence]:
     """The records of tables that are all what their plans would write now, brought forward; none where one is not.
 
@@ -140,13 +142,19 @@ def keep_unchanged(
         plans: of the tables.
         outputs: their names.
         warehouse: open for writing.
-        evidence: what there is now.
+        observation: of these plans.
     """
-    reads = UnchangedInputs(plans, evidence, warehouse, cutoff_rows=CUTOFF_ROWS)
-    found = {name: reads.record(name) for name in outputs}
+    engine = _engine(plans, observation, warehouse)
+    found = {name: engine.kept(name) for name in outputs}
     records = {name: record for name, record in found.items() if record is not None}
     if len(records) < len(found):
         return {}
     with warehouse.transaction():
         EvidenceStore(warehouse).record(records.values())
     return {name: Evidence.of(record) for name, record in records.items()}
+
+
+def _engine(plans: PlanCatalog, observation: Observation, warehouse: Warehouse) -> FreshnessEngine:
+    contents = InputDigests(observation=observation, plans=plans, warehouse=warehouse, cutoff_rows=CUTOFF_ROWS)
+    versions = InputVersions(observation, warehouse, plans)
+    return FreshnessEngine(plans, evidence=observation.evidence, versions=versions.of, contents=contents.of)

@@ -12,15 +12,17 @@ from dagster_duckdb import DuckDBResource
 
 from relspec_core.engines.duckdb_file import DatabaseHeldError, file_state
 from relspec_core.errors import SourceError
-from relspec_core.evidence import EvidenceCatalog, Versions
+from relspec_core.evidence import Evidence, Versions
 from relspec_core.graph_edge_validation import check_edge
 from relspec_core.graph_inference import EdgeRequirement, TaskGraph
 from relspec_core.model.hashing import digest
+from relspec_core.model.reasons import Reason
 from relspec_core.runs.options import CUTOFF_ROWS
 from relspec_core.sources.source_files import source_files
-from relspec_core.staleness.freshness import Freshness, freshness
+from relspec_core.staleness.freshness import Freshness, FreshnessEngine
+from relspec_core.staleness.input_digests import InputDigests
+from relspec_core.staleness.input_versions import InputVersions
 from relspec_core.staleness.observation import observe
-from relspec_core.staleness.unchanged_inputs import UnchangedInputs
 from relspec_core.warehouses.warehouse import Warehouse
 from relspec_dagster.access.storage_polling import PolledStorages
 from relspec_dagster.access.warehouse_access import Resource, read_warehouse
@@ -56,8 +58,8 @@ class TickEvaluation:
     """
 
     readers: Consumers
-    evidence: EvidenceCatalog
-    changed: Mapping[str, str]
+    evidence: Mapping[str, Evidence]
+    changed: Mapping[str, Reason]
     versions: Mapping[tuple[str, str], Versions]
     freshness: Mapping[str, Freshness]
 
@@ -78,7 +80,7 @@ class TickEvaluation:
         if reason is None:
             return None
         read = [(edge.evidence, self._read(name, edge, fresh, requested=requested)) for edge in edges]
-        return Due(reason=reason, token=digest(("due", output.artifact.fingerprint, tuple(read))))
+        return Due(reason=str(reason), token=digest(("due", output.artifact.fingerprint, tuple(read))))
 
     def _read(self, name: str, edge: EdgeRequirement, fresh: Freshness, *, requested: frozenset[str]) -> str:
         """The versions of what a table would read of one evidence, as text."""
@@ -160,20 +162,22 @@ class Evaluation:
 
     def _look_at(self, warehouse: Warehouse) -> TickEvaluation:
         plans = self._readers.plan_catalog
-        evidence = observe(plans, warehouse)
-        reads = UnchangedInputs(plans, evidence, warehouse, cutoff_rows=CUTOFF_ROWS)
-        changed: dict[str, str] = {}
+        observation = observe(plans, warehouse)
+        evidence, known = observation.evidence, InputVersions(observation, warehouse, plans)
+        contents = InputDigests(observation=observation, plans=plans, warehouse=warehouse, cutoff_rows=CUTOFF_ROWS)
+        engine = FreshnessEngine(plans, graph=self._graph, evidence=evidence, versions=known.of, contents=contents.of)
+        engine.update()
+        changed: dict[str, Reason] = {}
         versions: dict[tuple[str, str], Versions] = {}
         for name, output in self._readers.outputs.items():
             met = [check.edge for check in output.checks if not check_edge(check.edge, evidence)]
             for edge in met:
-                found = reads.versions(edge)
+                found = engine.versions(edge)
                 if found is not None:
                     versions[name, edge.evidence] = found
-            reason = reads.changed(name) if len(met) == len(output.checks) else None
+            reason = engine.reason(name) if len(met) == len(output.checks) else None
             if reason is not None:
                 changed[name] = reason
-        fresh = freshness(self._graph, plans, evidence=evidence, input_versions=reads.versions)
         return TickEvaluation(
-            readers=self._readers, evidence=evidence, changed=changed, versions=versions, freshness=fresh
+            readers=self._readers, evidence=evidence, changed=changed, versions=versions, freshness=engine.freshness
         )

@@ -6,11 +6,11 @@ import dagster as dg
 
 from relspec_core.engines.engine_error import EngineError
 from relspec_core.errors import RelspecError
-from relspec_core.evidence import Evidence, EvidenceCatalog
+from relspec_core.evidence import Evidence
 from relspec_core.execution import build_task
 from relspec_core.plan_catalog import PlanCatalog
-from relspec_core.staleness.freshness import UNCHANGED
-from relspec_core.staleness.observation import observe
+from relspec_core.staleness.observation import Observation, observe
+from relspec_core.staleness.reasons import UNCHANGED
 from relspec_core.warehouses.warehouse import Warehouse
 from relspec_dagster.access.warehouse_access import open_warehouse
 from relspec_dagster.freshness.carry_forward import (
@@ -89,15 +89,15 @@ def _run(
         for output in assets.outputs
         if output in selected or any(check.key in selected_checks for check in output.checks)
     ]
-    evidence = observe(readers.plan_catalog.around(_names(concerned)), warehouse)
-    verdicts = {check.key: check.evaluate(evidence) for output in concerned for check in output.checks}
+    observation = observe(readers.plan_catalog.around(_names(concerned)), warehouse)
+    verdicts = {check.key: check.evaluate(observation.evidence) for output in concerned for check in output.checks}
     yield from (verdict.result for key, verdict in verdicts.items() if key in selected_checks)
     gates = [verdicts[check.key] for output in selected for check in output.checks]
     reasons = dict.fromkeys(str(reason) for verdict in gates for reason in verdict.reasons)
     if reasons:
         context.log.warning("Nothing is materialized: %s", "; ".join(reasons))
     elif selected:
-        yield from _materialize(context, selected, readers, warehouse, evidence)
+        yield from _materialize(context, selected, readers, warehouse, observation)
 
 
 def _names(outputs: Iterable[OutputAsset]) -> list[str]:
@@ -109,21 +109,21 @@ def _materialize(
     selected: tuple[OutputAsset, ...],
     readers: Consumers,
     warehouse: Warehouse,
-    evidence: EvidenceCatalog,
+    observation: Observation,
 ) -> Iterator[dg.MaterializeResult]:
     """Build outputs of one task together, say what became of each, and carry forward what reads nothing new of them."""
     plans = readers.plan_catalog.around(_names(selected))
     if context.run.tags.items() >= KEEP_UNCHANGED.items():
-        kept = keep_unchanged(plans, _names(selected), warehouse, evidence)
+        kept = keep_unchanged(plans, _names(selected), warehouse, observation)
         if kept:
             recorded = last_recorded(context.instance, [output.spec.key for output in selected])
             for output in selected:
                 yield _left(output, kept[output.artifact.name], recorded.get(output.spec.key))
             return
-    published = _build(selected, plans, readers, warehouse, evidence)
+    published = _build(selected, plans, readers, warehouse, observation)
     for output in selected:
         yield _materialization(output, published[output.artifact.name])
-    versions = {name: found.version for name, found in evidence.items()}
+    versions = {name: found.version for name, found in observation.evidence.items()}
     changed = [name for name, found in published.items() if found.version != versions.get(name)]
     try:
         carry_forward(context.instance, readers, warehouse, changed=changed, writing=True)
@@ -136,14 +136,14 @@ def _build(
     plans: PlanCatalog,
     readers: Consumers,
     warehouse: Warehouse,
-    evidence: EvidenceCatalog,
+    observation: Observation,
 ) -> dict[str, Evidence]:
     """Build outputs of one task together."""
     built = build_task(
         selected[0].artifact.task.name,
         plan_catalog=plans,
         warehouse=warehouse,
-        evidence=evidence,
+        observation=observation,
         because=BECAUSE,
         digests={name: sorted({edge.columns for edge in readers.edges_from(name)}) for name in _names(selected)},
     )

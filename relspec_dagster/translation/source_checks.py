@@ -4,12 +4,12 @@ Whoever writes a source need not be asked, and no reader is started: one op look
 for, and holds them against the edges of all of their readers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
 
-from relspec_core.evidence import EvidenceCatalog
+from relspec_core.evidence import Evidence
 from relspec_core.graph_edge_validation import ReadinessReason, check_edge
 from relspec_core.graph_inference import EdgeRequirement
 from relspec_core.model.formatting import listed
@@ -45,7 +45,7 @@ class SourceCheck:
             metadata={"relspec/required_columns": columns_required_of(self.readers)},
         )
 
-    def evaluate(self, evidence: EvidenceCatalog) -> dg.AssetCheckResult:
+    def evaluate(self, evidence: Mapping[str, Evidence]) -> dg.AssetCheckResult:
         """The result for Dagster to record; a failed one says which reader lacks which column."""
         reasons = [reason for edge in self.readers for reason in check_edge(edge, evidence)]
         return dg.AssetCheckResult(
@@ -96,7 +96,7 @@ def checks_of_sources(
         resource = getattr(context.resources, resource_key)
         has_tables = not all(source.paths for source in sources.sources.values())
         with read_warehouse(resource, say=context.log.warning) if has_tables else no_warehouse() as warehouse:
-            evidence = observe(sources, warehouse)
+            evidence = observe(sources, warehouse).evidence
         yield from (check.evaluate(evidence) for check in selected)
 
     return check_sources

@@ -39,7 +39,7 @@ def parquet(**columns: list[object]) -> bytes:
 
 
 def names_of(files: str) -> list[str]:
-    return [unquote(file_name(file.url)) for file in stored_files(files, source="people")]
+    return [unquote(file_name(file.path)) for file in stored_files(files, source="people")]
 
 
 def test_sources_in_stores_are_read_and_left_as_files_on_this_machine_are(store: Store, con: DuckDBBackend) -> None:

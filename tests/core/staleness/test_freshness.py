@@ -7,7 +7,7 @@ from ibis.backends.duckdb import Backend as DuckDBBackend
 
 from relspec_core import ExecutionContext, RunReport, SourceSpec, TaskBuildContext, compile_task_catalog
 from relspec_core.planning.run_plan import RunPlan, plan_outputs
-from relspec_core.staleness.freshness import UNCHANGED
+from relspec_core.staleness.reasons import UNCHANGED
 from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
 from tests.support.catalogs import Project, sql_task, task_of
 

@@ -10,8 +10,8 @@ from ibis.backends.duckdb import Backend as DuckDBBackend
 from relspec_core import SourceSpec, TaskCatalog, run
 from relspec_core.engines.duckdb_file import connect
 from relspec_core.errors import UnknownColumnError
-from relspec_core.staleness.freshness import UNCHANGED
 from relspec_core.staleness.input_versions import MOST_BYTES_COMPARED
+from relspec_core.staleness.reasons import UNCHANGED
 from tests.support.catalogs import Project, sql_task
 
 STG_ORDERS = "SELECT order_id, customer_id, amount, upper(note) AS note FROM raw_orders"

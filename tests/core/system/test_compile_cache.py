@@ -211,7 +211,8 @@ def test_an_unchanged_warehouse_is_not_read(tmp_path: Path) -> None:
     def stale() -> str | None:
         con = connect(tmp_path / "w.duckdb")
         try:
-            return plan_run(catalog, backend=con, ctx=ExecutionContext(cache=cache)).freshness["numbers"].stale
+            found = plan_run(catalog, backend=con, ctx=ExecutionContext(cache=cache)).freshness["numbers"].stale
+            return None if found is None else found.code
         finally:
             con.disconnect()
 
@@ -226,4 +227,4 @@ def test_an_unchanged_warehouse_is_not_read(tmp_path: Path) -> None:
     con.con.execute("UPDATE numbers SET n = 7 WHERE n = 3")
     con.disconnect()
     for _ in range(2):
-        assert stale() == "'numbers' was changed by somebody else since it was built"
+        assert stale() == "changed_outside"

@@ -20,7 +20,7 @@ from relspec_core.evidence_store import EvidenceStore
 from relspec_core.planning.run_plan import plan_run
 from relspec_core.runs.options import RunOptions
 from relspec_core.runs.run_log import RunLog
-from relspec_core.staleness.freshness import UNCHANGED
+from relspec_core.staleness.reasons import UNCHANGED
 from relspec_core.warehouses.engine_adapters import WAYS
 from relspec_core.warehouses.ibis_warehouse import warehouse_of
 from tests.support.catalogs import sql_task

@@ -106,4 +106,4 @@ def test_a_store_that_does_not_answer_keeps_nobody_waiting_and_a_late_answer_cou
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\nETag: one\r\nConnection: close\r\n\r\n")
         found = questions.answer(since=time.monotonic() + 10)
     assert found is not None
-    assert found.stored[url].mark == "ETag one"
+    assert found.states[0].mark == "ETag one"
