@@ -1,4 +1,4 @@
-"""Files in stores that fsspec opens, by URL: which there are, and what tells one state of them from another."""
+"""Remote files by URL, through fsspec: listing, and marks that identify their contents."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 
-STORES = "relspec"  # the protocol by which DuckDB reads them
-# What filesystems tell of a file that is another one when its contents are.
+STORES = "relspec"  # the protocol of the bridge through which DuckDB reads them
+# File attributes, of various filesystems, that change with the contents.
 MARKS = (
     *("ETag", "etag", "e_tag", "md5Hash", "md5", "Content-MD5", "content_md5", "Digest", "crc32c", "CRC", "sha", "hex"),
     *("generation", "VersionId", "version_id", "content_hash", "checksum", "blob_id"),
@@ -32,12 +32,12 @@ MOST_TEXT = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileState:
-    """A file when it was listed.
+    """The observed state of a file.
 
     Attributes:
-        path: on this machine, or the URL that fsspec opens.
-        size: in bytes; None where its storage does not report it.
-        mark: differs when the contents may differ; None where its storage reports nothing of the kind.
+        path: a local path, or the URL that fsspec opens.
+        size: in bytes; None if unknown.
+        mark: changes whenever the contents may have changed; None if the storage reports no such attribute.
     """
 
     path: str
@@ -46,25 +46,25 @@ class FileState:
 
 
 def bridged(path: str) -> str:
-    """What DuckDB calls a file: of a URL, what it reads through the bridge; every other path as it is."""
+    """The path by which DuckDB reads a file: URLs through the bridge, other paths unchanged."""
     return f"{STORES}://{path}" if is_url(path) else path
 
 
 def stored_files(url: str, *, source: str, progress: Progress | None = None) -> tuple[FileState, ...]:
-    """What is behind a URL now: a file, all data in a folder, or what a glob matches; nothing is downloaded.
+    """List the files of a URL: a file, all data in a folder, or the matches of a glob; nothing is downloaded.
 
-    It takes as long as the store does; ``source_files`` has a limit.
+    There is no timeout here; ``source_files`` has one.
 
-    A glob is matched folder by folder, one request for each that may have something: fsspec's own takes a store that
-    does not answer for an empty one.
+    A glob is matched folder by folder, with one request for each candidate folder, as fsspec's own glob treats an
+    unreachable storage as an empty one.
 
     Args:
-        url: with ``*``, ``?``, ``[...]`` and ``**`` as in paths; ``?`` is a part of web addresses.
-        source: for errors.
-        progress: notes when the store has answered one of the requests that this takes.
+        url: with ``*``, ``?``, ``[...]`` and ``**`` as in paths, except that ``?`` is part of web addresses.
+        source: the name of the source, for errors.
+        progress: records each response of the storage.
 
     Raises:
-        SourceError: RS106, where the store can't be reached, or can't be opened with what is installed.
+        SourceError: RS106, if the storage can't be reached, or needs a package that is not installed.
     """
     try:
         return tuple(_found(url, progress or Progress()))
@@ -79,7 +79,7 @@ def stored_files(url: str, *, source: str, progress: Progress | None = None) -> 
 
 
 def names_beside(url: str) -> tuple[str, ...]:
-    """What is in the folder of a URL; nothing where that can't be told."""
+    """The names in the folder of a URL; empty if they can't be listed."""
 
     def names(progress: Progress) -> tuple[str, ...]:
         del progress
@@ -89,28 +89,28 @@ def names_beside(url: str) -> tuple[str, ...]:
 
     try:
         return answer_in_time(names, seconds=HINT_SECONDS, name=f"beside {file_name(url)}")
-    except Exception:  # noqa: BLE001 - whatever a store raises: it is for a hint only
+    except Exception:  # noqa: BLE001 - storages can raise anything, and this is for a hint only
         return ()
 
 
 def described_names(names: Sequence[str]) -> str:
-    """A hint of what is there, or nothing."""
-    return f"in its folder are {listed(names, most=MOST_NAMES)}; " if names else ""
+    """A hint with the existing names; empty if there are none."""
+    return f"its folder contains {listed(names, most=MOST_NAMES)}; " if names else ""
 
 
 def open_store(url: str) -> tuple[Any, str]:
-    """The filesystem of a URL, which remembers no earlier listing, and the path in it.
+    """The filesystem of a URL, with its listing cache invalidated, and the path in it.
 
     Raises:
-        SourceError: RS106, where fsspec has none for it, or what that needs is not installed.
+        SourceError: RS106, if fsspec does not know the protocol, or a required package is not installed.
     """
-    from fsspec.core import url_to_fs  # noqa: PLC0415 - 0.1 s, for those who have such sources
+    from fsspec.core import url_to_fs  # noqa: PLC0415 - 0.1 s, only for catalogs with such sources
 
     chain = url.split("::")
     try:
         for start in range(1, len(chain)):
             url_to_fs("::".join(chain[start:]))[0].invalidate_cache()
-        store, path = url_to_fs(url, skip_instance_cache=len(chain) > 1)  # an archive's has read its index for good
+        store, path = url_to_fs(url, skip_instance_cache=len(chain) > 1)  # archives cache their index for good
     except ImportError as error:
         raise SourceError(
             f"{_protocol(url)} needs a package: {error}", at=url, hint=f"pip install {_package(url, error)}."
@@ -121,25 +121,26 @@ def open_store(url: str) -> tuple[Any, str]:
         from fsspec import available_protocols  # noqa: PLC0415 - as above
 
         guess = did_you_mean(_protocol(url).removesuffix("://"), available_protocols())
-        raise SourceError(f"fsspec knows no {_protocol(url)}", at=url, hint=f"{guess}Mend the URL.") from error
+        what = f"fsspec does not know the protocol {_protocol(url)}"
+        raise SourceError(what, at=url, hint=f"{guess}Fix the URL.") from error
     store.invalidate_cache()
     return store, path
 
 
 def _package(url: str, error: ImportError) -> str:
-    """What pip is to install for a URL: as an extra of fsspec's, else by the name of the module that is missing."""
+    """The package to install for a URL: an extra of fsspec, else the missing module."""
     from importlib.metadata import metadata  # noqa: PLC0415 - only here
 
     extra = _protocol(url).removesuffix("://")
     if extra in (metadata("fsspec").get_all("Provides-Extra") or ()):
         return f"'fsspec[{extra}]'"
-    return str(getattr(error.__cause__ or error, "name", None) or "what it names").partition(".")[0]
+    return str(getattr(error.__cause__ or error, "name", None) or "the package").partition(".")[0]
 
 
 def is_missing(error: BaseException) -> bool:
-    """Whether an error means that a file is not there; False where its store can't be asked.
+    """Whether an error means that a file does not exist; False if its storage is unreachable.
 
-    fsspec's HTTP filesystem tells a server that refuses the connection as a file that was not found.
+    fsspec's HTTP filesystem reports a refused connection as a file that was not found.
     """
     found: BaseException | None = error
     while found is not None:
@@ -153,7 +154,7 @@ def is_missing(error: BaseException) -> bool:
 
 
 def _status(error: BaseException) -> int | None:
-    """The status of the HTTP answer behind an error, wherever its library keeps it."""
+    """The HTTP status of an error, from the attributes that various libraries use."""
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         return response.get("ResponseMetadata", {}).get("HTTPStatusCode")
@@ -169,9 +170,9 @@ def _unreachable(url: str, source: str, error: Exception) -> SourceError:
     cause: BaseException = error.__cause__ or error if isinstance(error, FileNotFoundError) else error
     text = next(iter(str(cause).strip().splitlines()), type(cause).__name__)[:MOST_TEXT]
     return SourceError(
-        f"the store of source '{source}' can't be asked: {without_secrets(text)}",
+        f"the storage of source '{source}' can't be read: {without_secrets(text)}",
         at=url,
-        hint="check the address, the network, the credentials that fsspec finds, and an archive itself.",
+        hint="check the address, the network, the credentials that fsspec finds, and that archives are intact.",
     )
 
 
@@ -192,28 +193,28 @@ def _found(url: str, progress: Progress) -> Iterator[FileState]:
         try:
             yield _file(store, _url_of(url, folder, name), info)
             progress.note()
-        except FileNotFoundError as error:  # it is in the list only
+        except FileNotFoundError as error:  # it is only in the listing
             if not is_missing(error):
                 raise
 
 
 class _Folders:
-    """The folders of a store, each listed once.
+    """The folders of a filesystem, each listed once.
 
     Args:
-        store: a filesystem of fsspec's.
-        progress: of listing them.
+        store: an fsspec filesystem.
+        progress: records each response.
     """
 
     __slots__ = ("_lists", "_progress", "_store")
 
-    def __init__(self, store: Any, progress: Progress) -> None:  # noqa: ANN401 - fsspec is loaded where it is needed
+    def __init__(self, store: Any, progress: Progress) -> None:  # noqa: ANN401 - fsspec is loaded on use
         self._store = store
         self._progress = progress
         self._lists: dict[str, list[tuple[str, bool, Mapping[str, Any]]]] = {}
 
     def matching(self, folder: str, segments: Sequence[str]) -> Iterator[Mapping[str, Any]]:
-        """The files below a folder whose paths match, part by part; of a folder that matches, all data in it."""
+        """The files below a folder whose paths match, segment by segment, with all data in matching folders."""
         segment, *rest = segments
         if segment == "**" and rest:
             yield from self.matching(folder, rest)
@@ -229,7 +230,7 @@ class _Folders:
                 yield info
 
     def data_in(self, folder: str) -> Iterator[Mapping[str, Any]]:
-        """The data below a folder, less what is hidden, or marked as none by an underscore."""
+        """The data files below a folder, without names that begin with a dot or an underscore."""
         for name, is_folder, info in self._list(folder):
             if name.startswith((".", "_")):
                 continue
@@ -239,7 +240,7 @@ class _Folders:
                 yield info
 
     def _list(self, folder: str) -> list[tuple[str, bool, Mapping[str, Any]]]:
-        """Names in order, and whether each is a folder; nothing where the folder is not there."""
+        """Sorted names, and whether each is a folder; empty if the folder does not exist."""
         if folder not in self._lists:
             try:
                 infos = self._store.ls(folder, detail=True)
@@ -256,7 +257,7 @@ class _Folders:
 
 def _file(store: Any, url: str, info: Mapping[str, Any]) -> FileState:  # noqa: ANN401 - fsspec's
     mark = _mark(info)
-    if mark is None:  # a list of links tells less of a file than the file itself
+    if mark is None:  # a listing of links has fewer attributes than the file itself
         info = store.info(info["name"])
         mark = _mark(info)
     if mark is None:
@@ -281,15 +282,15 @@ def _protocol(url: str) -> str:
 
 
 def _start_of_glob(url: str, path: str) -> int | None:
-    """Where in a path the first part with a glob begins; None where it has none."""
+    """The offset of the first path segment with a glob; None if there is none."""
     glob = re.search(r"[*[]" if re.match(WEB, url_parts(url)[1]) else r"[*?[]", path)
     return None if glob is None else path.rfind("/", 0, glob.start()) + 1
 
 
 def _url_of(url: str, folder: str, name: str) -> str:
-    """The URL of a file that was found below the folder of another one.
+    """The URL of a file found below the folder of another URL.
 
-    Filesystems leave the server, the bucket's project and the like out of the names that they give.
+    Filesystems omit the server, the bucket's project and the like from the names that they list.
     """
     before, body, after = url_parts(url)
     cut = _start_of_glob(url, body)

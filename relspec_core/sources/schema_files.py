@@ -81,7 +81,7 @@ def _mapping(path: Path) -> ibis.Schema:
         found = _parsed(path)
     except (yaml.YAMLError, ValueError) as error:
         raise CatalogError(
-            f"the schema can't be read: {' '.join(str(error).split())}", at=shown_path(path), hint="mend the file."
+            f"the schema can't be read: {' '.join(str(error).split())}", at=shown_path(path), hint="fix the file."
         ) from error
     if not isinstance(found, dict) or not all(isinstance(kind, str) for kind in found.values()):
         raise CatalogError("the file does not map columns to types", at=shown_path(path), hint=FILE_HINT)
@@ -113,9 +113,7 @@ def _arrow(path: Path) -> ibis.Schema:
                 file.seek(0)
                 schema = pa.ipc.open_stream(file).schema
     except (pa.ArrowInvalid, OSError) as error:
-        raise SourceError(
-            f"no Arrow schema can be read: {error}", at=shown_path(path), hint="mend the file."
-        ) from error
+        raise SourceError(f"no Arrow schema can be read: {error}", at=shown_path(path), hint="fix the file.") from error
     with DuckDBConnection.scratch() as scratch:
         return schema_from_duckdb(scratch.types_in_arrow(schema.empty_table()))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import fsspec
 import ibis
 import pytest
 from ibis.backends.duckdb import Backend as DuckDBBackend
@@ -313,9 +314,14 @@ def test_sources(message_snapshots: MessageSnapshots) -> None:
         return built("ctx.table('raw')", sources=(SourceSpec("raw", path=paths),))
 
     Path("notes.docx").write_text("", encoding="utf-8")
+    Path("notes.zip").write_text("no archive", encoding="utf-8")
+    fsspec.filesystem("memory").pipe("/messages/people.csv", b"id\n1\n")
     message_snapshots(
         "sources",
         {
+            "no remote file": of_path("memory://messages/persons.csv"),
+            "no archive": of_path("zip://notes.csv::file://notes.zip"),
+            "files of an unknown kind": of_path("notes.docx"),
             "no file": of_path("data/*.csv"),
             "no file at two paths": of_path("a.csv", "b.csv"),
             "an unknown protocol": of_path("s33://shop/orders.csv"),

@@ -11,7 +11,8 @@ CLEAN = (
     "relspec_core/sql", "relspec_core/lineage", "relspec_core/fingerprints", "relspec_core/compilation",
     "relspec_core/declaration", "relspec_core/model", "relspec_core/system", "relspec_core/errors.py",
     "relspec_core/plan_catalog.py", "relspec_core/inferred_deps.py", "relspec_core/task_catalog.py",
-    "relspec_core/projects", "relspec_core/commands", "tests/core/sql", "tests/core/lineage",
+    "relspec_core/projects", "relspec_core/commands", "relspec_core/sources/remote_files.py",
+    "relspec_core/sources/fsspec_bridge.py", "relspec_core/sources/schema_files.py", "tests/core/sql", "tests/core/lineage",
     "tests/core/fingerprints", "tests/core/compilation", "tests/core/declaration", "tests/core/sources",
 )  # fmt: skip
 # What relspec printed in an earlier release, and the two texts that name the words.

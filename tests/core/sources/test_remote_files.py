@@ -115,7 +115,7 @@ def test_a_view_of_a_store_can_be_read_by_the_next_process(tmp_path: Path) -> No
 
 def test_a_missing_file_is_reported_with_its_url_and_the_names_in_its_folder(store: Store) -> None:
     store.write("in/people.csv", ANN)
-    with pytest.raises(SourceError, match=r"no file at .*in/persons\.csv[\s\S]*in its folder are 'people.csv'"):
+    with pytest.raises(SourceError, match=r"in/persons\.csv[\s\S]*'people.csv'"):
         plan_of("SELECT id FROM people", [SourceSpec("people", path=store.url("in/persons.csv"))])
 
 
@@ -123,7 +123,7 @@ def test_a_missing_file_is_reported_with_its_url_and_the_names_in_its_folder(sto
 def test_a_store_that_refuses_is_not_taken_for_an_empty_one(web: WebStore, name: str) -> None:
     assert stored_files(web.url(name), source="people") == ()
     web.stop()
-    with pytest.raises(SourceError, match="store of source 'people' can't be asked: Cannot connect to host"):
+    with pytest.raises(SourceError, match=r"'people'.*Cannot connect to host"):
         stored_files(web.url(name), source="people")
 
 
@@ -178,7 +178,7 @@ def test_a_protocol_whose_package_is_missing_names_it(protocol: str, package: st
 
 
 def test_an_unknown_protocol_is_an_error_with_the_nearest_one() -> None:
-    with pytest.raises(SourceError, match=r"fsspec knows no memry://[\s\S]*did you mean 'memory'"):
+    with pytest.raises(SourceError, match=r"memry://[\s\S]*'memory'"):
         stored_files("memry://people.csv", source="people")
 
 
@@ -206,7 +206,7 @@ def test_credentials_that_fsspec_finds_are_used_and_neither_shown_nor_stored(
     database = tmp_path / "warehouse.duckdb"
     con = ibis.duckdb.connect(database)
     project = Project(con, sql_task("SELECT name FROM people", "names"), sources=[source])
-    with pytest.raises(SourceError, match="can't be asked: 401"):
+    with pytest.raises(SourceError, match="401"):
         project.run()
     monkeypatch.setitem(fsspec.config.conf, "http", {"headers": {"Authorization": "hunter2"}})
     assert project.run().ok

@@ -55,7 +55,8 @@ def test_a_store_that_can_not_be_asked_is_told_and_asked_again_and_nothing_is_lo
     ticks.report("people")
     web.stop()
     said = ticks.skipped()
-    assert "people, which can't be read now: the store of source 'people' can't be asked: Cannot connect to" in said
+    assert "people" in said
+    assert "Cannot connect to" in said
     assert json.loads(str(ticks.cursor))["reported"].get("people", 0) == 0
     (tmp_path / "pets.csv").write_bytes(b"pet\nrex\n")
     assert ticks.work() == ("animals",)
