@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from relspec_core.graph_edge_validation import MissingEvidence, WaitsForTask, check_schema
 from relspec_core.graph_inference import EdgeRequirement, TaskGraph
-from relspec_core.model.formatting import did_you_mean
+from relspec_core.model.formatting import alternatives
 from relspec_core.system.garbage_collection import gc_paused
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Schedule:
         """
         edges = self.edges
         if task not in edges:
-            raise KeyError(f"no task '{task}'; {did_you_mean(task, edges)}there are {', '.join(edges)}")
+            raise KeyError(f"there is no task '{task}'; {alternatives(task, edges)}")
         reads = [f"  {edge.evidence}: {edge.needs}" for edge in edges[task]]
         if task in self.blocked:
             return "\n".join([f"{task} is blocked", *(f"  {reason}" for reason in self.blocked[task]), "reads", *reads])

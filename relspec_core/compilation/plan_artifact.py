@@ -26,6 +26,7 @@ from relspec_core.fingerprints.expression_key import RANDOM_NAME, ibis_token
 from relspec_core.fingerprints.user_functions import has_python_functions, user_functions
 from relspec_core.inferred_deps import InferredDeps, infer_deps
 from relspec_core.lineage.canonical_query import UnqualifiableQuery, UnresolvedColumns, plan_tree
+from relspec_core.model.formatting import first_line
 from relspec_core.model.hashing import Token, digest, schema_token, table_token
 from relspec_core.model.names import MEMORY_PREFIX, from_table
 from relspec_core.sql.function_catalog import generates_rows
@@ -240,7 +241,7 @@ def _query(expr: ir.Table, task: TaskSpec, backend: Engine, texts: Mapping[str, 
         query = parse_query(text, dialect=dialect)
     except (IbisError, SqlglotError, NotImplementedError) as error:
         raise UnsupportedPlanError(
-            f"task '{task.name}' can't be written in {dialect}'s SQL: {str(error).splitlines()[0]}",
+            f"task '{task.name}' can't be written in {dialect}'s SQL: {first_line(error)}",
             at=task.where,
             hint="use another operation, or write this part with ctx.sql.",
         ) from error

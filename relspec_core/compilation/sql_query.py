@@ -12,7 +12,7 @@ from sqlglot.errors import ParseError, SqlglotError
 
 from relspec_core.errors import RelspecError, SqlError, TextPosition, UnknownColumnError, UnknownTableError, raise_all
 from relspec_core.lineage.canonical_query import UnqualifiableQuery, UnresolvedColumns, plan_tree
-from relspec_core.model.formatting import alternatives, did_you_mean, listed
+from relspec_core.model.formatting import alternatives, did_you_mean, first_line, listed
 from relspec_core.model.hashing import digest, schema_token
 from relspec_core.model.names import from_table
 from relspec_core.sql.binding import bind, duckdb_types
@@ -194,7 +194,7 @@ def _unclosed(error: SqlglotError, text: str) -> tuple[str, str, TextPosition]:
     found = UNCLOSED.search(str(error.__context__))
     offset = int(found["offset"]) if found else text.rfind("/*")
     if offset < 0:
-        return str(error).splitlines()[0], "", TextPosition(1, 1)
+        return first_line(error), "", TextPosition(1, 1)
     opened = found["delimiter"] if found else "/*"
     return f"{opened} is opened here and not closed", "", TextPositions(text, dialect="").offset(offset)
 

@@ -24,7 +24,7 @@ from relspec_core.errors import (
     UnknownTableError,
     all_of,
 )
-from relspec_core.model.formatting import alternatives, listed
+from relspec_core.model.formatting import alternatives, first_line, listed
 from relspec_core.model.names import NameIndex, table_parts
 from relspec_core.sql.binding import scratch_database
 from relspec_core.sql.identifiers import ignores_case
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from relspec_core.system.compile_cache import CompileCache
 
 
-NEW_LINE = "\n"
 MISSING_COLUMN = re.compile(r"Column '(?P<column>.+?)' is not found in table\. Existing columns: (?P<columns>.*)\.")
 
 
@@ -272,7 +271,7 @@ class TaskBuilding:
                 missing["column"], evidence=self._evidence_with(task, columns), columns=columns, at=at, task=task.name
             )
         return BuilderError(
-            f"task '{task.name}' raised {type(error).__name__}: {str(error).strip().partition(NEW_LINE)[0]}",
+            f"task '{task.name}' raised {type(error).__name__}: {first_line(error)}",
             at=at,
             hint="fix the builder.",
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relspec_core.errors import WarehouseError
+from relspec_core.model.formatting import first_line
 
 if TYPE_CHECKING:
     from ibis.backends import BaseBackend
@@ -44,8 +45,7 @@ def connect_to(url: str) -> BaseBackend:
     try:
         return ibis.connect(url)
     except Exception as error:  # each driver has errors of its own
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise WarehouseError(
-            f"the {engine_of(url)} database can't be reached: {first}",
+            f"the {engine_of(url)} database can't be reached: {first_line(error)}",
             hint="check the URL, the server and the driver; for PostgreSQL that is pip install 'psycopg[binary]'.",
         ) from error

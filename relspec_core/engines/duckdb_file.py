@@ -13,6 +13,7 @@ import duckdb
 
 from relspec_core.engines.duckdb_backend import ExclusiveDuckDB
 from relspec_core.errors import WarehouseError
+from relspec_core.model.formatting import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -86,7 +87,7 @@ def open_database(
             holder = _holder(error)
             if holder is None:
                 raise WarehouseError(
-                    f"the warehouse can't be opened: {str(error).splitlines()[0]}",
+                    f"the warehouse can't be opened: {first_line(error)}",
                     at=str(path),
                     hint="check the path and its permissions, and that the file is a DuckDB database.",
                 ) from error

@@ -15,6 +15,7 @@ from relspec_core.fingerprints.expression_tokens import ExpressionTokens
 from relspec_core.lineage.column_graph import InputColumn
 from relspec_core.lineage.expression_lineage import has_aggregate, has_set_returning
 from relspec_core.model.hashing import Token, digest
+from relspec_core.sql.clauses import from_items
 from relspec_core.sql.volatility import unordered_limit
 
 if TYPE_CHECKING:
@@ -171,8 +172,7 @@ class QueryFingerprint:
 
     def _items(self, node: exp.Expr, scope: Scope) -> list[Token]:
         """The tokens of the FROM items' own clauses, such as a sample."""
-        clause = node.args.get("from_") or node.args.get("from")
-        items = [*([clause.this] if clause is not None else []), *(join.this for join in node.args.get("joins") or [])]
+        items = from_items(node)
         rest = [
             self._tokens.args(item, scope, leave=ITEM_PARTS)
             for item in items

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from relspec_core.errors import UnknownColumnError, UnknownTargetError
-from relspec_core.model.formatting import did_you_mean, listed
+from relspec_core.model.formatting import alternatives, did_you_mean, listed
 
 if TYPE_CHECKING:
     import ibis
@@ -36,7 +36,7 @@ def find_evidence(name: str, graph: TaskGraph) -> str:
     if name in graph.tasks:
         hint = f"task '{name}' writes {listed(graph.outputs_of(name))}: name one of them."
     else:
-        hint = f"{did_you_mean(name, graph.evidence)}There are {listed(graph.evidence, most=40)}."
+        hint = alternatives(name, graph.evidence, most=40)
     raise UnknownTargetError(f"no task reads or writes evidence '{name}'", hint=hint)
 
 

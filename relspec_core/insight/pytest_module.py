@@ -11,15 +11,13 @@ import ibis
 
 from relspec_core.declaration.source_spec import SourceSpec
 from relspec_core.engines.engine_error import EngineError
-from relspec_core.errors import UnknownTargetError
 from relspec_core.insight.sample_values import NULL, TEXTS, literal
 from relspec_core.model.duckdb_types import schema_to_duckdb
-from relspec_core.model.formatting import did_you_mean, listed
 from relspec_core.model.names import quoted_column, quoted_name
 from relspec_core.plan_catalog import compile_what_compiles
 from relspec_core.sources.schema_files import name_of_type
 from relspec_core.sql.binding import empty_table
-from relspec_core.task_catalog import TaskCatalog
+from relspec_core.task_catalog import TaskCatalog, unknown_task
 from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
 
 if TYPE_CHECKING:
@@ -157,9 +155,7 @@ def task_fixtures(task: str, compiled: PartialCatalog, *, catalog: str) -> TaskF
     plans = compiled.whole  # without column pruning: in the test, the task has no readers
     specs = {spec.name: spec for spec in plans.tasks}
     if task not in specs:
-        raise UnknownTargetError(
-            f"there is no task '{task}'", hint=f"{did_you_mean(task, specs)}There are {listed(specs, most=40)}."
-        )
+        raise unknown_task(task, specs)
     schemas = _input_schemas(task, plans)
     declared = {} if _same_plans(specs[task], plans, schemas) else {**compiled.asked[task], **_whole(task, plans)}
     tables, refused = _tables_that_run(plans.of_task(task), schemas)

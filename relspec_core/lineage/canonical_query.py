@@ -17,7 +17,7 @@ from sqlglot.schema import MappingSchema
 from relspec_core.lineage.expression_lineage import has_aggregate, has_set_returning
 from relspec_core.lineage.query_analysis import QueryAnalysis
 from relspec_core.lineage.query_lineage import walk_query
-from relspec_core.model.names import from_table, table_parts
+from relspec_core.model.names import from_table, to_table
 from relspec_core.sql.dot_notation import spell_out_calls, spell_out_fields
 from relspec_core.sql.identifiers import spell
 from relspec_core.sql.pivots import rewrite_pivots
@@ -184,17 +184,7 @@ def _qualified(
         mark_using_joins(query)
     mapping = EvidenceSchemas(dialect=dialect, normalize=False)
     for name, columns in schemas.items():
-        mapping.add_table(
-            exp.Table(
-                **{
-                    key: exp.to_identifier(part_name, quoted=True)
-                    for key, part_name in zip(("this", "db", "catalog"), reversed(table_parts(name)), strict=False)
-                }
-            ),
-            dict(columns),
-            match_depth=False,
-            normalize=False,
-        )
+        mapping.add_table(to_table(name), dict(columns), match_depth=False, normalize=False)
     try:
         qualified = qualify_columns(
             qualify_tables(query, dialect=dialect), schema=mapping, allow_partial_qualification=True

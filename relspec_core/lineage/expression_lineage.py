@@ -10,7 +10,7 @@ from sqlglot import exp
 from relspec_core.lineage.column_graph import Use
 from relspec_core.lineage.query_analysis import QueryAnalysis
 from relspec_core.lineage.scopes import ColumnProblem, Relation, Scope
-from relspec_core.sql.clauses import part
+from relspec_core.sql.clauses import from_items
 from relspec_core.sql.function_catalog import is_aggregate, is_set_returning
 from relspec_core.sql.pivots import CATEGORY_MARK
 
@@ -252,12 +252,7 @@ def _owner(column: exp.Column) -> exp.Expr | None:
     """The innermost enclosing SELECT that has a column's table."""
     select = column.parent_select
     while select is not None:
-        clause = part(select, "from")
-        items = [
-            *([clause.this] if clause is not None else []),
-            *(join.this for join in select.args.get("joins") or []),
-        ]
-        if any(item.alias_or_name == column.table for item in items):
+        if any(item.alias_or_name == column.table for item in from_items(select)):
             break
         select = select.parent_select
     return select

@@ -71,6 +71,15 @@ def alternatives(name: str, candidates: Iterable[str], *, most: int = 12) -> str
     return f"{did_you_mean(name, candidates)}There are {listed(candidates, most=most)}."
 
 
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or its class if it has none.
+
+    >>> first_line(ValueError(" no ")), first_line(ValueError())
+    ('no', 'ValueError')
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def listed(names: Iterable[str], *, most: int = 12) -> str:
     """Quoted names, in order, the first ``most`` of them.
 

@@ -8,11 +8,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from relspec_core.engines.catalog_snapshot import ObservedContents
-from relspec_core.errors import RelspecError, UnknownTargetError, raise_all
+from relspec_core.errors import RelspecError, raise_all
 from relspec_core.evidence import EvidenceCatalog, TableState
 from relspec_core.evidence_store import EvidenceStore, known_sources
 from relspec_core.graph_inference import TaskGraph, task_graph_from_catalog
-from relspec_core.model.formatting import did_you_mean, listed
 from relspec_core.plan_catalog import PlanCatalog, compile_task_catalog
 from relspec_core.planning.estimate import RunEstimate, estimate_run
 from relspec_core.planning.plan_snapshot import plan_snapshot
@@ -21,7 +20,7 @@ from relspec_core.sources.source_files import SourceListings, open_stores
 from relspec_core.staleness.freshness import Freshness, FreshnessEngine
 from relspec_core.staleness.input_versions import InputVersions
 from relspec_core.staleness.observation import Observation, observe
-from relspec_core.task_catalog import ExecutionContext
+from relspec_core.task_catalog import ExecutionContext, unknown_task
 from relspec_core.warehouses.ibis_warehouse import warehouse_of
 from relspec_core.warehouses.warehouse import Warehouse
 
@@ -222,11 +221,6 @@ def _wanted(graph: TaskGraph, targets: Iterable[str] | None) -> frozenset[str]:
         if target in graph.tasks or producer is not None:
             tasks.add(target if target in graph.tasks else str(producer))
         else:
-            unknown.append(
-                UnknownTargetError(
-                    f"there is no task '{target}'",
-                    hint=f"{did_you_mean(target, graph.tasks)}There are {listed(graph.tasks, most=40)}.",
-                )
-            )
+            unknown.append(unknown_task(target, graph.tasks))
     raise_all(unknown)
     return graph.ancestors(tasks)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from relspec_core.engines.connection_url import database_at, engine_of
 from relspec_core.errors import CatalogError, shown_path
-from relspec_core.model.formatting import did_you_mean, listed
+from relspec_core.model.formatting import alternatives
 from relspec_core.model.hashing import digest
 from relspec_core.projects.catalog_loading import catalog_at, names_folder
 from relspec_core.system.cache_folder import CACHE_FOLDER
@@ -121,6 +121,6 @@ def _settings(file: Path) -> dict[str, str]:
         raise CatalogError(
             f"[tool.relspec] has an unknown setting '{unknown[0]}'",
             at=shown_path(file),
-            hint=f"{did_you_mean(unknown[0], SETTINGS)}There are {listed(SETTINGS)}.",
+            hint=alternatives(unknown[0], SETTINGS),
         )
     return settings

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from relspec_core.model.names import from_table
-from relspec_core.sql.clauses import part
+from relspec_core.sql.clauses import from_items
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -110,10 +110,5 @@ def _tables_around(column: exp.Expr) -> Iterator[exp.Table]:
     """The tables in scope of a column, those of the innermost SELECT first."""
     select = column.find_ancestor(exp.Select)
     while select is not None:
-        clause = part(select, "from")
-        items = [
-            *([clause.this] if clause is not None else []),
-            *(join.this for join in select.args.get("joins") or []),
-        ]
-        yield from (item for item in items if isinstance(item, exp.Table))
+        yield from (item for item in from_items(select) if isinstance(item, exp.Table))
         select = select.find_ancestor(exp.Select)

@@ -9,7 +9,7 @@ from sqlglot.dialects.dialect import Dialect, NormalizationStrategy
 from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 
 from relspec_core.model.names import NameIndex, from_table, table_parts
-from relspec_core.sql.clauses import part
+from relspec_core.sql.clauses import part, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,9 +44,9 @@ def rename_tables(query: exp.Expr, find: Callable[[str], str | None]) -> None:
         declared = find(written)
         if declared is not None and declared != written:
             if not table.alias:
-                table.set("alias", exp.TableAlias(this=exp.to_identifier(table.name, quoted=True)))
+                table.set("alias", exp.TableAlias(this=quoted(table.name)))
             for key, name in zip(("this", "db", "catalog"), _padded(declared), strict=True):
-                table.set(key, exp.to_identifier(name, quoted=True) if name else None)
+                table.set(key, quoted(name) if name else None)
 
 
 def _rename_shadowing_ctes(query: exp.Expr) -> None:
@@ -56,11 +56,11 @@ def _rename_shadowing_ctes(query: exp.Expr) -> None:
     for table in tables:
         if table.name.casefold() in read and _is_cte(table):
             if not table.alias:
-                table.set("alias", exp.TableAlias(this=exp.to_identifier(table.name, quoted=True)))
-            table.set("this", exp.to_identifier(f"{table.name}_expression", quoted=True))
+                table.set("alias", exp.TableAlias(this=quoted(table.name)))
+            table.set("this", quoted(f"{table.name}_expression"))
     for cte in query.find_all(exp.CTE):
         if cte.alias.casefold() in read:
-            cte.args["alias"].set("this", exp.to_identifier(f"{cte.alias}_expression", quoted=True))
+            cte.args["alias"].set("this", quoted(f"{cte.alias}_expression"))
 
 
 def _padded(name: str) -> tuple[str | None, ...]:
@@ -133,14 +133,14 @@ def _alias_tables(query: exp.Expr) -> None:
         aliases[table.db.casefold(), table.name.casefold()] = alias
         if not table.alias:
             given = table.args.get("alias") or exp.TableAlias()
-            given.set("this", exp.to_identifier(alias, quoted=True))
+            given.set("this", quoted(alias))
             table.set("alias", given)
             if alias != table.name:
                 _requalify(table, alias)
     for column in query.find_all(exp.Column):
         alias = aliases.get((column.db.casefold(), column.table.casefold()))
         if column.db and alias is not None:
-            column.set("table", exp.to_identifier(alias, quoted=True))
+            column.set("table", quoted(alias))
             column.set("db", None)
             column.set("catalog", None)
 
@@ -154,7 +154,7 @@ def _requalify(table: exp.Table, alias: str) -> None:
             and column.table.casefold() == table.name.casefold()
             and column.find_ancestor(exp.Select) is select
         ):
-            column.set("table", exp.to_identifier(alias, quoted=True))
+            column.set("table", quoted(alias))
 
 
 def _names_table(identifier: exp.Identifier) -> bool:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from relspec_core.sql.clauses import quoted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -44,7 +46,7 @@ def _rewrite_clause(item: exp.Expr, pivot: exp.Pivot) -> None:
     )
     if plain is not None:
         subquery = exp.Subquery(
-            this=plain, alias=exp.TableAlias(this=_quoted(pivot.alias or item.alias_or_name or "pivoted"))
+            this=plain, alias=exp.TableAlias(this=quoted(pivot.alias or item.alias_or_name or "pivoted"))
         )
         subquery.set("joins", joins)
         item.replace(subquery)
@@ -178,16 +180,12 @@ def _unpivoted(source: exp.Expr, pivot: exp.Pivot) -> exp.Select | None:
         ]
     ).from_(source)
     outer = exp.Select(expressions=[exp.Star()]).from_(
-        exp.Subquery(this=inner, alias=exp.TableAlias(this=_quoted("unpivoted")))
+        exp.Subquery(this=inner, alias=exp.TableAlias(this=quoted("unpivoted")))
     )
     if pivot.args.get("include_nulls"):
         return outer
-    return outer.where(exp.column(_quoted(value)).is_(exp.Null()).not_())
+    return outer.where(exp.column(quoted(value)).is_(exp.Null()).not_())
 
 
 def _identifiers(names: Iterable[str]) -> list[exp.Expr]:
-    return [exp.column(_quoted(name)) for name in dict.fromkeys(names)]
-
-
-def _quoted(name: str) -> exp.Identifier:
-    return exp.to_identifier(name, quoted=True)
+    return [exp.column(quoted(name)) for name in dict.fromkeys(names)]

@@ -17,7 +17,7 @@ from sqlglot import exp
 from relspec_core.engines.duckdb_connection import DuckDBConnection
 from relspec_core.engines.engine_error import EngineError
 from relspec_core.model.names import from_table, quoted_text
-from relspec_core.sql.clauses import part
+from relspec_core.sql.clauses import from_items, part, quoted
 from relspec_core.sql.using_joins import UNSEEN, FromItem, is_by_columns, join_groups, name_joined_columns, spelled_star
 
 if TYPE_CHECKING:
@@ -122,9 +122,7 @@ class _Spelling:
 
     def _sources(self, node: exp.Select, ctes: Mapping[str, Columns]) -> dict[str, Columns]:
         """The columns of each FROM item that a star expands to, by alias; unknown if joins merge columns."""
-        clause = part(node, "from")
-        joins = node.args.get("joins") or []
-        items = [*([clause.this] if clause is not None else []), *(join.this for join in joins)]
+        joins, items = node.args.get("joins") or [], from_items(node)
         merged = any(is_by_columns(join) for join in joins)
         if merged:
             _name_items(items)
@@ -161,7 +159,7 @@ def _name_items(items: Sequence[exp.Expr]) -> None:
     """Give each FROM item without an alias one, in place, to qualify its columns."""
     for at, item in enumerate(items):
         if not item.alias_or_name and (not isinstance(item, exp.Subquery) or not isinstance(item.this, exp.Table)):
-            item.set("alias", exp.TableAlias(this=_quoted(f"relspec_{at}")))
+            item.set("alias", exp.TableAlias(this=quoted(f"relspec_{at}")))
 
 
 def _spell_merged(node: exp.Select, items: Sequence[exp.Expr], found: Mapping[str, Columns]) -> None:
@@ -250,7 +248,7 @@ def _with_column(projection: exp.Expr, alias: str, name: str) -> exp.Expr:
     output = name
     if isinstance(projection, exp.Alias):
         output = _renamed(projection.alias, name, _patterns(projection.this)[0])
-    return exp.alias_(holder.this, _quoted(output))
+    return exp.alias_(holder.this, quoted(output))
 
 
 def _renamed(template: str, name: str, pattern: exp.Expr) -> str:
@@ -282,11 +280,7 @@ def _unpacked(projection: exp.Expr, chosen: list[tuple[str, str]]) -> exp.Expr:
 
 
 def _column(alias: str, name: str) -> exp.Column:
-    return exp.column(_quoted(name), None if alias.startswith("#") else _quoted(alias))
-
-
-def _quoted(name: str) -> exp.Identifier:
-    return exp.to_identifier(name, quoted=True)
+    return exp.column(quoted(name), None if alias.startswith("#") else quoted(alias))
 
 
 def _test(core: exp.Expr) -> Callable[[str], bool] | None:  # noqa: C901, PLR0911, PLR0912 - one case for each form

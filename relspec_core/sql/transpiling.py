@@ -15,6 +15,7 @@ from sqlglot.optimizer.qualify_tables import qualify_tables
 from sqlglot.schema import MappingSchema
 
 from relspec_core.errors import SqlError
+from relspec_core.model.formatting import first_line
 from relspec_core.model.names import to_table
 from relspec_core.sql.parsing import parse_query
 
@@ -62,7 +63,7 @@ def transpile(
     try:
         text = query.sql(target, unsupported_level=ErrorLevel.RAISE)
     except SqlglotError as error:
-        raise _untranslatable(dialect, target, str(error).splitlines()[0], places.start) from error
+        raise _untranslatable(dialect, target, first_line(error), places.start) from error
     found = places.rewritten(text, dialect=target)
     try:
         return parse_query(text, dialect=target), found

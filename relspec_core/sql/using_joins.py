@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 from sqlglot.errors import OptimizeError
 
-from relspec_core.sql.clauses import part
+from relspec_core.sql.clauses import from_items, part, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -62,7 +62,7 @@ class JoinedColumn:
 
     def value(self, name: str) -> exp.Expr:
         """The column's value as an expression."""
-        columns = [exp.column(_quoted(name), _quoted(alias)) for alias in self.counting]
+        columns = [exp.column(quoted(name), quoted(alias)) for alias in self.counting]
         return columns[0] if len(columns) == 1 else exp.Coalesce(this=columns[0], expressions=columns[1:])
 
 
@@ -145,7 +145,7 @@ def _name_natural_keys(item: FromItem, join: exp.Join, group: JoinGroup) -> None
     shared = [name for name in left if name in set(item.columns)]
     if shared:
         join.set("method", None)
-        join.set("using", [_quoted(name) for name in shared])
+        join.set("using", [quoted(name) for name in shared])
 
 
 def _owner(name: str, group: JoinGroup) -> str | None:
@@ -253,9 +253,7 @@ def _is_shadowed(node: exp.Expr, select: exp.Select, written: Mapping[str, set[s
     aliases = {alias for aliases in written.values() for alias in aliases}
     inner = node.parent_select
     while inner is not None and inner is not select:
-        clause = part(inner, "from")
-        items = [*([clause] if clause is not None else []), *(inner.args.get("joins") or [])]
-        if any(item.this.alias_or_name in aliases for item in items):
+        if any(item.alias_or_name in aliases for item in from_items(inner)):
             return True
         inner = inner.parent_select
     return False
@@ -268,10 +266,6 @@ def _settle(coalesce: exp.Coalesce, values: Mapping[str, JoinedColumn], written:
     name = columns[0].name
     if name in values and {column.text("table") for column in columns} == written[name]:
         coalesce.replace(values[name].value(name))
-
-
-def _quoted(name: str) -> exp.Identifier:
-    return exp.to_identifier(name, quoted=True)
 
 
 def spelled_star(projection: exp.Expr, groups: Sequence[JoinGroup]) -> list[exp.Expr]:
@@ -307,7 +301,7 @@ def _all_columns(groups: Sequence[JoinGroup], gone: set[tuple[str, str]]) -> Ite
         shown: set[str] = set()
         for item in group.items:
             if item.columns is None:
-                yield item.alias, "*", exp.Column(this=exp.Star(), table=exp.to_identifier(item.alias, quoted=True))
+                yield item.alias, "*", exp.Column(this=exp.Star(), table=quoted(item.alias))
             for name in item.columns or () if item.is_seen else ():
                 joined = group.joined.get(name)
                 if gone & {("", name), (item.alias, name)}:
@@ -330,7 +324,7 @@ def _changed(columns: Iterator[tuple[str, str, exp.Expr]], star: exp.Star) -> It
         if name in replaced:
             done.add(name)
         new = renamed.get((alias, name), renamed.get(("", name), name))
-        named = exp.to_identifier(new, quoted=True)
+        named = quoted(new)
         yield value if name == "*" else exp.alias_(replaced[name].copy() if name in replaced else value, named)
 
 
@@ -339,4 +333,4 @@ def _place(column: exp.Expr) -> tuple[str, str]:
 
 
 def _column(alias: str, name: str) -> exp.Column:
-    return exp.column(exp.to_identifier(name, quoted=True), exp.to_identifier(alias, quoted=True))
+    return exp.column(quoted(name), quoted(alias))
