@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from relspec_core.evidence import TableState, Versions
+from relspec_core.graph_inference import TaskGraph
 from relspec_core.model.hashing import digest
+from relspec_core.plan_catalog import PlanCatalog
 from relspec_core.staleness.freshness import Freshness, FreshnessEngine
-from relspec_dagster.arrivals.evidence_state import EvidenceState
+from relspec_core.staleness.observation import Observation
 from relspec_dagster.arrivals.instance_queries import KEY_LENGTH
 
 
@@ -29,30 +31,30 @@ class RunKeys:
     dropped or changed its table, the record of its last build is a part as well.
 
     Args:
-        known: what there is.
-        standing: of the tasks, on that.
+        plans: the compiled catalog.
+        graph: of the plans.
     """
 
-    __slots__ = ("_arrived", "_kept", "_known", "_outputs", "_plans", "_standing")
+    __slots__ = ("_arrived", "_kept", "_outputs", "_plans", "_reads")
 
-    def __init__(self, known: EvidenceState, standing: FreshnessEngine) -> None:
-        self._known = known
-        self._standing = standing
-        by_task = known.plans.by_task
-        self._plans = {task: tuple((plan.name, plan.fingerprint) for plan in by_task[task]) for task in standing.order}
-        self._outputs = {task: known.graph.outputs_of(task) for task in standing.order}
+    def __init__(self, plans: PlanCatalog, graph: TaskGraph) -> None:
+        by_task = plans.by_task
+        self._plans = {task: tuple((plan.name, plan.fingerprint) for plan in by_task[task]) for task in graph.order}
+        self._outputs = {task: graph.outputs_of(task) for task in graph.order}
+        self._reads = {task: tuple(edge.evidence for edge in graph.edges_of(task)) for task in graph.order}
         self._arrived: dict[str, str] = {}  # by evidence: a source's mark, or a digest of all marks that a table is of
         self._kept: dict[str, _Kept] = {}  # by task
 
-    def of(self, tasks: Iterable[str], marks: Mapping[str, str]) -> dict[str, str]:
-        """The key of each of these tasks now.
+    def of(self, fresh: FreshnessEngine, marks: Mapping[str, str], observed: Observation) -> dict[str, str]:
+        """The key of each stale task now.
 
         Args:
-            tasks: some of those whose standing is known.
-            marks: of each source something that changes whenever it arrives anew.
+            fresh: the freshness of the tasks on this observation.
+            marks: of each source something that changes whenever it arrives.
+            observed: what exists.
         """
         self._arrive(marks)
-        return {task: self._key(task) for task in tasks}
+        return {task: self._key(task, fresh.freshness[task], observed) for task in fresh.stale}
 
     def _arrive(self, marks: Mapping[str, str]) -> None:
         """Take the marks into account, for the tasks that come from sources with other ones than before."""
@@ -60,15 +62,15 @@ class RunKeys:
         is_first = not self._arrived
         self._arrived.update(marks)
         for task, outputs in self._outputs.items() if new or is_first else ():
-            reads = self._known.reads[task]
+            reads = self._reads[task]
             if is_first or not new.isdisjoint(reads):
                 arrived = digest(tuple(self._arrived.get(name, "") for name in reads))
                 self._arrived.update(dict.fromkeys(outputs, arrived))
                 new.update(outputs)
 
-    def _key(self, task: str) -> str:
+    def _key(self, task: str, fresh: Freshness, observed: Observation) -> str:
         outputs = self._outputs[task]
-        made_of = (self._standing.freshness[task], self._arrived[outputs[0]], self._damage(outputs))
+        made_of = (fresh, self._arrived[outputs[0]], _damage(outputs, observed))
         kept = self._kept.get(task)
         if kept is None or kept.fresh is not made_of[0] or kept[1:3] != made_of[1:]:
             kept = self._kept[task] = _Kept(*made_of, key=self._digest(task, *made_of))
@@ -78,14 +80,14 @@ class RunKeys:
         read = tuple((name, *_token(versions)) for name, versions in sorted(fresh.inputs.items()))
         return digest((task, self._plans[task], arrived, read, damage))[:KEY_LENGTH]
 
-    def _damage(self, outputs: Iterable[str]) -> tuple[str, ...]:
-        """When those tables of a task were built that are no longer there as they were built."""
-        records, evidence = self._known.records, self._known.evidence
-        return tuple(
-            str(records[name].build.built_at)
-            for name in outputs
-            if name in records and (name not in evidence or evidence[name].state is TableState.CHANGED)
-        )
+
+def _damage(outputs: Iterable[str], observed: Observation) -> tuple[str, ...]:
+    """When those tables of a task were built that were dropped or changed outside relspec since."""
+    return tuple(
+        str(observed.records[name].built_at)
+        for name in outputs
+        if name in observed.records and observed.state_of(name) is not TableState.CURRENT
+    )
 
 
 def _token(versions: Versions) -> tuple[str, tuple[tuple[str, str], ...]]:

@@ -9,8 +9,7 @@ from relspec_core.evidence import EvidenceCatalog
 from relspec_core.graph_edge_validation import ReadinessReason, check_edge
 from relspec_core.model.hashing import digest
 from relspec_core.rustworkx_schedule import schedule_rules
-from relspec_core.staleness.freshness import FreshnessEngine
-from relspec_dagster.arrivals.evidence_state import EvidenceState
+from relspec_dagster.arrivals.evidence_poller import EvidencePoller
 
 TRIED = "was asked for with what there is now, and not built: it waits for new evidence"
 MOST_LAUNCHES = 4  # of the same request, where its runs fail before they begin
@@ -38,8 +37,7 @@ class Decision:
 
 
 def decide(
-    known: EvidenceState,
-    standing: FreshnessEngine,
+    known: EvidencePoller,
     *,
     keys: Mapping[str, str],
     asked: Mapping[str, str],
@@ -53,19 +51,19 @@ def decide(
     another run key. What is downstream of either waits for it.
 
     Args:
-        known: what there is.
-        standing: of the tasks, on that.
+        known: what exists, and the freshness of the tasks.
         keys: of the evidence of each stale task.
         asked: what was asked for earlier, by task.
         building: the run that builds a task.
         lost: tells of tasks, asked for with these keys in vain, how often their runs failed before they began.
     """
-    graph, stale = known.graph, standing.stale
+    graph, evidence, stale = known.graph, known.observation.evidence, known.freshness.stale
+    reads = {task: [edge.evidence for edge in graph.edges_of(task)] for task in stale}
     held: dict[str, str] = {}
     in_vain = {task: keys[task] for task in stale if task not in building and asked.get(task) == keys[task]}
     launched = {task: number for task, number in lost(in_vain).items() if number < MOST_LAUNCHES}
     for task in stale:
-        before = (known.writers.get(name) for name in known.reads[task])
+        before = (graph.producer(name) for name in reads[task])
         waits = next((writer for writer in before if writer in held), None)
         unknown = next(_unknown(task, known), None)
         if task in building:
@@ -78,40 +76,42 @@ def decide(
             held[task] = f"reads {unknown}, of which nothing is known while the warehouse is written to"
     candidates = [task for task in stale if task not in held]
     rewritten = {output for task in stale for output in graph.outputs_of(task)}
-    read = {name for task in candidates for name in known.reads[task]} - rewritten
-    there = EvidenceCatalog(known.evidence[name] for name in read if name in known.evidence)
+    read = {name for task in candidates for name in reads[task]} - rewritten
+    there = EvidenceCatalog(evidence[name] for name in read if name in evidence)
     schedule = schedule_rules(graph, evidence=there, tasks=candidates)
     wanted = {task: keys[task] for task in sorted(schedule.order)}
     again = {task: str(number) for task, number in launched.items()}
     return Decision(
         asked=wanted,
         run_key=digest(tuple((task, key, again.get(task, ""), *_built(task, known)) for task, key in wanted.items())),
-        arrived=tuple(sorted({source for task in wanted for source in _arrived(task, known, standing)})),
+        arrived=tuple(sorted({source for task in wanted for source in _arrived(task, known)})),
         still_asked={task: asked[task] for task in stale if task in asked},
         held=held,
         blocked=schedule.blocked,
     )
 
 
-def _unknown(task: str, known: EvidenceState) -> Iterator[str]:
+def _unknown(task: str, known: EvidencePoller) -> Iterator[str]:
     """The sources that have what a task reads, in contents of which nothing is known."""
-    for edge in known.source_edges[task]:
-        if known.versions(edge) is None and not check_edge(edge, known.evidence):
+    for edge in known.graph.edges_of(task):
+        is_source = known.graph.producer(edge.evidence) is None
+        if is_source and known.versions.of(edge) is None and not check_edge(edge, known.observation.evidence):
             yield edge.evidence
 
 
-def _built(task: str, known: EvidenceState) -> tuple[str, ...]:
+def _built(task: str, known: EvidencePoller) -> tuple[str, ...]:
     """When the tables of a task were built last: what is built once more from the same evidence is another request."""
-    outputs = known.graph.outputs_of(task)
-    return tuple(str(known.records[name].build.built_at) for name in outputs if name in known.records)
+    records = known.observation.records
+    return tuple(str(records[name].built_at) for name in known.graph.outputs_of(task) if name in records)
 
 
-def _arrived(task: str, known: EvidenceState, standing: FreshnessEngine) -> set[str]:
+def _arrived(task: str, known: EvidencePoller) -> set[str]:
     """The sources that a task reads and was not built with as they are."""
-    tables = [known.evidence[name] for name in known.graph.outputs_of(task) if name in known.evidence]
+    evidence = known.observation.evidence
+    tables = [evidence[name] for name in known.graph.outputs_of(task) if name in evidence]
     built_from = [table.record.inputs for table in tables if table.record is not None]
     return {
         name
-        for name, versions in standing.freshness[task].inputs.items()
-        if name not in known.writers and not any(inputs.get(name) == versions for inputs in built_from)
+        for name, versions in known.freshness.freshness[task].inputs.items()
+        if known.graph.producer(name) is None and not any(inputs.get(name) == versions for inputs in built_from)
     }

@@ -59,13 +59,13 @@ class _Moment:
         cursor: its text.
         building: the run that builds a task.
         reported: of each source the last materialization.
-        glance: of files and the warehouse.
+        poll: of files and the warehouse.
     """
 
     cursor: str | None
     building: Mapping[str, str]
     reported: Mapping[str, int]
-    glance: EvidencePoll
+    poll: EvidencePoll
 
     def tells_nothing_new(self, before: _Moment) -> bool:
         """Whether the outcome is that of an earlier moment.
@@ -73,9 +73,9 @@ class _Moment:
         Runs in progress write to the warehouse all the time, and what they write is looked at when they have ended.
         """
         return (
-            (self.cursor, self.building, self.reported, self.glance.files)
-            == (before.cursor, before.building, before.reported, before.glance.files)
-            and (bool(self.building) or self.glance.warehouse == before.glance.warehouse is not None)
+            (self.cursor, self.building, self.reported, self.poll.files)
+            == (before.cursor, before.building, before.reported, before.poll.files)
+            and (bool(self.building) or self.poll.warehouse == before.poll.warehouse is not None)
         )  # fmt: skip
 
 
@@ -140,7 +140,7 @@ class SensorTick:
                 cursor=context.cursor,
                 building=self._runs.building(context.instance),  # before all else: what they have built is seen
                 reported=reported(context.instance, self.sources),
-                glance=watch.glance(),
+                poll=watch.poll(),
             )
             if self._before is not None and now.tells_nothing_new(self._before):
                 result = dg.SensorResult(skip_reason=self._reason, cursor=now.cursor)
@@ -153,11 +153,10 @@ class SensorTick:
         before = SensorCursor.parse(now.cursor)
         if before is None:
             before = asked_before(context.instance, self._settings.name, self.tasks)
-        watch.look(now.glance)
-        read = _as_far_as_read(now.reported, before.reported, watch.not_read)
+        watch.read(now.poll)
+        read = _as_far_as_read(now.reported, before.reported, watch.unread)
         decision = decide(
-            watch.known,
-            watch.standing,
+            watch,
             keys=watch.keys(read),
             asked=before.asked,
             building=now.building,
@@ -166,13 +165,15 @@ class SensorTick:
         is_paused = watch.notice is not None and (watch.is_unknown or not now.building)
         asked = {} if is_paused else decision.asked
         cursor = str(SensorCursor(reported=read, asked={**decision.still_asked, **asked}))
-        waiting = waiting_text(decision.blocked, decision.held, watch.known.unread)
+        waiting = waiting_text(
+            decision.blocked, decision.held, {name: error.what for name, error in watch.observation.unreadable.items()}
+        )
         self._before = None
         if asked:
             if waiting:
                 context.log.info(waiting)
             return dg.SensorResult(run_requests=[self._request(decision)], cursor=cursor)
-        if now.building or not watch.not_read:  # what could not be read is tried again each time
+        if now.building or not watch.unread:  # what could not be read is tried again each time
             self._before = replace(now, cursor=cursor)
         self._reason = _reason(waiting, watch, paused=decision.asked if is_paused else {})
         return dg.SensorResult(skip_reason=self._reason, cursor=cursor)
@@ -205,5 +206,5 @@ def _reason(waiting: str, watch: EvidencePoller, *, paused: Mapping[str, str]) -
     if waiting:
         parts.append(waiting)
     if not paused and not waiting:
-        parts.append(f"nothing is stale of {len(watch.standing.order):,} tasks")
+        parts.append(f"nothing is stale of {len(watch.freshness.order):,} tasks")
     return "; ".join(parts)

@@ -27,7 +27,7 @@ class WarehouseConnection:
     def __init__(self, database: Path | RelspecResource) -> None:
         self._database = database
 
-    def glance(self) -> str | None:
+    def state(self) -> str | None:
         """Equal for equal states; None where looks do not tell, as while another process writes to a file."""
         if isinstance(self._database, Path):
             return file_state(self._database) if self._database.exists() else "absent"
