@@ -30,13 +30,13 @@ class FilesPoll:
 
     Attributes:
         versions: by source; None where there is no file.
-        errors: why the files of a source can't be listed.
-        files: by source, where there are any.
+        reasons: why the files of a source can't be listed.
+        listed: what was listed, by source; not compared.
     """
 
     versions: Mapping[str, str | None] = field(default_factory=dict)
-    errors: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, SourceFiles | SourceError | None] = field(default_factory=dict, compare=False)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    listed: Mapping[str, SourceFiles | SourceError | None] = field(default_factory=dict, compare=False)
 
 
 class FilePoller:
@@ -58,22 +58,19 @@ class FilePoller:
 
     def poll(self) -> FilesPoll:
         """Sizes, times and the like: no file is opened. All storages are polled at once."""
-        files: dict[str, SourceFiles | SourceError | None] = {}
+        files: dict[str, SourceFiles | None] = {}
+        errors: dict[str, SourceError] = {}
         since = self._storages.ask()
         for source in self._sources:
+            name = source.name
             try:
-                is_remote = source.name in self._storages
-                files[source.name] = (
-                    self._storages.files(source.name, since=since) if is_remote else self._local(source)
-                )
+                files[name] = self._storages.files(name, since=since) if name in self._storages else self._local(source)
             except SourceError as error:
-                files[source.name] = error
+                errors[name] = error
         return FilesPoll(
-            versions={
-                name: found and found.version() for name, found in files.items() if not isinstance(found, SourceError)
-            },
-            errors={name: found.what for name, found in files.items() if isinstance(found, SourceError)},
-            files=files,
+            versions={name: None if found is None else found.version() for name, found in files.items()},
+            reasons={name: error.what for name, error in errors.items()},
+            listed={**files, **errors},
         )
 
     def _local(self, source: SourceSpec) -> SourceFiles | None:
@@ -92,7 +89,7 @@ class FilePoller:
         """The observation with the files that changed; what can't be read is tried again each time."""
         if not self._sources:
             return before
-        found = observe_files(before, poll.files, connection=self.scratch.connection, cache=CompileCache())
+        found = observe_files(before, poll.listed, connection=self.scratch.connection, cache=CompileCache())
         # What a storage reports counts as a version here even where it proves nothing: else each tick would ask again.
         versioned = {
             name: replace(found.evidence[name], version=files.version())

@@ -165,9 +165,7 @@ class SensorTick:
         is_paused = watch.notice is not None and (watch.is_unknown or not now.building)
         asked = {} if is_paused else decision.asked
         cursor = str(SensorCursor(reported=read, asked={**decision.still_asked, **asked}))
-        waiting = waiting_text(
-            decision.blocked, decision.held, {name: error.what for name, error in watch.observation.unreadable.items()}
-        )
+        waiting = waiting_text(decision.blocked, decision.held, watch.observation.unreadable)
         self._before = None
         if asked:
             if waiting:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import assert_never
 
+from relspec_core.errors import SourceError
 from relspec_core.graph_edge_validation import MissingColumn, MissingEvidence, ReadinessReason, WaitsForTask, WrongType
 
 MOST_NAMES = 3
@@ -12,7 +13,7 @@ MOST_REASONS = 6
 
 
 def waiting_text(
-    blocked: Mapping[str, tuple[ReadinessReason, ...]], held: Mapping[str, str], unread: Mapping[str, str]
+    blocked: Mapping[str, tuple[ReadinessReason, ...]], held: Mapping[str, str], unreadable: Mapping[str, SourceError]
 ) -> str:
     """The reasons, each with the tasks that it keeps, those first that keep the most.
 
@@ -22,7 +23,7 @@ def waiting_text(
     kept: dict[str, list[str]] = {}
     after: list[str] = []
     for task, reasons in blocked.items():
-        own = dict.fromkeys(text for reason in reasons if (text := _what(reason, unread)) is not None)
+        own = dict.fromkeys(text for reason in reasons if (text := _what(reason, unreadable)) is not None)
         after += [] if own else [task]
         for text in own:
             kept.setdefault(text, []).append(task)
@@ -40,11 +41,11 @@ def waiting_text(
     return "; ".join([*parts[:MOST_REASONS], *([f"and {rest} more reasons"] if rest > 0 else [])])
 
 
-def _what(reason: ReadinessReason, unread: Mapping[str, str]) -> str | None:
+def _what(reason: ReadinessReason, unreadable: Mapping[str, SourceError]) -> str | None:
     """What a task waits for; None for another task that waits itself."""
     match reason:
-        case MissingEvidence(evidence=name) if name in unread:
-            return f"{name}, which can't be read now: {unread[name]}"
+        case MissingEvidence(evidence=name) if name in unreadable:
+            return f"{name}, which can't be read now: {unreadable[name].what}"
         case MissingEvidence(evidence=name):
             return f"{name}, which is not there"
         case MissingColumn(evidence=name, column=column):
