@@ -1,4 +1,4 @@
-# Everything a fresh clone needs: Python 3.11 to 3.13, make and git. `make` alone lists what there is.
+# Everything a fresh clone needs: Python 3.11 to 3.13, make and git. `make` alone lists the targets.
 
 PYTHON ?= python3
 PORT ?= 3000

@@ -1,4 +1,4 @@
-"""The runner: looks at what there is, builds what is stale and ready, and publishes each table with its record."""
+"""The runner: observes, builds what is stale and ready, and publishes each table with its record."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def _logged(
 
 @contextmanager
 def _engine_errors(warehouse: Warehouse) -> Generator[None]:
-    """What the engine refuses outside of any task, on a full disk for instance, is told as the run's failure."""
+    """Report errors of the engine outside of any task, on a full disk for instance, as the run's failure."""
     path = warehouse.path or (  # a database that has failed can't be asked
         "a database in memory" if warehouse.is_duckdb else f"the {warehouse.backend.name} database"
     )

@@ -61,7 +61,7 @@ SourceInput: TypeAlias = str | Path | None
 class HamiltonRun:
     """Builds single tasks for the functions of a written module, upstream first, as Hamilton asks for them.
 
-    The catalog is compiled once, here. What there is in the warehouse is looked at anew for each task, so that a run
+    The catalog is compiled once, here. The warehouse is observed again for each task, so that a run
     may serve several executions of a driver. Not for drivers that execute functions in several threads.
 
     Args:

@@ -16,7 +16,7 @@ from tests.support.postgres_server import new_database, postgres_server
 from tests.support.shards import Resumption, counts_of, is_shard
 from tests.support.stores import WebStore, web_store
 
-# The same few examples on every machine and in every run. A failing catalog is shown as it was found: to make it smaller
+# The same few examples on every machine and in every run. A failing catalog is shown unchanged: to make it smaller
 # takes minutes, and to look for others too. Both: pytest --hypothesis-profile=hunt tests/laws/test_laws.py
 settings.register_profile(
     "ci",

@@ -1,4 +1,4 @@
-"""DuckDB, which is an Ibis backend for whoever needs one."""
+"""DuckDB connections that become an Ibis backend on demand."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ExclusiveDuckDB:
     Attributes:
         name: as of the Ibis backend.
         con: DuckDB's own connection.
-        recorded: what was recorded of the database that this one stands for; None where it is the database itself.
+        recorded: the records of the database that this one represents; None if it is the database itself.
     """
 
     name = NAME
@@ -88,7 +88,7 @@ def connection_of(backend: Engine) -> DuckDBConnection | None:
 
 
 def recorded_of(backend: Engine) -> CatalogSnapshot | None:
-    """What was recorded of the database that a backend stands for; None where it is the database itself."""
+    """The records of the database that a backend represents; None if it is the database itself."""
     return backend.recorded if isinstance(backend, ExclusiveDuckDB) else None
 
 

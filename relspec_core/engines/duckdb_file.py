@@ -71,8 +71,8 @@ def open_database(
     Args:
         path: of the file.
         read_only: for reading, which goes together with other readers, and not with a writer.
-        wait: the most seconds to wait; what else is wrong with the file is told at once.
-        say: is told once, before waiting, for whom and how long.
+        wait: maximum seconds to wait; other errors are raised at once.
+        say: called once, before waiting, with the process that holds the file and the maximum time.
         config: DuckDB's settings; a process can open a file twice only with the same ones.
 
     Raises:
@@ -132,13 +132,13 @@ def connect(
     say: Callable[[str], None] | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> ExclusiveDuckDB:
-    """A DuckDB file; an absent file is created, and stands for an empty one where it is only read.
+    """Open a DuckDB file; an absent one is created, or treated as empty if it is only read.
 
     Args:
         database: the file.
         read_only: for reading only.
         wait: the most seconds to wait for another process that holds the file.
-        say: is told once for whom, where there is one to wait for.
+        say: called once with the process that holds the file, if there is one.
         config: DuckDB's settings.
 
     Raises:

@@ -68,7 +68,7 @@ def write_if_asked(
 ) -> Path | None:
     """The path of the module, written where ``HAMILTON_DAG_OUTPUT`` asks for it; None where it does not.
 
-    Args and errors are those of ``write_hamilton_module``; a catalog itself stands for its name in its module.
+    Args and errors are those of ``write_hamilton_module``; a catalog object is replaced by its name in its module.
     """
     path = hamilton_output_path(environ)
     if path is None:
@@ -86,7 +86,7 @@ def write_hamilton_module(
     catalog: str | None = None,
     database: str | Path | None = None,
 ) -> Path:
-    """The path of the module, which is there complete or, after an error, as it was; an equal one is left alone.
+    """Write the module atomically and return its path; an equal file is not written again.
 
     Args:
         task_graph: of the plans.

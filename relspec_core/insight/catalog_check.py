@@ -128,7 +128,7 @@ def _without_schema(
 
 
 def _create_tables(plans: PlanCatalog, scratch: Warehouse) -> Iterable[RelspecError]:
-    """An empty table for everything that plans read and write; sources whose types DuckDB refuses are told."""
+    """Create empty tables for everything that plans read and write; report sources whose types DuckDB refuses."""
     lacking = {
         name: ibis.schema(plan.deps.required_types[name])
         for plan in plans
@@ -157,7 +157,7 @@ def _run_all(plans: PlanCatalog, scratch: Warehouse) -> dict[str, tuple[RelspecE
             problem = TaskFailedError(
                 f"task '{plan.task.name}' does not run on empty tables: {error.first_line}",
                 at=plan.task.where,
-                hint=f"mend the plan of '{plan.name}'; its inputs are {listed(plan.deps.inputs)}.",
+                hint=f"fix the plan of '{plan.name}'; its inputs are {listed(plan.deps.inputs)}.",
             )
             errors[plan.task.name] = (*errors.get(plan.task.name, ()), problem)
     return errors

@@ -21,7 +21,7 @@ class TableDiff:
         task: that writes it.
         status: ``added``, ``removed`` or ``changed``.
         rows: whether other rows are chosen.
-        columns: what became of each column that is not as it was: ``added``, ``removed``, ``values``, or the types.
+        columns: the change of each changed column: ``added``, ``removed``, ``values``, or the types.
         readers: the tasks that read any of that, and what of it, by name.
     """
 

@@ -81,7 +81,7 @@ class _Follow:
     broken: dict[str, tuple[BrokenReader, ...]] = field(default_factory=dict)
 
     def all_tasks(self) -> None:
-        """Tell who breaks; the tables of whoever adapts are changes of their own."""
+        """Determine the tasks that break; the tables of tasks that adapt are changes of their own."""
         stuck: set[str] = set()
         for task in self.graph.order:
             found = self._broken(task)
@@ -132,7 +132,7 @@ class _Follow:
         return tuple(_uncompilable(task, error, self) for error in self.errors.get(task, ()))
 
     def _names(self, task: str, unmet: list[tuple[EdgeRequirement, ReadinessReason]]) -> bool:
-        """Whether a task asks by name for what it would not find; else it takes what there is."""
+        """Whether a task refers by name to a column that would be missing; else it adapts to the existing ones."""
         if task in self.errors or any(isinstance(reason, MissingEvidence) for _, reason in unmet):
             return True
         retyped: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
@@ -207,7 +207,7 @@ def _waiting(broken: Iterable[str], graph: TaskGraph) -> tuple[WaitingReader, ..
 
 
 def _rebuilt(change: EvidenceChange, follow: _Follow) -> tuple[Rebuild, ...]:
-    """The writer of the evidence, and whoever reads a value or row that is not the same, however far down."""
+    """The writer of the evidence, and all direct and indirect readers of a changed value or row."""
     values: defaultdict[str, frozenset[str]] = defaultdict(
         frozenset, {name: found.values for name, found in follow.changes.items()}
     )

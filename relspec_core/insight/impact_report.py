@@ -42,7 +42,7 @@ class BrokenReader:
         """What to do next."""
         if self.likely:
             return f"let task '{self.task}' read '{self.likely}', or keep '{self.reads}' until it does."
-        return f"keep '{self.reads}' as it is, or mend task '{self.task}' first."
+        return f"keep '{self.reads}' unchanged, or fix task '{self.task}' first."
 
     def __str__(self) -> str:
         uses = f" ({', '.join(self.uses)})" if self.uses else ""

@@ -34,7 +34,7 @@ class LineageStep:
         before: the place that this step was taken from.
         place: where it leads.
         uses: how the downstream one of the two uses the other; none where it only depends on its rows.
-        again: whether the place was walked before, so that its own steps are told there.
+        again: whether the place was visited before, so that its own steps are listed there.
     """
 
     depth: int
@@ -67,7 +67,7 @@ class LineageTree:
         return "\n".join(lines)
 
     def to_json(self) -> str:
-        """The same as JSON: for each direction a list of steps; a column that is null stands for the rows."""
+        """The tree as JSON: a list of steps for each direction; a null column means the rows."""
         walks = {
             direction: [
                 {

@@ -147,7 +147,9 @@ def _partly_read(evidence: str, plans: PlanCatalog, graph: TaskGraph, warehouse:
     edges, schema = graph.edges_from(evidence), graph.schema_of(evidence)
     read = {column for edge in edges for column in edge.columns}
     unused = [column for column in schema if column not in read]
-    internal = evidence in plans and plans[evidence].needed is not None  # its one unread column stands for its rows
+    internal = (
+        evidence in plans and plans[evidence].needed is not None
+    )  # an unread column of it is written for its rows
     if not edges or not unused or internal:
         return None
     sizes = column_sizes(evidence, unused, warehouse, source=plans.sources.get(evidence))

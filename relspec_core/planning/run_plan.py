@@ -1,4 +1,4 @@
-"""What a run would do now, before it does it: what there is, what is stale, and in which order it can be built."""
+"""The plan of a run: what is observed, what is stale, and the order in which it can be built."""
 
 from __future__ import annotations
 

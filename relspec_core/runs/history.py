@@ -22,7 +22,7 @@ TASK_ENDS: tuple[TaskEnd, ...] = get_args(TaskEnd)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOutcome:
-    """What became of a task in a run; None stands for what is not known.
+    """The outcome of a task in a run; None means unknown.
 
     Attributes:
         task: its name.

@@ -29,7 +29,7 @@ class RunOptions:
             where left out.
         threads: of DuckDB for all workers together, likewise.
         timeout: the most seconds of a task that names none itself; no limit where left out.
-        retries: how often a task is tried again after a fault that may pass, such as a lost connection.
+        retries: retries of a task after transient failures, such as a lost connection.
         all_or_nothing: publish everything at the end of the run, and nothing where a task fails or is blocked; there is
             no second try then.
 

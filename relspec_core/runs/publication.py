@@ -332,7 +332,7 @@ class Publication:
 
 @contextmanager
 def _told(plan: PlanArtifact) -> Generator[None]:
-    """An error of the engine is told as the task's."""
+    """Report errors of the engine as errors of the task."""
     try:
         yield
     except EngineError as error:

@@ -76,7 +76,7 @@ class RunReport:
         if not self.ok:
             reasons = [*self.failed.values(), *self.blocked.values()]
             raise TaskFailedError(
-                self.total, at="; ".join(reasons), hint="mend these and run again; what was built is kept."
+                self.total, at="; ".join(reasons), hint="fix these and rerun; tables that were built are kept."
             )
 
     def __str__(self) -> str:

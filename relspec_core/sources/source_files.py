@@ -46,13 +46,13 @@ COMPRESSIONS = (".gz", ".zst")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFiles:
-    """The files of one source, as they were when they were listed.
+    """The files of one source, observed when they were listed.
 
     Attributes:
         name: of the source.
         reader: DuckDB's table function for them.
         declared: the declared types of columns; others are read from the data.
-        states: of each file, as it was when the files were listed; nothing is asked again.
+        states: of each file, observed when the files were listed, once.
     """
 
     name: str
@@ -123,7 +123,7 @@ class SourceFiles:
             raise SourceError(
                 f"source '{self.name}' can't be read: {error.first_line}",
                 at=", ".join(self.files),
-                hint="mend the file, or declare the source's schema.",
+                hint="fix the file, or declare the source's schema.",
             ) from error
 
     def _call(self, types: Mapping[str, str]) -> str:
@@ -235,7 +235,7 @@ def no_files(source: SourceSpec) -> SourceError:
     return SourceError(
         f"source '{source.name}' has no file at {' or '.join(source.paths)}",
         at=f"source '{source.name}'",
-        hint=f"{beside}put the file there, mend the path (relative ones start at the working folder), or declare the "
+        hint=f"{beside}put the file there, fix the path (relative ones start at the working folder), or declare the "
         "schema.",
     )
 

@@ -441,6 +441,9 @@ def test_reasons_to_run(message_snapshots: MessageSnapshots, shop: Shop) -> None
             "columns were reordered": shop.run(
                 paid=paid.replace("customer_id, amount + 1 AS amount", "amount + 1 AS amount, customer_id")
             ),
+            "a calculation changed, and its values did not": shop.run(
+                paid="SELECT amount - 0 + 1 AS amount, customer_id, note FROM orders WHERE amount > 50"
+            ),
             "a table became a view": shop.run(how_many="/* kind: view */ SELECT count(*) AS m FROM orders"),
             "a table was changed outside relspec": shop.run("UPDATE notes SET note = 'other'"),
             "a table was dropped": shop.run("DROP TABLE paid"),

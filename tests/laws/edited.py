@@ -106,7 +106,7 @@ class Project:
         recipes = tuple(new if recipe.name == new.name else recipe for recipe in self.recipes)
         return replace(self, recipes=recipes, texts=without(self.texts, new.name))
 
-    def mended(self, broken: str) -> "Project":
+    def repaired(self, broken: str) -> "Project":
         """The same with a task that fits what it reads: its text left out, or all that it does to what it reads."""
         recipe = next(recipe for recipe in self.recipes if recipe.name == broken)
         if broken not in self.texts:

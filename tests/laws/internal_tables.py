@@ -1,4 +1,4 @@
-"""An internal table, for the tests of what is written of it and what is told of it."""
+"""An internal table, for the tests of what is written of it and what is reported about it."""
 
 from ibis.backends.duckdb import Backend as DuckDBBackend
 

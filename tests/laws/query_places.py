@@ -50,7 +50,7 @@ def reads_of(cte: exp.CTE) -> list[exp.Table]:
 
 
 def inner_queries(query: exp.Query) -> Iterator[exp.Query]:
-    """The queries in WITH and FROM that can have one more column: whoever reads them names what it reads."""
+    """The queries in WITH and FROM that can have one more column: their readers select columns by name."""
     for holder in query.find_all(exp.CTE, exp.Subquery):
         inner = holder.this
         if not isinstance(inner, (exp.Select, exp.SetOperation)) or holder.alias_column_names:

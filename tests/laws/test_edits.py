@@ -114,12 +114,12 @@ class Workbench:
         return None
 
     def _build_from_scratch(self) -> None:
-        """Build as far as it goes; what Ibis prints wrongly is mended."""
+        """Build as far as it goes; what Ibis prints wrongly is corrected."""
         while (broken := self._broken()) is not None:
-            self._project = self._project.mended(broken.task)
+            self._project = self._project.repaired(broken.task)
 
     def _hold_refusal(self, broken: BrokenTaskError) -> None:
-        """A run that is refused touches nothing. Mend the tasks that can't be built, for the edits that follow."""
+        """A run that is refused touches nothing. Repair the tasks that can't be built, for the edits that follow."""
         before = self._all_tables()
         with pytest.raises(RelspecError):
             self._run()

@@ -56,7 +56,7 @@ def test_an_ibis_expression_requires_what_its_sql_twin_does_and_has_the_edges_of
 
 
 def test_ds_39_differs_from_its_twin_in_how_columns_are_used_and_not_in_which() -> None:
-    # It groups by a name that nothing reads afterwards, which Ibis prints as GROUP BY 1, 2, 3, 4: whoever drops unread
+    # It groups by a name that nothing reads afterwards, which Ibis prints as GROUP BY 1, 2, 3, 4: dropping unread
     # outputs before those numbers are spelled out loses a key. DuckDB reads the name for both, and so do we.
     query = TpcQuery("tpcds", 39)
     plan = tpc.plan_on(query.suite, query)

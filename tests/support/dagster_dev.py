@@ -187,7 +187,7 @@ def dotted(key: Mapping[str, Sequence[str]]) -> str:
 
 
 def _ended(ticks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    for tick in ticks:  # while the code location is loaded anew, its sensors can't be reached
+    for tick in ticks:  # while the code location is reloaded, its sensors can't be reached
         assert tick["status"] != "FAILURE" or "user code server" in tick["error"]["message"], tick
     return [tick for tick in ticks if tick["status"] in ("SKIPPED", "SUCCESS")]
 

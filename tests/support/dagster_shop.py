@@ -113,7 +113,7 @@ def shop_catalog(folder: Path) -> TaskCatalog:
 
 
 def write_raw_data(folder: Path) -> None:
-    """The raw files and the raw table, as they were at first."""
+    """The raw files and the raw table, in their initial state."""
     for name, text in RAW.items():
         (folder / f"{name}.csv").write_text(text)
     with duckdb.connect(shop_database(folder)) as connection:

@@ -43,7 +43,7 @@ class MemoryStore:
 
 
 class ArchiveStore:
-    """A ZIP file, written anew with each file that is put into it."""
+    """A ZIP file, rewritten with each file that is put into it."""
 
     def __init__(self, folder: Path) -> None:
         self._archive = folder / "all.zip"

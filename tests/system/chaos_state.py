@@ -25,7 +25,7 @@ class Record:
 
     Attributes:
         says: of the table, equal for equal builds.
-        mark: that a view was signed with, which every build draws anew.
+        mark: that a view was signed with, which every build draws again.
         built_at: when.
     """
 
@@ -57,7 +57,7 @@ class State:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """Which tasks are as they were, and which are as they were to be.
+    """Which tasks are unchanged, and which have been built.
 
     Attributes:
         old: to be built, and not yet.

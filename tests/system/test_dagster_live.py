@@ -110,7 +110,7 @@ def test_what_arrives_over_rest_starts_what_it_completes_and_nothing_is_lost_or_
     server.wait_until(lambda: live.built(SHOP) == {"stg_customers": 1, "order_notes": 1, "note_lengths": 1})
     server.wait_until(lambda: "stg_orders waits for raw_orders.amount, which is not there" in last_words(live))
 
-    # The missing column comes with a burst of reports, in the midst of which the code location is loaded anew.
+    # The missing column comes with a burst of reports, in the midst of which the code location is reloaded.
     (live.folder / "shop" / "raw_orders.csv").write_text(RAW["raw_orders"])
     with ThreadPoolExecutor() as threads:
         burst = threads.submit(lambda: [server.report("raw_orders") for _ in range(BURST)])
@@ -226,9 +226,9 @@ def test_a_failed_task_is_asked_for_once_more_when_something_arrives_and_not_bef
 
     live.arrive("trials/raw_readings.csv", "id,text\n1,10\n2,20\n")
     server.wait_until(lambda: "nothing is stale" in tried(live))
-    _, mended = live.runs_of(TRIALS)
-    assert (mended.status, mended.assets) == ("SUCCESS", TRIALS)
-    assert server.materialized(mended.id) == dict.fromkeys(TRIALS, 1)
+    _, repaired = live.runs_of(TRIALS)
+    assert (repaired.status, repaired.assets) == ("SUCCESS", TRIALS)
+    assert server.materialized(repaired.id) == dict.fromkeys(TRIALS, 1)
     with duckdb.connect(live.folder / "trials" / "trials.duckdb", read_only=True) as connection:
         assert connection.execute("FROM reading_sum").fetchall() == [(30,)]
 

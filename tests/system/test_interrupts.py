@@ -83,7 +83,7 @@ class Terminal:
         os.close(self._end)
 
     def _read(self) -> bool:
-        """Read what there is, a moment later at the latest; whether the other end is open."""
+        """Read the available output, a moment later at the latest; whether the other end is open."""
         if not select.select([self._end], [], [], 0.1)[0]:
             return True
         try:

@@ -54,7 +54,7 @@ def test_a_contract_of_rows_alone_is_an_empty_mapping() -> None:
     assert written(str(contract_of("orders", graph))) == ibis.schema({})
 
 
-@settings(max_examples=settings().max_examples // 3)  # each is compiled anew without each of its columns
+@settings(max_examples=settings().max_examples // 3)  # each is compiled again without each of its columns
 @given(catalogs(most=5))
 def test_a_contract_breaks_nothing_and_without_any_one_of_its_columns_a_task_breaks_or_adapts(
     generated: Generated,

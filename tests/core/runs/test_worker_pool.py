@@ -208,7 +208,7 @@ def test_a_file_that_is_another_only_while_it_is_read_is_read_again(numbers: Duc
     assert project.sql("SELECT y FROM b_reader") == [(1,)]
 
 
-# -- what is told of failures ------------------------------------------------------------------------------------------
+# -- reports of failures -----------------------------------------------------------------------------------------------
 
 
 def test_a_failure_tells_the_statement_the_engines_words_and_the_place(numbers: DuckDBBackend) -> None:

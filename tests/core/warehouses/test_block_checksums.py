@@ -210,7 +210,7 @@ class Tables:
         return backend.con.execute(f"SELECT count(*), sum(hash(COLUMNS(*)::VARCHAR)) FROM {name}").fetchone()
 
     def check(self, backend: ExclusiveDuckDB) -> None:
-        """No table counts as it was that is not; and each does that nothing was done to."""
+        """No changed table counts as unchanged, and every untouched one does."""
         for name, before in self.signatures.items():
             is_same = before is not None and DuckDBWarehouse(backend).signature(name, "table") == before
             assert not is_same or self._rows(backend, name) == self.contents[name]
