@@ -170,5 +170,5 @@ def fixtures_command(session: Session, task: str, as_json: bool) -> int:  # noqa
         compiled = compile_what_compiles(session.catalog, backend=backend, ctx=session.ctx)
     raise_all([problem for problems in compiled.errors.values() for problem in problems])
     fixtures = task_fixtures(task, compiled, catalog=session.project.reference)
-    click.echo(fixtures.to_json() if as_json else str(fixtures))
+    click.echo(fixtures.to_json() if as_json else str(fixtures).rstrip("\n"))
     return DONE

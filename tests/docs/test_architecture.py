@@ -38,7 +38,8 @@ def expected_rows(package: str) -> Iterator[str]:
 def test_the_map_has_the_layers_and_the_docstrings_of_their_modules(package: str) -> None:
     section = PAGE.partition(f"\n## Map of {package}\n")[2].partition("\n## ")[0]
     rows = [line for line in section.splitlines() if re.match(r"\| \d", line)]
-    assert rows == list(expected_rows(package))
+    expected = list(expected_rows(package))
+    assert rows == expected, "\n".join(["copy these rows to ARCHITECTURE.md:", *expected])
 
 
 @pytest.mark.parametrize("package", PACKAGES)
