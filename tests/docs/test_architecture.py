@@ -64,6 +64,13 @@ def test_every_module_that_a_page_names_exists(page: str) -> None:
     assert [name for name in sorted(named - EXAMPLES) if not any((root / name).is_file() for root in roots)] == []
 
 
+def test_contributing_lists_just_the_targets_of_the_makefile() -> None:
+    makefile = Path("Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):.* ## ", makefile, flags=re.MULTILINE)) - {"help"}
+    rows = re.findall(r"^\| (`make .*?) \|", Path("CONTRIBUTING.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert {target for row in rows for target in re.findall(r"`make ([a-z-]+)`", row)} == targets
+
+
 EXAMPLES = frozenset({"tasks/totals.py", "shop.py", "hamilton_dag.py", "tests/test_locations.py"})
 """Files that pages name as those of a user."""
 
