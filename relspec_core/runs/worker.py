@@ -242,7 +242,7 @@ class Worker:
             if task in built:
                 context.events.end(built[task], reason)
             else:
-                context.events.carry(task, f"{reason}, but came out as it was")
+                context.events.carry(task, f"{reason}, but the values that it reads are unchanged")
         context.queue.publish(*tasks)
 
     def _log_built(self, built: Sequence[Built]) -> None:

@@ -96,7 +96,7 @@ def _unsettled(path: str) -> str:
 
 def _key(evidence: Mapping[str, Evidence], warehouse: Warehouse) -> str:
     tables = sorted((name, found.version or "") for name, found in evidence.items() if found.record is not None)
-    return digest(("foreign changes", warehouse.path or "", tuple(tables)))
+    return digest(("external changes", warehouse.path or "", tuple(tables)))
 
 
 def _is_changed(found: Evidence, warehouse: Warehouse) -> bool:

@@ -268,7 +268,7 @@ class FreshnessEngine:
         Args:
             output: the table.
             edge: of its task.
-            carried: earlier versions of what it reads, where these stand for the same contents.
+            carried: earlier versions of its inputs that denote the same contents.
         """
         found = self._evidence.get(output)
         recorded = None if found is None else found.record

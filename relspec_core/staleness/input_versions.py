@@ -29,7 +29,7 @@ class InputVersions:
         observation: what exists.
         warehouse: where the tables are; only read.
         plans: of the readers.
-        wider: whether a reader's own table counts as it was written: an internal table that was wider has read more
+        wider: whether a reader's own table counts as when written: an internal table that was wider has read more
             columns of a source than its plan needs now, and where their digest is unchanged, the recorded versions
             stay. Not where it is to be rebuilt.
         taken: digests that were taken already, by source and columns; those that are taken now are added.

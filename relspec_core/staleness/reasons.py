@@ -21,7 +21,7 @@ class Unchanged(Reason):
         return UNCHANGED
 
 
-UNCHANGED = "unchanged: its plan and all that it reads are as they were when it was built"
+UNCHANGED = "unchanged: its plan and inputs are the same as when it was built"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class ChangedOutside(Reason):
     table: str
 
     def __str__(self) -> str:
-        return f"'{self.table}' was changed by somebody else since it was built"
+        return f"'{self.table}' was changed outside relspec since it was built"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,10 +137,10 @@ class InputChanged(Reason):
         what = ", ".join(f"{self.evidence}.{column}" for column in self.columns) or f"the rows of {self.evidence}"
         how = {
             "contents": "which changed",
-            "rows": "whose rows are chosen anew",
+            "rows": "whose rows are selected differently",
             "calculation": "whose calculation changed",
             "nondeterminism": f"which may come out differently each time: it {self.cause}",
-            "rebuild": f"which task '{self.producer}' builds anew",
+            "rebuild": f"which task '{self.producer}' rebuilds",
         }
         return f"reads {what}, {how[self.how]}"
 

@@ -11,7 +11,7 @@ from relspec_core import SourceSpec, TaskCatalog, run
 from relspec_core.engines.duckdb_file import connect
 from relspec_core.errors import UnknownColumnError
 from relspec_core.staleness.input_versions import MOST_BYTES_COMPARED
-from relspec_core.staleness.reasons import UNCHANGED
+from relspec_core.staleness.reasons import UNCHANGED, ChangedOutside, InputChanged
 from tests.support.catalogs import Project, sql_task
 
 STG_ORDERS = "SELECT order_id, customer_id, amount, upper(note) AS note FROM raw_orders"
@@ -96,14 +96,14 @@ def test_a_column_that_is_added_reruns_its_task_alone(shop: Project) -> None:
 # -- contents ----------------------------------------------------------------------------------------------------------
 
 
-def test_what_comes_out_as_it_was_stops_the_rebuild_there(shop: Project) -> None:
+def test_a_rebuild_with_unchanged_values_stops_there(shop: Project) -> None:
     shop.edit("stg_orders", STG_ORDERS.replace("amount,", "amount + 0 AS amount,"))
     report = shop.run()
     assert tuple(report.ran) == ("stg_orders",)
-    assert report.skipped["revenue"] == "reads stg_orders.amount, whose calculation changed, but came out as it was"
-    assert (
-        report.skipped["directory"] == "reads revenue.revenue, which task 'revenue' builds anew, but came out as it was"
-    )
+    revenue = InputChanged(evidence="stg_orders", columns=("amount",), how="calculation")
+    directory = InputChanged(evidence="revenue", columns=("revenue",), how="rebuild", producer="revenue")
+    assert report.skipped["revenue"].startswith(str(revenue))
+    assert report.skipped["directory"].startswith(str(directory))
     assert shop.run().ran == {}
 
 
@@ -160,7 +160,7 @@ def test_readers_of_what_comes_out_differently_are_built_only_where_they_read_th
 def test_values_that_somebody_else_changed_are_noticed(shop: Project, change: str) -> None:
     before = shop.sql("FROM revenue ORDER BY ALL")
     shop.sql(change)
-    assert shop.run().ran == {"revenue": "'revenue' was changed by somebody else since it was built"}
+    assert shop.run().ran == {"revenue": str(ChangedOutside(table="revenue"))}
     assert shop.sql("FROM revenue ORDER BY ALL") == before
     assert shop.run().ran == {}
 
@@ -170,7 +170,7 @@ def test_a_view_that_somebody_else_defined_anew_is_noticed(shop: Project) -> Non
     shop.run()
     assert shop.run().ran == {}
     shop.sql("CREATE OR REPLACE VIEW notes AS SELECT order_id, upper(note) AS note FROM stg_orders WHERE order_id > 1")
-    assert shop.run().ran == {"notes": "'notes' was changed by somebody else since it was built"}
+    assert shop.run().ran == {"notes": str(ChangedOutside(table="notes"))}
 
 
 def test_readers_of_a_view_are_left_where_what_they_read_of_it_came_out_the_same(shop: Project) -> None:
@@ -180,7 +180,7 @@ def test_readers_of_a_view_are_left_where_what_they_read_of_it_came_out_the_same
     report = shop.run()
     assert "notes" in report.ran
     assert "revenue" in report.skipped
-    assert report.skipped["revenue"].endswith("but came out as it was")
+    assert report.skipped["revenue"] != UNCHANGED
     shop.edit("stg_orders", shop.tasks["stg_orders"].build, early_cutoff=False)
     shop.run()
     shop.sql("UPDATE raw_orders SET note = 'newer' WHERE order_id = 1")
@@ -189,7 +189,7 @@ def test_readers_of_a_view_are_left_where_what_they_read_of_it_came_out_the_same
 
 def test_rows_that_somebody_else_added_or_took_away_are_noticed(shop: Project) -> None:
     shop.sql("DELETE FROM revenue WHERE customer_id = 1")
-    assert shop.run().ran == {"revenue": "'revenue' was changed by somebody else since it was built"}
+    assert shop.run().ran == {"revenue": str(ChangedOutside(table="revenue"))}
 
 
 PEOPLE = "id,name,city\n1,ann,rome\n2,bob,oslo\n"

@@ -18,6 +18,7 @@ from relspec_core import RunReport, TaskCatalog, TaskSpec, run
 from relspec_core.engines.duckdb_backend import ExclusiveDuckDB
 from relspec_core.engines.duckdb_file import connect
 from relspec_core.model.names import quoted_name
+from relspec_core.staleness.reasons import ChangedOutside
 from relspec_core.warehouses.duckdb_warehouse import SIGNED_ROWS, DuckDBWarehouse
 from tests.support.catalogs import sql_task
 
@@ -26,7 +27,7 @@ ROWS = (
     "{seed} % 3 AS c FROM range({rows})"
 )
 LARGE = ROWS.format(seed=1, rows=SIGNED_ROWS)
-BY_SOMEBODY_ELSE = "'large' was changed by somebody else since it was built"
+CHANGED_OUTSIDE = str(ChangedOutside(table="large"))
 
 
 @dataclass
@@ -99,7 +100,7 @@ def test_what_somebody_else_does_beside_a_large_table_is_no_change_of_it(copied:
 def test_what_somebody_else_changes_in_a_large_table_is_noticed(copied: Place, change: list[str]) -> None:
     copied.execute(*change)
     report = copied.run(*TASKS)
-    assert report.ran == {"large": BY_SOMEBODY_ELSE}
+    assert report.ran == {"large": CHANGED_OUTSIDE}
     assert list(report.skipped) == ["other"]
 
 
@@ -138,7 +139,7 @@ def test_of_a_large_table_that_is_read_only_what_is_read_is_digested(place: Plac
     edited = sql_task(LARGE.replace("% 50", "% 51"), "large")
     assert list(place.run(edited, reader).ran) == ["large"]
     place.execute("UPDATE large SET size = 77 WHERE id = 77")
-    assert place.run(edited, reader).ran == {"large": BY_SOMEBODY_ELSE}
+    assert place.run(edited, reader).ran == {"large": CHANGED_OUTSIDE}
 
 
 def test_a_large_table_of_which_it_is_not_known_what_has_happened_is_built_again(place: Place) -> None:
@@ -146,7 +147,7 @@ def test_a_large_table_of_which_it_is_not_known_what_has_happened_is_built_again
     place.run(task)
     # As a process leaves it that dies between publishing a table and looking at what the file holds of it.
     place.execute("""UPDATE relspec.evidence SET digests = '{"signature": ""}'""")
-    assert place.run(task).ran == {"large": BY_SOMEBODY_ELSE}
+    assert place.run(task).ran == {"large": CHANGED_OUTSIDE}
     assert not place.run(task).ran
 
 
@@ -161,7 +162,7 @@ def test_a_large_table_that_the_next_checkpoint_rearranges_has_a_digest(place: P
     place.execute("CREATE TABLE another AS SELECT 1 AS a")
     assert not place.run(task).ran
     place.execute("UPDATE large SET n = 5 WHERE n = 7")
-    assert place.run(task).ran == {"large": BY_SOMEBODY_ELSE}
+    assert place.run(task).ran == {"large": CHANGED_OUTSIDE}
 
 
 def test_a_large_table_in_memory_has_a_digest(con: DuckDBBackend) -> None:
@@ -169,7 +170,7 @@ def test_a_large_table_in_memory_has_a_digest(con: DuckDBBackend) -> None:
     run(catalog, backend=con, quiet=True)
     assert not run(catalog, backend=con, quiet=True).ran
     con.con.execute("UPDATE large SET k = k + 1 WHERE id = 77")
-    assert run(catalog, backend=con, quiet=True).ran == {"large": BY_SOMEBODY_ELSE}
+    assert run(catalog, backend=con, quiet=True).ran == {"large": CHANGED_OUTSIDE}
 
 
 def test_to_look_at_the_file_leaves_it_locked(place: Place) -> None:

@@ -15,6 +15,7 @@ from relspec_core.engines.duckdb_backend import ExclusiveDuckDB
 from relspec_core.engines.duckdb_file import connect
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.planning.run_plan import RunPlan, observed_contents, plan_run
+from relspec_core.staleness.reasons import ChangedOutside
 from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.warehouses.shared_reading import read_schemas
 from relspec_core.warehouses.snapshot import find_snapshot, leave_snapshot, snapshot_file, snapshot_for_others
@@ -104,9 +105,9 @@ def test_after_a_run_its_snapshot_gives_the_plan_that_the_warehouse_gives(databa
     ("change", "reason"),
     [
         ("UPDATE raw.orders SET customer = 'b'", "reads raw.orders.customer, which changed"),
-        ("INSERT INTO paid VALUES (7, 7)", "'paid' was changed by somebody else since it was built"),
-        ("UPDATE paid SET amount = 7", "'paid' was changed by somebody else since it was built"),
-        ("CREATE OR REPLACE VIEW totals AS SELECT 1::HUGEINT AS total", "'totals' was changed by somebody else"),
+        ("INSERT INTO paid VALUES (7, 7)", str(ChangedOutside(table="paid"))),
+        ("UPDATE paid SET amount = 7", str(ChangedOutside(table="paid"))),
+        ("CREATE OR REPLACE VIEW totals AS SELECT 1::HUGEINT AS total", str(ChangedOutside(table="totals"))),
         ("DROP TABLE customers", "'customers' does not exist yet"),
         ("ALTER TABLE raw.orders DROP COLUMN customer", "which 'raw.orders' lacks"),
     ],
