@@ -7,16 +7,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CLEAN = (
-    "relspec_core/sql", "relspec_core/lineage", "relspec_core/fingerprints", "relspec_core/compilation",
-    "relspec_core/declaration", "relspec_core/model", "relspec_core/system", "relspec_core/errors.py",
-    "relspec_core/plan_catalog.py", "relspec_core/inferred_deps.py", "relspec_core/task_catalog.py",
-    "relspec_core/projects", "relspec_core/commands", "relspec_core/sources/remote_files.py",
-    "relspec_core/sources/fsspec_bridge.py", "relspec_core/sources/schema_files.py", "tests/core/sql", "tests/core/lineage",
-    "tests/core/fingerprints", "tests/core/compilation", "tests/core/declaration", "tests/core/sources",
+PLACES = (
+    "relspec_core", "relspec_dagster", "docs", "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile",
+    "pyproject.toml", "tests", "examples", "benchmarks",
 )  # fmt: skip
 # What relspec printed in an earlier release, and the two texts that name the words.
 EXCEPTIONS = ("tests/cases/printed", "tests/docs/test_vocabulary.py", "docs/glossary.md")
+# Not rewritten yet.
+OPEN = ("relspec_core/warehouses", "relspec_dagster", "tests/dagster", "tests/system/test_dagster_live.py")
 SUFFIXES = frozenset({".py", ".pyi", ".md", ".toml", ".yaml", ".yml", ".sql", ".txt", ""})
 BANNED = (
     r"\bmend(s|ed|ing)?\b", r"\banew\b", r"\bas (it|they) (was|were)\b", r"what there is\b", r"can't be told",
@@ -29,14 +27,14 @@ BANNED = (
 def texts(place: Path) -> Iterator[Path]:
     """The text files of a place, less caches and the exceptions."""
     files = [place] if place.is_file() else sorted(place.rglob("*"))
-    excepted = [ROOT / name for name in EXCEPTIONS]
+    excepted = [ROOT / name for name in (*EXCEPTIONS, *OPEN)]
     for file in files:
         inside = any(file.is_relative_to(other) for other in excepted)
         if file.suffix in SUFFIXES and not inside and "__pycache__" not in file.parts and file.is_file():
             yield file
 
 
-@pytest.mark.parametrize("place", CLEAN)
+@pytest.mark.parametrize("place", PLACES)
 def test_no_text_uses_a_banned_phrase(place: str) -> None:
     # A phrase may be cut by the end of a line, in a comment too.
     banned = re.compile("|".join(phrase.replace(" ", r"\s+(?:#\s*)?") for phrase in BANNED), re.IGNORECASE)
