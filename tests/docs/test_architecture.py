@@ -64,6 +64,13 @@ def test_every_module_that_a_page_names_exists(page: str) -> None:
     assert [name for name in sorted(named - EXAMPLES) if not any((root / name).is_file() for root in roots)] == []
 
 
+def test_every_name_on_the_page_is_one_of_the_code() -> None:
+    code = "\n".join(path.read_text(encoding="utf-8") for package in PACKAGES for path in Path(package).rglob("*.py"))
+    modules = {path.stem for package in PACKAGES for path in Path(package).rglob("*")}
+    words = set(re.findall(r"\w+", code)) | modules
+    assert sorted({name for name in re.findall(r"`(\w+)`", PAGE) if name not in words}) == []
+
+
 def test_contributing_lists_just_the_targets_of_the_makefile() -> None:
     makefile = Path("Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):.* ## ", makefile, flags=re.MULTILINE)) - {"help"}
