@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ibis
 
 from relspec_core.evidence import BuildRecord, Evidence, EvidenceCatalog, Versions
 from relspec_core.model.duckdb_types import schema_from_duckdb, to_duckdb
 from relspec_core.model.names import quoted_text
+from relspec_core.warehouses.stored_table import StoredTable
 from relspec_core.warehouses.warehouse import RECORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from relspec_core.warehouses.warehouse import Warehouse
 
@@ -38,7 +39,7 @@ COLUMNS = (
     "seconds DOUBLE",
     "because VARCHAR NOT NULL",
 )
-NAMES = tuple(column.split()[0] for column in COLUMNS)
+TABLE = StoredTable(name=RECORDS, version=1, columns=COLUMNS)
 
 
 class Record(NamedTuple):
@@ -62,45 +63,50 @@ class EvidenceStore:
         self._table = warehouse.own_table(RECORDS)
 
     def load(self, names: Iterable[str] | None = None) -> dict[str, BuildRecord]:
-        """Every record, or those of some evidence; none where another release has recorded, in another form."""
-        if self._warehouse.own_columns(RECORDS) != NAMES:
+        """Every record, or those of some evidence.
+
+        Raises:
+            WarehouseError: RS402, for records of a newer relspec.
+        """
+        columns = TABLE.selection(self._warehouse)
+        if columns is None:
             return {}
         which = "" if names is None else f"WHERE name IN ({', '.join(['NULL', *map(quoted_text, names)])})"
-        columns = ", ".join(NAMES)
         rows = self._warehouse.rows(f"SELECT {columns} FROM {self._table} {which} ORDER BY name")  # noqa: S608 - quoted
-        return {row[0]: _from_row(dict(zip(NAMES, row, strict=True))) for row in rows}
+        return {row[0]: _from_row(row) for row in rows}
 
     def load_changed(self, known: Mapping[str, Record]) -> dict[str, Record]:
-        """Every record with a hash of it; those whose hash is known are not read again: that takes most of the time."""
-        if self._warehouse.own_columns(RECORDS) != NAMES:
+        """Every record with a hash of it; those with a known hash are not parsed again, which takes most of the time.
+
+        Raises:
+            WarehouseError: RS402, for records of a newer relspec.
+        """
+        columns = TABLE.selection(self._warehouse)
+        if columns is None:
             return {}
-        if not self._warehouse.is_duckdb:
-            return self._load_marked()
+        if not self._warehouse.is_duckdb:  # an engine without a hash of a row
+            rows = self._warehouse.rows(f"SELECT {columns} FROM {self._table} ORDER BY name")  # noqa: S608 - quoted
+            return {row[0]: Record(_from_row(row), hash(row)) for row in rows}
         hashes = dict(self._warehouse.rows(f"SELECT name, hash(found) FROM {self._table} AS found ORDER BY name"))  # noqa: S608
         changed = [name for name, mark in hashes.items() if name not in known or known[name].mark != mark]
         if not changed:
             return {name: known[name] for name in hashes}
         which = f"WHERE name IN ({', '.join(map(quoted_text, changed))})"
-        rows = self._warehouse.rows(f"SELECT {', '.join(NAMES)} FROM {self._table} {which}")  # noqa: S608 - quoted
-        new = {row[0]: Record(_from_row(dict(zip(NAMES, row, strict=True))), hashes[row[0]]) for row in rows}
+        rows = self._warehouse.rows(f"SELECT {columns} FROM {self._table} {which}")  # noqa: S608 - quoted
+        new = {row[0]: Record(_from_row(row), hashes[row[0]]) for row in rows}
         return {name: new[name] if name in new else known[name] for name in hashes}
-
-    def _load_marked(self) -> dict[str, Record]:
-        """Every record, on an engine that has no hash of a row."""
-        rows = self._warehouse.rows(f"SELECT {', '.join(NAMES)} FROM {self._table} ORDER BY name")  # noqa: S608 - quoted
-        return {row[0]: Record(_from_row(dict(zip(NAMES, row, strict=True))), hash(row)) for row in rows}
 
     def known_sources(self) -> EvidenceCatalog:
         """As the function of that name, for the records that there are now."""
         return known_sources(self.load())
 
     def prepare(self) -> None:
-        """Make room for records, where there is none yet; before any transaction that is to hold some."""
-        if self._warehouse.own_columns(RECORDS) != NAMES:
+        """Create the table of records, or bring it to this version; before any transaction that is to write some."""
+        if not TABLE.is_prepared(self._warehouse):
             with self._warehouse.transaction():
                 self._warehouse.lock(RECORDS)
-                if self._warehouse.own_columns(RECORDS) != NAMES:  # nobody else has done it meanwhile
-                    self._warehouse.make_own_table(RECORDS, COLUMNS)
+                if not TABLE.is_prepared(self._warehouse):  # no other process has done it meanwhile
+                    TABLE.prepare(self._warehouse)
 
     def record(self, records: Iterable[BuildRecord]) -> None:
         """Put records in place of their predecessors; goes into the running transaction."""
@@ -167,7 +173,8 @@ def _to_row(record: BuildRecord) -> list[object]:
     ]
 
 
-def _from_row(row: dict) -> BuildRecord:
+def _from_row(values: Sequence[Any]) -> BuildRecord:
+    row = dict(zip(TABLE.names, values, strict=True))
     return BuildRecord(
         name=row["name"],
         schema=_schema(dict(json.loads(row["columns"]))),

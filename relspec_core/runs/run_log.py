@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from relspec_core.evidence_store import moment_in_utc
 from relspec_core.model.names import quoted_text
 from relspec_core.runs.history import RunHistory, RunRecord, RunSummary, TaskOutcome
+from relspec_core.warehouses.stored_table import StoredTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -37,6 +38,8 @@ RUN_COLUMNS = (
 # One row for all tasks of a transaction, one text for all that is known of them, as a list in JSON: a row of twelve
 # columns takes as long to insert as a small table to create.
 TASK_COLUMNS = ("run BIGINT NOT NULL", "tasks VARCHAR NOT NULL")
+RUN_TABLE = StoredTable(name=RUNS, version=1, columns=RUN_COLUMNS)
+TASK_TABLE = StoredTable(name=TASKS, version=1, columns=TASK_COLUMNS)
 KEEP_DAYS, KEEP_RUNS = 90, 1000
 LOADED_AT = datetime.now(UTC)
 
@@ -76,7 +79,9 @@ class RunLog:
         asked = quoted_text(json.dumps(list(targets)))
         with self._warehouse.transaction():
             self._warehouse.lock(RUNS)
-            self._create()
+            for table in (RUN_TABLE, TASK_TABLE):
+                if not table.is_prepared(self._warehouse):
+                    table.prepare(self._warehouse)
             ((last,),) = self._warehouse.rows(f"SELECT max(number) FROM {self._runs}")  # noqa: S608 - quoted
             number = 1 if last is None else last + 1
             self._warehouse.execute(
@@ -142,7 +147,11 @@ class RunLog:
             )
 
     def runs(self, limit: int = 20) -> RunHistory:
-        """The last runs; none where nothing was ever recorded, or by another release in another form."""
+        """The last runs; none where nothing was ever recorded.
+
+        Raises:
+            WarehouseError: RS402, for a log of a newer relspec.
+        """
         return RunHistory(runs=tuple(run for run, _ in self._found(f"ORDER BY number DESC LIMIT {limit}")))
 
     def find(self, number: int) -> RunRecord | None:
@@ -163,9 +172,10 @@ class RunLog:
 
     def _found(self, which: str) -> list[tuple[RunSummary, Mapping[str, int]]]:
         """The chosen runs, each with the bytes of its tasks."""
-        if not self._is_kept():
+        columns = RUN_TABLE.selection(self._warehouse)
+        if columns is None or TASK_TABLE.selection(self._warehouse) is None:
             return []
-        rows = self._warehouse.rows(f"SELECT * FROM {self._runs} {which}")  # noqa: S608 - quoted
+        rows = self._warehouse.rows(f"SELECT {columns} FROM {self._runs} {which}")  # noqa: S608 - quoted
         if not rows:
             return []
         numbers = _tuple(row[0] for row in rows)
@@ -173,22 +183,6 @@ class RunLog:
         for run, tasks in self._warehouse.rows(f"SELECT run, tasks FROM {self._tasks} WHERE run IN {numbers}"):  # noqa: S608 - numbers
             counts[run].update(task["outcome"] for task in json.loads(tasks))
         return [_run(row, counts.get(row[0], {})) for row in rows]
-
-    def _is_kept(self) -> bool:
-        """Whether there are tables of this form."""
-        forms = {RUNS: RUN_COLUMNS, TASKS: TASK_COLUMNS}
-        return all(self._warehouse.own_columns(table) == _names(columns) for table, columns in forms.items())
-
-    def _create(self) -> None:
-        """Both tables, where they are missing or another release's; what is in that one's is lost."""
-        if self._is_kept():
-            return
-        self._warehouse.make_own_table(RUNS, RUN_COLUMNS)
-        self._warehouse.make_own_table(TASKS, TASK_COLUMNS)
-
-
-def _names(columns: Iterable[str]) -> tuple[str, ...]:
-    return tuple(column.split()[0] for column in columns)
 
 
 def _tuple(numbers: Iterable[int]) -> str:

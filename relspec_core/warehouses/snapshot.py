@@ -23,6 +23,7 @@ from relspec_core.engines.engine_error import EngineError
 from relspec_core.model.names import quoted_column, quoted_text
 from relspec_core.system.cache_folder import CACHE_FOLDER, write_ignored
 from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
+from relspec_core.warehouses.stored_table import VERSIONS, newer_version
 from relspec_core.warehouses.warehouse import RECORDS, SCHEMA, Warehouse
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ RUNS = 20
 MOMENT = 1.0  # seconds
 COPIED: Mapping[str, str] = {  # of relspec's own tables, each with what chooses the rows
     RECORDS: "",
+    VERSIONS: "",
     "runs": f"QUALIFY dense_rank() OVER (ORDER BY number DESC) <= {RUNS}",
     "run_tasks": f"QUALIFY dense_rank() OVER (ORDER BY run DESC) <= {RUNS}",
 }
@@ -198,9 +200,13 @@ def _engine(recorded: CatalogSnapshot, own: Mapping[str, Any]) -> ExclusiveDuckD
 
 
 def _from_head(head: Mapping[str, Any]) -> ObservedContents | None:
-    """What was seen; a ``LookupError`` where the file is of another form."""
-    if head["form"] != FORM:
-        raise LookupError(head["form"])
+    """What was seen.
+
+    Raises:
+        WarehouseError: RS402, for a file of a newer relspec.
+    """
+    if head["form"] > FORM:
+        raise newer_version("metadata snapshot", found=head["form"], known=FORM, at=head["database"])
     seen = head["seen"]
     if seen is None:
         return None
