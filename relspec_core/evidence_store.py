@@ -84,7 +84,7 @@ class EvidenceStore:
         columns = TABLE.selection(self._warehouse)
         if columns is None:
             return {}
-        if not self._warehouse.is_duckdb:  # an engine without a hash of a row
+        if not self._warehouse.hashes_rows:  # an engine without a hash of a row
             rows = self._warehouse.rows(f"SELECT {columns} FROM {self._table} ORDER BY name")  # noqa: S608 - quoted
             return {row[0]: Record(_from_row(row), hash(row)) for row in rows}
         hashes = dict(self._warehouse.rows(f"SELECT name, hash(found) FROM {self._table} AS found ORDER BY name"))  # noqa: S608

@@ -27,7 +27,7 @@ from relspec_core.system.deferred_signals import deferred_signals
 from relspec_core.system.orphaned_files import sweep
 from relspec_core.task_catalog import ExecutionContext
 from relspec_core.warehouses.ibis_warehouse import warehouse_of
-from relspec_core.warehouses.snapshot import leave_snapshot
+from relspec_core.warehouses.snapshot import write_snapshot
 from relspec_core.warehouses.storage_sizes import bytes_of, size_text
 from relspec_core.warehouses.warehouse import Warehouse
 
@@ -79,10 +79,10 @@ def run(
     if resume:
         last = RunLog(warehouse).last()
         targets = last.targets or None if last is not None else None
-    leave_snapshot(warehouse)
+    write_snapshot(warehouse)
     planned = plan_run(task_catalog, backend=engine, ctx=ctx or ExecutionContext(), targets=targets)
     if planned.schedule.order:
-        leave_snapshot(warehouse, seen=observed_contents(planned))
+        write_snapshot(warehouse, observed=observed_contents(planned))
     write_if_asked(planned.graph, planned.plans, os.environ, catalog=task_catalog, database=warehouse.path)
     return run_planned(planned, warehouse=warehouse, options=options, targets=targets)
 
@@ -115,7 +115,7 @@ def run_planned(
         if removed:
             events.say(f"removed {size_text(removed)} of files that a process had left which died")
         log = RunLog(warehouse)
-        workers = options.workers if warehouse.is_duckdb else 1
+        workers = options.workers if warehouse.has_cursors else 1
         number = log.begin(targets=targets or (), workers=workers)
         with warehouse.few_checkpoints():
             return _logged(planned, warehouse, options, events, log, number)
@@ -150,22 +150,20 @@ def _logged(
                 events.say(f"how this run ended can't be written down: {error.first_line}")
     with suppress(EngineError):
         nothing_changed(planned.evidence if pool is None else pool.evidence, warehouse, planned.plans.cache)
-        leave_snapshot(warehouse)
+        write_snapshot(warehouse)
     return report
 
 
 @contextmanager
 def _engine_errors(warehouse: Warehouse) -> Generator[None]:
     """Report errors of the engine outside of any task, on a full disk for instance, as the run's failure."""
-    path = warehouse.path or (  # a database that has failed can't be asked
-        "a database in memory" if warehouse.is_duckdb else f"the {warehouse.backend.name} database"
-    )
+    location = warehouse.location  # a database that has failed can't be asked
     try:
         yield
     except EngineError as error:
         raise TaskFailedError(
             f"the run failed: {error.first_line}",
-            at=path,
+            at=location,
             hint="check the disk and the permissions; what was finished is kept.",
         ) from error
 

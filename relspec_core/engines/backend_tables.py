@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from ibis.common.exceptions import TableNotFound
 from sqlglot.dialects.dialect import Dialect
 
-from relspec_core.engines.duckdb_backend import NAME, connection_of, recorded_of
-from relspec_core.engines.duckdb_catalog import CatalogTable, DuckDBCatalog
+from relspec_core.engines.duckdb_backend import NAME, connection_of
+from relspec_core.engines.duckdb_catalog import CatalogTable, catalog_of
 from relspec_core.model.names import table_parts
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ class BackendTables:
     def __init__(self, backend: Engine) -> None:
         self._backend = backend
         self.place = _place(backend)
-        connection = connection_of(backend)
-        self._live = DuckDBCatalog(connection, recorded=recorded_of(backend)) if connection is not None else None
+        self._live = catalog_of(backend)
 
     def plain(self, name: str) -> str:
         """A name without the catalog and schema that the backend uses anyway."""

@@ -1,4 +1,4 @@
-"""What was recorded of a database, for those who can't open it while another process writes to it."""
+"""Metadata of a database, for readers that can't open it while another process writes to it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedContents:
-    """What a run saw of contents when it planned.
+    """What a run observed of contents when it planned.
 
     Attributes:
         at: when, in UTC.
-        changed: the tables of tasks that somebody else had changed.
-        sources: of each source the version of what was read, by the columns that were read, sorted.
+        changed: the tables of tasks that had been changed outside relspec.
+        sources: for each source the version of what was read, by the columns that were read, sorted.
     """
 
     at: datetime
@@ -30,15 +30,15 @@ class CatalogSnapshot:
     """The tables of a database, without their rows.
 
     Attributes:
-        process: the id of the process that recorded them.
+        process: the id of the process that took the snapshot.
         at: when, in UTC.
-        database: what DuckDB calls it.
+        database: DuckDB's name of it.
         columns: of its tables and views: database, schema, table, column, and DuckDB's name of the type, in order.
-        seen: what the last run saw; None where there was none.
+        observed: by the last run; empty if there was none.
     """
 
     process: int
     at: datetime
     database: str
     columns: tuple[tuple[str, str, str, str, str], ...]
-    seen: ObservedContents | None = None
+    observed: ObservedContents

@@ -29,23 +29,20 @@ PLACE = ("schema", "search_path")
 
 
 class ExclusiveDuckDB:
-    """A connection to DuckDB, with all that its Ibis backend has; Ibis loads that, in half a second, when it is asked.
+    """A DuckDB connection that loads its Ibis backend, in half a second, only when an attribute of that is used.
 
     Args:
-        con: set up as Ibis sets up its own.
-        recorded: given where the database has only what was recorded of another one.
+        con: configured like the connections that Ibis opens.
 
     Attributes:
-        name: as of the Ibis backend.
+        name: of the Ibis backend.
         con: DuckDB's own connection.
-        recorded: the records of the database that this one represents; None if it is the database itself.
     """
 
     name = NAME
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, *, recorded: CatalogSnapshot | None = None) -> None:
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self.con = con
-        self.recorded = recorded
         con.execute("SET TimeZone = 'UTC'")
         con.execute("SET python_enable_replacements = false")
 
@@ -56,14 +53,13 @@ class ExclusiveDuckDB:
         *,
         read_only: bool = False,
         config: Mapping[str, Any] | None = None,
-        recorded: CatalogSnapshot | None = None,
     ) -> ExclusiveDuckDB:
-        """Connect to a file, or to a new database in memory, with these settings of DuckDB's.
+        """Connect to a file, or to a new database in memory, with these DuckDB settings.
 
         Raises:
-            duckdb.Error: where that can't be done.
+            duckdb.Error: if it can't be opened.
         """
-        return cls(duckdb.connect(str(path), read_only=read_only, config=dict(config or {})), recorded=recorded)
+        return cls(duckdb.connect(str(path), read_only=read_only, config=dict(config or {})))
 
     @cached_property
     def backend(self) -> Backend:
@@ -78,6 +74,18 @@ class ExclusiveDuckDB:
         return getattr(self.backend, name)
 
 
+class SnapshotDuckDB(ExclusiveDuckDB):
+    """The metadata snapshot of a DuckDB file: a database in memory with relspec's own tables and no others.
+
+    Args:
+        snapshot: the columns of the other tables, and what was last observed of their contents.
+    """
+
+    def __init__(self, *, snapshot: CatalogSnapshot) -> None:
+        super().__init__(duckdb.connect())
+        self.snapshot = snapshot
+
+
 Engine: TypeAlias = "BaseBackend | ExclusiveDuckDB"
 
 
@@ -85,11 +93,6 @@ def connection_of(backend: Engine) -> DuckDBConnection | None:
     """The connection of a DuckDB backend; None for another engine."""
     found: Any = backend  # Ibis's base class declares no connection
     return DuckDBConnection(found.con) if backend.name == NAME else None
-
-
-def recorded_of(backend: Engine) -> CatalogSnapshot | None:
-    """The records of the database that a backend represents; None if it is the database itself."""
-    return backend.recorded if isinstance(backend, ExclusiveDuckDB) else None
 
 
 def require_sql(backend: Engine) -> None:

@@ -1,19 +1,20 @@
-"""The tables and views of a DuckDB database, as they are at one moment."""
+"""The catalog of a DuckDB database: its tables and views, read once."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import ibis
 
+from relspec_core.engines.duckdb_backend import SnapshotDuckDB, connection_of
 from relspec_core.model.duckdb_types import schema_from_duckdb
 from relspec_core.model.names import table_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from relspec_core.engines.catalog_snapshot import CatalogSnapshot
+    from relspec_core.engines.duckdb_backend import Engine
     from relspec_core.engines.duckdb_connection import DuckDBConnection
 
 
@@ -21,6 +22,9 @@ COLUMNS = (
     "SELECT database_name, schema_name, table_name, column_name, data_type FROM duckdb_columns() "
     "WHERE NOT internal ORDER BY database_name, schema_name, table_name, column_index"
 )
+
+
+ColumnRow: TypeAlias = tuple[str, str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,20 +39,19 @@ class DuckDBCatalog:
     """Finds tables by name, whatever the case; reads the whole catalog once, in one query.
 
     Args:
-        connection: whose current catalog and schema need not be named.
-        recorded: what is known of the tables, where the connection does not have them.
+        connection: names need not contain its current catalog and schema.
+        columns: database, schema, table, column and type of every column, in order.
     """
 
     __slots__ = ("_current", "_found", "_tables")
 
-    def __init__(self, connection: DuckDBConnection, *, recorded: CatalogSnapshot | None = None) -> None:
+    def __init__(self, connection: DuckDBConnection, columns: Iterable[ColumnRow]) -> None:
         self._current: tuple[str, str] = connection.rows("SELECT current_database(), current_schema()")[0]
-        rows = connection.rows(COLUMNS) if recorded is None else recorded.columns
-        columns: dict[tuple[str, str, str], dict[str, str]] = {}
-        for database, schema, table, column, kind in rows:
-            columns.setdefault((database, schema, table), {})[column] = kind
+        tables: dict[tuple[str, str, str], dict[str, str]] = {}
+        for database, schema, table, column, kind in columns:
+            tables.setdefault((database, schema, table), {})[column] = kind
         self._found: dict[str, CatalogTable] = {}  # what was asked for: to read a type takes longer than all else here
-        self._tables = {self._key(place): (self.plain(place), found) for place, found in columns.items()}
+        self._tables = {self._key(place): (self.plain(place), found) for place, found in tables.items()}
 
     def plain(self, place: Iterable[str]) -> str:
         """The evidence name of a catalog, schema and table, without what is current anyway."""
@@ -84,3 +87,12 @@ class DuckDBCatalog:
     def names(self) -> list[str]:
         """Every table and view, sorted; relspec's own records left out."""
         return sorted(name for name, _ in self._tables.values() if not name.startswith("relspec."))
+
+
+def catalog_of(backend: Engine) -> DuckDBCatalog | None:
+    """The current catalog of a DuckDB backend, or that of its snapshot; None for another engine."""
+    connection = connection_of(backend)
+    if connection is None:
+        return None
+    columns = backend.snapshot.columns if isinstance(backend, SnapshotDuckDB) else connection.rows(COLUMNS)
+    return DuckDBCatalog(connection, columns)

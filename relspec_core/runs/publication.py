@@ -159,7 +159,7 @@ class Publication:
             }
             # The files behind a view may change while the task is built, and on an engine that others write to any
             # table: what it reads is no later than this.
-            shared = not self.warehouse.is_duckdb
+            shared = not self.warehouse.has_exclusive_access
             self._seen_before[task] = self._contents_of(
                 edge for edge in edges if shared or self.now[edge.evidence].rows is None
             )

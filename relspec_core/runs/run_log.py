@@ -111,7 +111,7 @@ class RunLog:
     def _has_died(self, started_at: datetime, pid: int, host: str) -> bool:
         if (pid, host) == (os.getpid(), socket.gethostname()):
             return started_at < LOADED_AT
-        return self._warehouse.is_duckdb or _is_gone(pid, host)
+        return self._warehouse.has_exclusive_access or _is_gone(pid, host)
 
     def record(self, number: int, outcomes: Iterable[TaskOutcome]) -> None:
         """Add what became of tasks of a run, in one statement; goes into the running transaction."""

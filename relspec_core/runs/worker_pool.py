@@ -12,7 +12,6 @@ from relspec_core.runs.memory_monitor import MemoryMonitor
 from relspec_core.runs.ready_queue import ReadyQueue
 from relspec_core.runs.worker import RunContext, Worker
 from relspec_core.system.deferred_signals import deferred_signals
-from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,11 +54,8 @@ class WorkerPool:
         number: int,
     ) -> None:
         tasks, graph = planned.schedule.order, planned.graph
-        self._cursors: list[DuckDBWarehouse] = []  # the first is the monitor's
-        if isinstance(warehouse, DuckDBWarehouse):
-            is_single = options.all_or_nothing or warehouse.has_session_tables()
-            workers = 1 if is_single else max(1, min(options.workers, len(tasks)))
-            self._cursors = [warehouse.cursor() for _ in range(workers)]
+        most = 1 if options.all_or_nothing else max(1, min(options.workers, len(tasks)))
+        self._cursors = warehouse.cursors(most)  # the first is the monitor's
         connections = [warehouse, *self._cursors[1:]]
         # A single worker takes the same time in any order, so that it goes by name.
         seconds = recorded_seconds(tasks, graph=graph, evidence=planned.evidence) if len(connections) > 1 else {}

@@ -48,8 +48,8 @@ def changed_outside(evidence: Mapping[str, Evidence], warehouse: Warehouse, cach
     Returns:
         Where the warehouse can only be known by its snapshot, what the last run found, less what was built since.
     """
-    if warehouse.recorded is not None:
-        return _seen_changed(evidence, warehouse.recorded.seen)
+    if not warehouse.has_rows:
+        return _observed_changed(evidence, warehouse.observed)
     state, key = warehouse.state(), _key(evidence, warehouse)
     known = cache.find(key)
     if known is not None and state is not None and known[0] == state:
@@ -60,11 +60,11 @@ def changed_outside(evidence: Mapping[str, Evidence], warehouse: Warehouse, cach
     return found
 
 
-def _seen_changed(evidence: Mapping[str, Evidence], seen: ObservedContents | None) -> frozenset[str]:
-    if seen is None:
-        return frozenset()
-    built = (name for name, found in evidence.items() if found.record is not None and found.record.built_at > seen.at)
-    return (seen.changed & evidence.keys()) - frozenset(built)
+def _observed_changed(evidence: Mapping[str, Evidence], observed: ObservedContents) -> frozenset[str]:
+    built = (
+        name for name, found in evidence.items() if found.record is not None and found.record.built_at > observed.at
+    )
+    return (observed.changed & evidence.keys()) - frozenset(built)
 
 
 def nothing_changed(evidence: Mapping[str, Evidence], warehouse: Warehouse, cache: CompileCache) -> None:

@@ -135,7 +135,7 @@ def recorded_versions(edge: EdgeRequirement, observed: Observation) -> Versions 
         for record in observed.records.values()
         if (read := record.inputs.get(edge.evidence)) is not None and tuple(sorted(read.columns)) == columns
     ]
-    seen = None if observed.snapshot is None else observed.snapshot.seen
+    seen = observed.snapshot
     if seen is not None and columns in seen.sources.get(edge.evidence, {}):
         found.append((seen.at, seen.sources[edge.evidence][columns]))
     return content_versions(max(found)[1], edge) if found else None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from relspec_core.engines.catalog_snapshot import CatalogSnapshot
+from relspec_core.engines.catalog_snapshot import ObservedContents
 from relspec_core.errors import SourceError
 from relspec_core.evidence import FILES, BuildRecord, Evidence, EvidenceCatalog, TableState
 from relspec_core.evidence_store import EvidenceStore
@@ -32,7 +32,7 @@ class Observation:
         records: of every recorded table, whether it exists or not.
         files: of each source that is files.
         unreadable: the sources that exist and can't be read, with the reason.
-        snapshot: where the database could not be opened, its metadata snapshot, which this was read from.
+        snapshot: where only the metadata snapshot could be read, what it has of contents.
         column_types: of the tables, in DuckDB's names; those that the next observation finds again are not parsed.
     """
 
@@ -40,7 +40,7 @@ class Observation:
     records: Mapping[str, BuildRecord] = field(default_factory=dict)
     files: Mapping[str, SourceFiles] = field(default_factory=dict)
     unreadable: Mapping[str, SourceError] = field(default_factory=dict)
-    snapshot: CatalogSnapshot | None = None
+    snapshot: ObservedContents | None = None
     column_types: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def state_of(self, name: str) -> TableState:
@@ -173,13 +173,13 @@ def _with_tables(
             record, rows = (records.get(name), counts.get(name)) if name in plans else (None, None)
             now = observed_table(name, live[name], record=record, rows=rows)
             evidence[name] = then if then == now else now
-    return replace(before, evidence=evidence, records=records, snapshot=warehouse.recorded)
+    snapshot = None if warehouse.has_rows else warehouse.observed
+    return replace(before, evidence=evidence, records=records, snapshot=snapshot)
 
 
 def _counts(records: Mapping[str, BuildRecord], warehouse: Warehouse) -> Mapping[str, int]:
     """The row counts of recorded tables."""
-    recorded = {name: record.rows for name, record in records.items() if record.rows is not None}
-    return recorded if warehouse.recorded is not None else warehouse.counts(recorded)
+    return warehouse.counts(name for name, record in records.items() if record.rows is not None)
 
 
 def _what(error: SourceError | None) -> str | None:

@@ -7,8 +7,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from relspec_core.engines.duckdb_backend import connection_of, cursor_of, recorded_of
-from relspec_core.engines.duckdb_catalog import DuckDBCatalog
+from relspec_core.engines.duckdb_backend import connection_of, cursor_of
+from relspec_core.engines.duckdb_catalog import COLUMNS, DuckDBCatalog
 from relspec_core.engines.duckdb_file import file_state
 from relspec_core.engines.engine_error import EngineError, RelationError
 from relspec_core.errors import WarehouseError
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     import ibis
 
-    from relspec_core.engines.catalog_snapshot import CatalogSnapshot
     from relspec_core.engines.duckdb_backend import Engine
     from relspec_core.engines.duckdb_connection import DuckDBConnection
     from relspec_core.plan_catalog import PlanArtifact
@@ -53,7 +52,11 @@ class DuckDBWarehouse(Warehouse):
 
     __slots__ = ("_connection",)
 
-    is_duckdb = True
+    has_rows = True
+    has_cursors = True
+    has_exclusive_access = True
+    has_storage_info = True
+    hashes_rows = True
     compares_contents = True
     has_transactions = True
 
@@ -71,15 +74,15 @@ class DuckDBWarehouse(Warehouse):
         return self._connection
 
     @property
-    def recorded(self) -> CatalogSnapshot | None:
-        """What was recorded of the database, where that is all there is of it; its tables have no rows to look at."""
-        return recorded_of(self.backend)
-
-    @property
     def path(self) -> str | None:
         """The database's file; None where it is in memory."""
         ((path,),) = self.rows("SELECT path FROM duckdb_databases() WHERE database_name = current_database()")
         return path
+
+    @property
+    def location(self) -> str:
+        """The database's file, or that it is in memory."""
+        return self.path or "a database in memory"
 
     def state(self) -> str | None:
         """As ``file_state`` of the database's file; None where it is in memory."""
@@ -112,11 +115,15 @@ class DuckDBWarehouse(Warehouse):
         """End the transaction, if one is still open: nothing of it happens."""
         self._connection.roll_back()
 
-    def cursor(self) -> DuckDBWarehouse:
-        """The same database for another thread, by a connection of its own; tables of a session are not in it."""
-        return DuckDBWarehouse(cursor_of(self.connection))
+    def cursors(self, most: int) -> list[Warehouse]:
+        """Connections to the same database, one for each thread; one for all where there are tables of a session.
 
-    def has_session_tables(self) -> bool:
+        Those are seen by the warehouse's own connection alone.
+        """
+        number = 1 if self._has_session_tables() else most
+        return [DuckDBWarehouse(cursor_of(self._connection)) for _ in range(number)]
+
+    def _has_session_tables(self) -> bool:
         """Whether there are tables or views that this connection alone sees."""
         return bool(
             self.rows("SELECT 1 FROM duckdb_tables() WHERE temporary LIMIT 1")
@@ -156,11 +163,11 @@ class DuckDBWarehouse(Warehouse):
     def schemas(self, names: Iterable[str]) -> dict[str, ibis.Schema]:
         """The live schema of each of these tables and views that exists."""
         names = tuple(names)
-        tables = self._described(names) if self.recorded is None and len(names) <= FEW else None
+        tables = self._described(names) if len(names) <= FEW else None
         if tables is not None:
             return tables
-        live = DuckDBCatalog(self.connection, recorded=self.recorded)
-        return {name: found.schema for name in names if (found := live.find(name)) is not None}
+        catalog = self._read_catalog()
+        return {name: found.schema for name in names if (found := catalog.find(name)) is not None}
 
     def _described(self, names: Iterable[str]) -> dict[str, ibis.Schema] | None:
         """The same one by one, where all are tables; None where one may be a view, which is not as it was created.
@@ -187,8 +194,11 @@ class DuckDBWarehouse(Warehouse):
 
     def column_types(self, names: Iterable[str]) -> dict[str, Mapping[str, str]]:
         """The same as DuckDB's names of the columns' types, which are quicker to compare than to read."""
-        live = DuckDBCatalog(self.connection, recorded=self.recorded)
-        return {name: found for name in names if (found := live.types(name)) is not None}
+        catalog = self._read_catalog()
+        return {name: found for name in names if (found := catalog.types(name)) is not None}
+
+    def _read_catalog(self) -> DuckDBCatalog:
+        return DuckDBCatalog(self._connection, self._connection.rows(COLUMNS))
 
     def _full_name(self, name: str) -> tuple[str, str, str]:
         """Database, schema and table of an evidence name, in whatever case."""

@@ -11,7 +11,7 @@ import sqlglot
 from sqlglot import exp
 
 from relspec_core.engines.backend_tables import BackendTables
-from relspec_core.engines.duckdb_backend import NAME, ExclusiveDuckDB, require_sql
+from relspec_core.engines.duckdb_backend import NAME, ExclusiveDuckDB, SnapshotDuckDB, require_sql
 from relspec_core.engines.engine_error import EngineError
 from relspec_core.errors import WarehouseError
 from relspec_core.fingerprints.user_functions import has_python_functions
@@ -20,6 +20,7 @@ from relspec_core.model.hashing import digest
 from relspec_core.model.names import quoted_column, quoted_name, quoted_text, table_parts, to_table
 from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.warehouses.engine_adapters import ways_of
+from relspec_core.warehouses.snapshot_warehouse import SnapshotWarehouse
 from relspec_core.warehouses.warehouse import RECORDS, SCHEMA, Created, Warehouse
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def warehouse_of(backend: Engine) -> Warehouse:
     Raises:
         UnsupportedPlanError: RS202, for an engine without SQL.
     """
+    if isinstance(backend, SnapshotDuckDB):
+        return SnapshotWarehouse(backend)
     if backend.name == NAME:
         return DuckDBWarehouse(backend)
     require_sql(backend)
@@ -60,7 +63,11 @@ class IbisWarehouse(Warehouse):
 
     __slots__ = ("_engine", "_files", "_is_stopped", "_schema", "_ways", "compares_contents", "has_transactions")
 
-    is_duckdb = False
+    has_rows = True
+    has_cursors = False
+    has_exclusive_access = False
+    has_storage_info = False
+    hashes_rows = False
 
     def __init__(self, backend: Engine) -> None:
         self.backend = backend
@@ -86,6 +93,11 @@ class IbisWarehouse(Warehouse):
     def connection(self) -> DuckDBConnection:
         """Of a DuckDB database in memory, with which sources' files are read."""
         return self._reader().connection
+
+    @property
+    def location(self) -> str:
+        """The engine's database."""
+        return f"the {self.backend.name} database"
 
     # -- statements ----------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from relspec_core.engines.duckdb_backend import SnapshotDuckDB
 from relspec_core.engines.duckdb_file import AGAIN_SECONDS, DatabaseHeldError, connect
 from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.warehouses.snapshot import find_snapshot, without_rows
@@ -42,8 +43,8 @@ def connect_for_reading(
             return connect(database, read_only=True)
         except DatabaseHeldError as error:
             found = find_snapshot(database)
-            if found is not None and found.recorded is not None:
-                say(notice_of(found.recorded, holder=error.holder, database=database))
+            if found is not None:
+                say(notice_of(found.snapshot, holder=error.holder, database=database))
                 return found
             if error.holder.pid == os.getpid() or time.monotonic() >= deadline:
                 raise
@@ -57,7 +58,7 @@ def read_schemas(database: Path, *, say: Callable[[str], None]) -> ExclusiveDuck
         WarehouseError: as ``connect_for_reading`` does.
     """
     engine = connect_for_reading(database, say=say)
-    if engine.recorded is not None or not database.exists():
+    if isinstance(engine, SnapshotDuckDB) or not database.exists():
         return engine
     try:
         return without_rows(DuckDBWarehouse(engine))
@@ -65,12 +66,12 @@ def read_schemas(database: Path, *, say: Callable[[str], None]) -> ExclusiveDuck
         engine.disconnect()
 
 
-def notice_of(recorded: CatalogSnapshot, *, holder: Holder, database: Path) -> str:
+def notice_of(snapshot: CatalogSnapshot, *, holder: Holder, database: Path) -> str:
     """Why a reader has what was recorded of a database instead of the database, of when that is, and what it lacks."""
-    at = f"{recorded.at:%Y-%m-%d %H:%M:%S} UTC"
+    at = f"{snapshot.at:%Y-%m-%d %H:%M:%S} UTC"
     what = (
         f"what it recorded at {at}, without what it has built since"
-        if holder.pid == recorded.process
-        else f"what process {recorded.process} recorded at {at}, without what was written since"
+        if holder.pid == snapshot.process
+        else f"what process {snapshot.process} recorded at {at}, without what was written since"
     )
     return f"{holder} holds {database.name}: this is {what}"

@@ -63,7 +63,7 @@ def column_sizes(
     files = source_files(source) if source is not None else None
     if files is not None:
         return _of_files(files, tuple(columns), warehouse)
-    if not warehouse.is_duckdb or warehouse.relation_kind(evidence) != "table":
+    if not warehouse.has_storage_info or warehouse.relation_kind(evidence) != "table":
         return StorageSizes()
     found = _of_blocks([evidence], warehouse)
     return StorageSizes(bytes={column: size for _, column, size in found}, estimated=True)

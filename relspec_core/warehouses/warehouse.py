@@ -5,7 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+from relspec_core.engines.catalog_snapshot import ObservedContents
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -13,7 +16,6 @@ if TYPE_CHECKING:
     import ibis
 
     from relspec_core.compilation.plan_artifact import PlanArtifact
-    from relspec_core.engines.catalog_snapshot import CatalogSnapshot
     from relspec_core.engines.duckdb_backend import Engine
     from relspec_core.engines.duckdb_connection import DuckDBConnection
 
@@ -45,8 +47,11 @@ class Warehouse(ABC):
     Attributes:
         backend: of the engine; its connection is used and left open.
         is_halted: whether statements are refused, as a run is being stopped.
-        is_duckdb: whether the warehouse is DuckDB's: one process has it, its connection has cursors for threads, its
-            file can be looked at, and it reads sources' files.
+        has_rows: whether the rows of tables can be read; if not, only metadata and ``observed`` are known.
+        has_cursors: whether threads can work at the same time, each with a connection of ``cursors``.
+        has_exclusive_access: whether no other process can write while this one has the database open.
+        has_storage_info: whether the engine reports the storage that columns take up.
+        hashes_rows: whether the engine's SQL has a hash of a row.
         compares_contents: whether it tells what is in tables; where it does not, nothing counts as known.
         has_transactions: whether tables can be made and dropped in transactions.
     """
@@ -55,7 +60,11 @@ class Warehouse(ABC):
 
     backend: Engine
     is_halted: bool
-    is_duckdb: bool
+    has_rows: bool
+    has_cursors: bool
+    has_exclusive_access: bool
+    has_storage_info: bool
+    hashes_rows: bool
     compares_contents: bool
     has_transactions: bool
 
@@ -106,17 +115,35 @@ class Warehouse(ABC):
         self.is_halted = True
         self.interrupt()
 
+    def cursors(self, most: int) -> list[Warehouse]:  # noqa: ARG002 - for engines that have them
+        """Connections to the same database for as many threads as can work at the same time; none without cursors.
+
+        Args:
+            most: of them; at least one.
+        """
+        return []
+
     # -- the database --------------------------------------------------------------------------------------------------
 
     @property
-    def recorded(self) -> CatalogSnapshot | None:
-        """What was recorded of the database, where that is all there is of it; its tables have no rows to look at."""
-        return None
+    def as_of(self) -> datetime:
+        """The time of the state that is read, in UTC."""
+        return datetime.now(UTC)
+
+    @property
+    def observed(self) -> ObservedContents:
+        """What was last observed of contents that can't be read now; nothing where they can."""
+        return ObservedContents(at=self.as_of)
 
     @property
     def path(self) -> str | None:
         """DuckDB's file; None where there is none."""
         return None
+
+    @property
+    @abstractmethod
+    def location(self) -> str:
+        """The database, for messages."""
 
     def state(self) -> str | None:
         """As ``file_state`` of that file; None where there is none."""

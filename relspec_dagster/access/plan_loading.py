@@ -26,7 +26,6 @@ from relspec_core.errors import RelspecError, WarehouseError
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.plan_catalog import PlanCatalog, compile_task_catalog
 from relspec_core.task_catalog import ExecutionContext, TaskCatalog
-from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.warehouses.ibis_warehouse import warehouse_of
 from relspec_core.warehouses.shared_reading import notice_of
 from relspec_core.warehouses.snapshot import find_snapshot
@@ -94,16 +93,16 @@ def _compile_beside(
 ) -> PlanCatalog:
     """The plans against what was recorded of the database, while another process writes to it."""
     snapshot = find_snapshot(database)
-    if snapshot is None or snapshot.recorded is None:
+    if snapshot is None:
         return compile_task_catalog(task_catalog, ctx=context)
     with _closed(snapshot) as engine:
         plans = _compile_on(engine, task_catalog, context)
-    LOG.warning(notice_of(snapshot.recorded, holder=holder, database=database))
+    LOG.warning(notice_of(snapshot.snapshot, holder=holder, database=database))
     return plans
 
 
 def _compile_on(engine: ExclusiveDuckDB, task_catalog: TaskCatalog, context: ExecutionContext) -> PlanCatalog:
-    known = EvidenceStore(DuckDBWarehouse(engine)).known_sources()
+    known = EvidenceStore(warehouse_of(engine)).known_sources()
     return compile_task_catalog(task_catalog, backend=engine, ctx=context, known=known)
 
 

@@ -11,10 +11,9 @@ from dagster_duckdb import DuckDBResource
 
 from relspec_core.engines.duckdb_backend import ExclusiveDuckDB
 from relspec_core.errors import ProjectionError
-from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.warehouses.ibis_warehouse import warehouse_of
 from relspec_core.warehouses.shared_reading import connect_for_reading
-from relspec_core.warehouses.snapshot import snapshot_for_others
+from relspec_core.warehouses.snapshot import snapshot_for_readers
 from relspec_core.warehouses.warehouse import Warehouse
 from relspec_dagster.access.connection_reuse import ReusedConnection
 from relspec_dagster.access.resources import RelspecDuckDBResource, RelspecResource, open_file
@@ -54,7 +53,7 @@ def open_warehouse(resource: Resource, *, may_stay: Callable[[], bool]) -> Gener
 
 @contextmanager
 def _opened(resource: DuckDBResource) -> Generator[Warehouse]:
-    with _closed(open_file(resource)) as warehouse, snapshot_for_others(warehouse):
+    with _closed(open_file(resource)) as warehouse, snapshot_for_readers(warehouse):
         yield warehouse
 
 
@@ -94,7 +93,7 @@ def no_warehouse() -> Generator[Warehouse]:
 @contextmanager
 def _closed(engine: ExclusiveDuckDB) -> Generator[Warehouse]:
     try:
-        yield DuckDBWarehouse(engine)
+        yield warehouse_of(engine)
     finally:
         engine.disconnect()
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from relspec_core.engines.duckdb_file import DatabaseHeldError, file_state
 from relspec_core.errors import WarehouseError
-from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.warehouses.ibis_warehouse import warehouse_of
 from relspec_core.warehouses.shared_reading import connect_for_reading
 from relspec_core.warehouses.warehouse import Warehouse
@@ -65,6 +64,6 @@ class WarehouseConnection:
             yield None
             return
         try:
-            yield DuckDBWarehouse(engine)
+            yield warehouse_of(engine)
         finally:
             engine.disconnect()

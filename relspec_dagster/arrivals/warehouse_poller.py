@@ -60,13 +60,13 @@ class WarehousePoller:
         with self._connection.opened(messages.append) as warehouse:
             self.notice = messages[0] if messages else None
             yield warehouse
-            if warehouse is not None and warehouse.recorded is None:
+            if warehouse is not None and warehouse.has_rows:
                 self._state = state
 
     def observe(self, before: Observation, plans: PlanCatalog, warehouse: Warehouse) -> Observation:
         """The observation with the tables of the opened database; the same one where it is newer than a snapshot."""
-        now = datetime.now(UTC) if warehouse.recorded is None else warehouse.recorded.at
-        if warehouse.recorded is not None and now <= self._at:
+        now = warehouse.as_of
+        if not warehouse.has_rows and now <= self._at:
             return before
         self._records = EvidenceStore(warehouse).load_changed(self._records)
         found = observe_tables(before, plans, warehouse, {name: record.build for name, record in self._records.items()})

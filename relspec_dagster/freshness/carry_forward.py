@@ -56,7 +56,7 @@ def carry_forward(
         changed: the evidence that has a new data version, as its asset was materialized; all where left out.
         writing: whether relspec's own records may be brought forward too, of what only came out as it was.
     """
-    if warehouse.recorded is not None:
+    if not warehouse.has_rows:
         return ()
     carried: list[dg.AssetKey] = []
     waiting = frozenset(readers.by_evidence if changed is None else changed)

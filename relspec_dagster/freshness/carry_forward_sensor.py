@@ -43,7 +43,7 @@ def carry_forward_sensor(readers: Consumers, *, name: str, resource: Resource) -
             return dg.SkipReason("Dagster calls nothing stale but what relspec calls stale too.")
         try:
             with read_warehouse(resource, say=LOG.info) as warehouse:
-                if warehouse.recorded is not None:
+                if not warehouse.has_rows:
                     return dg.SkipReason("A run writes to the database.")
                 carried = carry_forward(context.instance, readers, warehouse)
         except DatabaseHeldError as error:

@@ -139,7 +139,7 @@ class Evaluation:
                 return self._last[1]
             with read_warehouse(self._resource, say=LOG.info) as warehouse:
                 found = self._look_at(warehouse)
-                self._last = None if state is None or warehouse.recorded is not None else (state, found)
+                self._last = None if state is None or not warehouse.has_rows else (state, found)
         except (DatabaseHeldError, SourceError) as error:
             LOG.warning("Nothing is known of the tables now, so nothing is requested: %s", error)
             return None

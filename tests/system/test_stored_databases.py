@@ -15,7 +15,7 @@ from relspec_core.evidence_store import EvidenceStore
 from relspec_core.planning.run_plan import plan_run
 from relspec_core.runs.run_log import RunLog
 from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
-from relspec_core.warehouses.snapshot import find_snapshot, leave_snapshot, snapshot_file
+from relspec_core.warehouses.snapshot import find_snapshot, snapshot_file, write_snapshot
 from tests.cases.databases.make_databases import CATALOGS, sources
 
 DATABASES = Path(__file__).parents[1] / "cases" / "databases"
@@ -100,7 +100,7 @@ def test_a_stored_table_that_lacks_columns_is_read_and_gets_them(con: DuckDBBack
 
 def test_a_metadata_snapshot_of_a_newer_release_is_refused(con: DuckDBBackend, name: str, tmp_path: Path) -> None:
     database = tmp_path / f"{name}.duckdb"
-    leave_snapshot(DuckDBWarehouse(con))
+    write_snapshot(DuckDBWarehouse(con))
     found = find_snapshot(database)
     assert found is not None
     file = snapshot_file(database)

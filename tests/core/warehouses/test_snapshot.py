@@ -17,8 +17,9 @@ from relspec_core.evidence_store import EvidenceStore
 from relspec_core.planning.run_plan import RunPlan, observed_contents, plan_run
 from relspec_core.staleness.reasons import ChangedOutside
 from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
+from relspec_core.warehouses.ibis_warehouse import warehouse_of
 from relspec_core.warehouses.shared_reading import read_schemas
-from relspec_core.warehouses.snapshot import find_snapshot, leave_snapshot, snapshot_file, snapshot_for_others
+from relspec_core.warehouses.snapshot import find_snapshot, snapshot_file, snapshot_for_readers, write_snapshot
 from tests.support.catalogs import sql_task
 
 TASKS = (
@@ -78,10 +79,10 @@ def with_text(name: str, text: str) -> TaskCatalog:
 def test_a_snapshot_has_every_record_and_the_columns_of_every_table(database: Path) -> None:
     with opened(database) as engine:
         engine.con.execute(ODD)
-        leave_snapshot(DuckDBWarehouse(engine))
+        write_snapshot(DuckDBWarehouse(engine))
         with recorded(database) as snapshot:
             names = ["raw.orders", "paid", "totals", "odd", f"{database.stem}.main.paid"]
-            live, known = DuckDBWarehouse(engine), DuckDBWarehouse(snapshot)
+            live, known = DuckDBWarehouse(engine), warehouse_of(snapshot)
             assert list(EvidenceStore(known).load().items()) == list(EvidenceStore(live).load().items())
             assert known.schemas(names) == live.schemas(names)
             assert len(known.schemas(names)) == len(names)
@@ -115,9 +116,9 @@ def test_after_a_run_its_snapshot_gives_the_plan_that_the_warehouse_gives(databa
 def test_a_run_tells_readers_what_it_found_changed(database: Path, change: str, reason: str) -> None:
     with opened(database) as engine:
         engine.con.execute(change)
-        leave_snapshot(DuckDBWarehouse(engine))
+        write_snapshot(DuckDBWarehouse(engine))
         planned = plan_run(CATALOG, backend=engine)
-        leave_snapshot(DuckDBWarehouse(engine), seen=observed_contents(planned))
+        write_snapshot(DuckDBWarehouse(engine), observed=observed_contents(planned))
     live, known = plans(database)
     assert str(known) == str(live)
     assert reason in str(known)
@@ -135,7 +136,7 @@ def test_what_a_run_saw_counts_until_something_was_built_from_it(database: Path)
 def test_where_no_run_saw_a_source_the_last_build_from_it_counts(database: Path) -> None:
     with opened(database) as engine:
         engine.con.execute("UPDATE raw.orders SET customer = 'b'")
-        leave_snapshot(DuckDBWarehouse(engine))
+        write_snapshot(DuckDBWarehouse(engine))
     _, known = plans(database)
     assert known.schedule.order == ()
 
@@ -155,7 +156,7 @@ def test_who_compiles_plans_keeps_no_file_open(database: Path) -> None:
     engine = read_schemas(database, say=said.append)
     with opened(database) as writer:
         writer.con.execute("CREATE TABLE more AS SELECT 1 AS a")
-    live = DuckDBWarehouse(engine)
+    live = warehouse_of(engine)
     assert list(live.schemas(["raw.orders", "paid", "more"])) == ["raw.orders", "paid"]
     assert list(EvidenceStore(live).known_sources()) == ["raw.orders"]
     assert said == []
@@ -172,12 +173,12 @@ def test_records_are_found_in_a_database_that_is_named_like_their_schema(tmp_pat
 
 def test_nothing_is_written_where_nothing_has_changed(database: Path) -> None:
     with opened(database) as engine:
-        leave_snapshot(DuckDBWarehouse(engine))
+        write_snapshot(DuckDBWarehouse(engine))
         before = snapshot_file(database).stat().st_ino
-        leave_snapshot(DuckDBWarehouse(engine))
+        write_snapshot(DuckDBWarehouse(engine))
         assert snapshot_file(database).stat().st_ino == before
         engine.con.execute("CREATE TABLE more AS SELECT 1 AS a")
-        leave_snapshot(DuckDBWarehouse(engine))
+        write_snapshot(DuckDBWarehouse(engine))
         assert snapshot_file(database).stat().st_ino != before
 
 
@@ -187,9 +188,9 @@ def test_a_snapshot_that_can_not_be_read_counts_as_none_and_makes_way(database: 
     assert find_snapshot(database) is None
     with opened(database) as engine:
         engine.con.execute("CREATE TABLE more AS SELECT 1 AS a")
-        leave_snapshot(DuckDBWarehouse(engine))
+        write_snapshot(DuckDBWarehouse(engine))
     with recorded(database) as snapshot:
-        assert DuckDBWarehouse(snapshot).schemas(["more"])
+        assert warehouse_of(snapshot).schemas(["more"])
     assert {file.name for file in snapshot_file(database).parent.iterdir()} == {".gitignore", "shop.duckdb.json"}
 
 
@@ -210,17 +211,17 @@ def test_a_database_in_memory_leaves_nothing(tmp_path: Path, monkeypatch: pytest
 def test_a_short_body_after_another_leaves_no_snapshot_and_a_long_one_does_while_it_goes_on(database: Path) -> None:
     with opened(database) as engine:
         warehouse = DuckDBWarehouse(engine)
-        with snapshot_for_others(warehouse):
+        with snapshot_for_readers(warehouse):
             first = snapshot_file(database).stat().st_mtime_ns
             engine.con.execute("CREATE TABLE one AS SELECT 1 AS x")
-        with snapshot_for_others(warehouse):
+        with snapshot_for_readers(warehouse):
             engine.con.execute("CREATE TABLE two AS SELECT 1 AS x")
         assert snapshot_file(database).stat().st_mtime_ns == first
-        with snapshot_for_others(warehouse):
+        with snapshot_for_readers(warehouse):
             engine.con.execute("BEGIN; CREATE TABLE three AS SELECT 1 AS x")
             deadline = time.monotonic() + 60
             while snapshot_file(database).stat().st_mtime_ns == first and time.monotonic() < deadline:
                 time.sleep(0.01)
             engine.con.execute("COMMIT")
         with recorded(database) as snapshot:
-            assert set(DuckDBWarehouse(snapshot).schemas(["one", "two", "three"])) == {"one", "two"}
+            assert set(warehouse_of(snapshot).schemas(["one", "two", "three"])) == {"one", "two"}

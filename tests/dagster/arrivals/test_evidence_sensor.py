@@ -271,9 +271,9 @@ HOLD = """
 import sys
 from relspec_core.engines.duckdb_file import connect
 from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
-from relspec_core.warehouses.snapshot import leave_snapshot
+from relspec_core.warehouses.snapshot import write_snapshot
 warehouse = DuckDBWarehouse(connect(sys.argv[1]))
-leave_snapshot(warehouse)
+write_snapshot(warehouse)
 print("held", flush=True)
 sys.stdin.readline()
 """
