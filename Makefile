@@ -2,16 +2,16 @@
 
 PYTHON ?= python3
 PORT ?= 3000
-# Test processes; a runner with two cores gains nothing from more.
+# Test processes: one more than two cores, since the tests of live servers mostly wait.
 JOBS ?= 3
-# Tests make some thousand small databases, and half of their time would be waiting for a disk to have what was written:
-# they are made in memory where there is room. Elsewhere: make TEST_FOLDER=/path/to/folder test.
+# Tests create some thousand small databases, and on a disk half of their time is waiting for writes: they are created in
+# memory where there is space. Elsewhere: make TEST_FOLDER=/path/to/folder test.
 TEST_FOLDER ?= $(shell df -Pm /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 >= 2000 { print "/dev/shm" }')
 PYTEST = $(if $(TEST_FOLDER),PYTEST_DEBUG_TEMPROOT='$(TEST_FOLDER)') $(PY) -m pytest
-# What has passed is kept in a file until all has: an interrupted target goes on where it stopped.
+# Passed tests are recorded in a file until all have passed: an interrupted target resumes where it stopped.
 FRESH ?=
 RESUMED = $(if $(FRESH),rm -f build/passed/$@ &&) $(PYTEST) -n $(JOBS) --resume build/passed/$@
-# What `make check` tests: the documents against the code, and the examples in docstrings.
+# The tests of `make check`: documents against code, and the examples in docstrings.
 DOCUMENTS := tests/docs tests/core/test_errors.py relspec_core relspec_dagster
 
 # Random plans and random edits of catalogs that `make fuzz` tries.
@@ -26,16 +26,16 @@ PY := $(BIN)/python
 PIP := $(PY) -m pip --disable-pip-version-check
 READY := $(VENV)/.ready
 UNFINISHED := $(VENV)/.unfinished
-# The oldest release of SQLGlot that relspec works with; what rests on SQLGlot is tested with this one, too.
+# The oldest supported release of SQLGlot; the tests that depend on it most run with this one, too.
 OLDEST_SQLGLOT := 30.8.0
 OLDEST := $(VENV)/sqlglot-$(OLDEST_SQLGLOT)
 SQLGLOT_TESTS := tests/laws/test_lineage_cases.py tests/core/test_inferred_deps.py tests/core/fingerprints/test_query_fingerprint.py
-# The browser that tests look at Dagster's pages with. Where there is no Debian: make CHROMIUM=/path/to/chromium test.
-# `make NO_BROWSER=1 test` does without, and leaves those tests out.
+# The browser for the tests of Dagster's pages. Not on Debian: make CHROMIUM=/path/to/chromium test.
+# `make NO_BROWSER=1 test` leaves those tests out.
 CHROMIUM ?= /usr/bin/chromium
 NO_BROWSER ?=
-# The database server that tests start for themselves. Where there is no Debian: make POSTGRES=/path/to/its/bin test.
-# `make NO_POSTGRES=1 test` does without, and leaves those tests out.
+# The database server that tests start. Not on Debian: make POSTGRES=/path/to/its/bin test.
+# `make NO_POSTGRES=1 test` leaves those tests out.
 POSTGRES ?= $(or $(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin))),$(patsubst %/pg_ctl,%,$(shell command -v pg_ctl)))
 NO_POSTGRES ?=
 export CHROMIUM NO_BROWSER POSTGRES NO_POSTGRES
@@ -47,7 +47,7 @@ DAGSTER_HOME_DIR := $(CURDIR)/build/dagster_home
 .NOTPARALLEL:
 .PHONY: help setup debian postgres data demo lint check test fuzz chaos mutants dev bench-inference bench-rebuild bench-run bench-dagster clean
 
-help: ## List the commands
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "Each sets up $(VENV) first if need be. Another Python: make PYTHON=python3.12 demo"
@@ -132,14 +132,14 @@ test: ## Everything: lint, formatting, types, import layers, all tests and docte
 	  wait $$making
 	@echo "==> pytest"; $(PYTEST) -n $(JOBS)
 
-# Each of these three goes on where it was interrupted; `make FRESH=1 fuzz` begins again.
-fuzz: $(READY) ## Try 20,000 random plans and as many random edits (fewer: make PLANS=1000 EDITS=0 fuzz); hours
+# Each of these three resumes where it was interrupted; `make FRESH=1 fuzz` starts over.
+fuzz: $(READY) ## Try 20,000 random plans and as many random edits (hours, resumable; fewer: make PLANS=1000 EDITS=0 fuzz)
 	@$(RESUMED) --plans $(PLANS) --edits $(EDITS) tests/laws/test_plans.py tests/laws/test_edits.py
 
-chaos: $(READY) ## Kill 300 runs at random moments, and fill 60 disks: is each table old or new? (fewer: make KILLS=60 chaos) A quarter of an hour
+chaos: $(READY) ## Kill 300 runs at random moments and fill 60 disks: is each table old or new? (15 minutes, resumable; fewer: make KILLS=60 chaos)
 	@$(RESUMED) --kills $(KILLS) tests/system/test_chaos.py tests/system/test_faults.py
 
-mutants: $(READY) ## Edit all queries of TPC-H and TPC-DS in every way: do fingerprints notice what matters? Some minutes
+mutants: $(READY) ## Edit all queries of TPC-H and TPC-DS in every way: do fingerprints notice what matters? (some minutes, resumable)
 	@$(RESUMED) --all-mutants tests/laws/test_mutants.py
 
 dev: data ## Open the example in Dagster on http://localhost:3000 (another port: make PORT=3001 dev)

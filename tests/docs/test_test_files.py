@@ -7,8 +7,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MIRRORED = {"core": "relspec_core", "dagster": "relspec_dagster"}
 OTHERS = {"cases", "docs", "laws", "snapshots", "support", "system"}
-# Test files that are still to be merged into the file of a module.
-PENDING = {"core/test_readiness.py"}
 
 
 @pytest.mark.parametrize(("folder", "package"), MIRRORED.items())
@@ -19,7 +17,7 @@ def test_each_test_file_has_the_name_of_a_module_in_the_same_folder(folder: str,
     modules = {
         file: ROOT / package / file.relative_to(folder).with_name(file.name.removeprefix("test_")) for file in files
     }
-    assert {str(file) for file, module in modules.items() if not module.exists()} <= PENDING
+    assert {str(file) for file, module in modules.items() if not module.exists()} == set()
 
 
 def test_all_other_tests_are_in_the_folders_of_their_kind() -> None:
