@@ -141,7 +141,7 @@ def _logged(
     finally:
         if not is_stuck:
             try:
-                rest = events.not_built(planned.graph)
+                rest = events.not_built(planned)
                 with deferred_signals() as tell_signals:
                     log.end(number, outcome=outcome, peak_memory=peak_memory, rest=rest, sizes=sizes)
                 if outcome != "interrupted":

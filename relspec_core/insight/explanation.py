@@ -85,6 +85,7 @@ class Explanation:
             "task": self.task,
             "where": self.where,
             "action": self.planned.action(self.task),
+            "code": self.planned.code(self.task),
             "reason": self.planned.reason(self.task),
             "reads": {
                 edge.evidence: {

@@ -67,6 +67,11 @@ class RunPlan:
             return "wait"
         return "run" if self.freshness[task].stale else "skip"
 
+    def code(self, task: str) -> str:
+        """The code of the reason; that of the first one for a blocked task."""
+        blocked = self.schedule.blocked.get(task)
+        return blocked[0].code if blocked else self.freshness[task].reason.code
+
     def reason(self, task: str) -> str:
         """Why, in one line."""
         return self.blocked(task) if task in self.schedule.blocked else str(self.freshness[task].reason)
@@ -105,6 +110,7 @@ class RunPlan:
             {
                 "task": task,
                 "action": self.action(task),
+                "code": self.code(task),
                 "reason": self.reason(task),
                 "reasons": [reason.data for reason in self.schedule.blocked.get(task, ())],
                 "wave": waves.get(task),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from relspec_core.errors import RelspecError
-    from relspec_core.graph_inference import TaskGraph
+    from relspec_core.planning.run_plan import RunPlan
     from relspec_core.runs.progress import RunProgress
     from relspec_core.runs.publication import Built
 
@@ -84,7 +84,7 @@ class RunEvents:
         """Whether what reads a task can't be built."""
         return task in self.failed or task in self.blocked
 
-    def not_built(self, graph: TaskGraph) -> list[TaskOutcome]:
+    def not_built(self, planned: RunPlan) -> list[TaskOutcome]:
         """What became of the tasks that were not built, for the log."""
         ends: tuple[tuple[TaskEnd, Mapping[str, str]], ...] = (
             ("failed", self.failed),
@@ -93,7 +93,12 @@ class RunEvents:
         )
         return [
             TaskOutcome(
-                task=task, outcome=end, reason=why, error=self.errors.get(task), upstream=graph.upstream_tasks(task)
+                task=task,
+                outcome=end,
+                reason=why,
+                code=planned.code(task) if end == "skipped" or task in planned.schedule.blocked else None,
+                error=self.errors.get(task),
+                upstream=planned.graph.upstream_tasks(task),
             )
             for end, found in ends
             for task, why in found.items()

@@ -28,6 +28,7 @@ class TaskOutcome:
         task: its name.
         outcome: ``ran``, ``skipped``, ``failed`` or ``blocked``.
         reason: why, in one line.
+        code: the kind of reason; None for a failure, and in logs of earlier releases.
         error: what the engine said, in full, of a task that failed.
         rows: of all its tables; None where it wrote views only.
         bytes: that its tables take up on disk, estimated.
@@ -41,6 +42,7 @@ class TaskOutcome:
     task: str
     outcome: TaskEnd
     reason: str
+    code: str | None = None
     error: str | None = None
     rows: int | None = None
     bytes: int | None = None
@@ -73,6 +75,7 @@ class TaskOutcome:
             "task": self.task,
             "outcome": self.outcome,
             "reason": self.reason,
+            "code": self.code,
             "error": self.error,
             "rows": self.rows,
             "bytes": self.bytes,

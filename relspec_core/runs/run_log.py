@@ -204,6 +204,7 @@ def _task(found: dict, sizes: Mapping[str, int]) -> TaskOutcome:
         task=found["task"],
         outcome=found["outcome"],
         reason=found["reason"],
+        code=found.get("code"),
         error=found.get("error"),
         rows=found.get("rows"),
         bytes=found.get("bytes", sizes.get(found["task"])),

@@ -253,6 +253,7 @@ class Worker:
                 task=found.task,
                 outcome="ran",
                 reason=str(planned.freshness[found.task].reason),
+                code=planned.code(found.task),
                 rows=found.rows,
                 started_at=found.started_at,
                 seconds=found.seconds,

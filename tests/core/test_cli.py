@@ -139,7 +139,7 @@ def test_a_target_brings_what_it_needs_and_nothing_else(project: Project) -> Non
     assert result.exit_code == 0
     with duckdb.connect(project.database, read_only=True) as connection:
         tables = {row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    assert tables - {"evidence", "runs", "run_tasks"} == {"stg_orders", "revenue"}
+    assert tables - {"evidence", "runs", "run_tasks", "schema_versions"} == {"stg_orders", "revenue"}
 
 
 def test_quiet_prints_nothing_when_all_is_well(project: Project) -> None:

@@ -93,6 +93,7 @@ def test_runs_show_last_as_json_is_the_last_run() -> None:
         "task": "totals",
         "outcome": "failed",
         "reason": "no",
+        "code": None,
         "error": "Conversion Error: 'x'\nLINE 1",
         "rows": None,
         "bytes": None,
