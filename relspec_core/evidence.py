@@ -51,7 +51,7 @@ class BuildRecord:
         versions: of its rows and columns, inputs included.
         calculations: the plan's own part in these.
         inputs: the versions of what it read, by evidence.
-        digests: of its contents, by the columns that they cover; and its signature, see ``Warehouse``.
+        digests: of its contents, by the columns that they cover; of a view, its signature.
         input_digests: of what it read of each evidence, where they were taken.
         reads: the columns that its plan needed of each evidence, with DuckDB's names of their types.
         built_at: when it was published, in UTC.

@@ -18,6 +18,7 @@ from relspec_core.runs.file_verification import verify_files
 from relspec_core.runs.options import CUTOFF_ROWS, RunOptions
 from relspec_core.runs.progress import RunProgress
 from relspec_core.runs.publication import Built, Publication
+from relspec_core.runs.record_completion import complete_records
 from relspec_core.runs.report import RunInterrupted, RunReport
 from relspec_core.runs.run_log import RunLog
 from relspec_core.runs.worker_pool import WorkerPool
@@ -149,7 +150,9 @@ def _logged(
             except EngineError as error:
                 events.say(f"how this run ended can't be written down: {error.first_line}")
     with suppress(EngineError):
-        nothing_changed(planned.evidence if pool is None else pool.evidence, warehouse, planned.plans.cache)
+        evidence = planned.evidence if pool is None else pool.evidence
+        complete_records(evidence.values(), warehouse)
+        nothing_changed(evidence, warehouse, planned.plans.cache)
         write_snapshot(warehouse)
     return report
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import ChainMap
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from relspec_core.graph_inference import EdgeRequirement, requirements
 from relspec_core.model.duckdb_types import schema_to_duckdb
 from relspec_core.runs.failures import task_failed
 from relspec_core.runs.options import CUTOFF_ROWS
-from relspec_core.staleness.external_changes import SIGNATURE, UNSIGNED, columns_key, whole_table
+from relspec_core.staleness.external_changes import SIGNATURE, columns_key, whole_table
 from relspec_core.staleness.freshness import output_versions, own_calculations, table_version
 from relspec_core.staleness.input_digests import InputDigests
 from relspec_core.staleness.input_versions import InputVersions
@@ -184,11 +184,9 @@ class Publication:
         versions = output_versions(plan, read, build=uuid4().hex)
         digests: dict[str, str] = {}
         if created.rows is None:
-            digests[SIGNATURE] = self.warehouse.sign(plan.name)
+            digests[SIGNATURE] = self.warehouse.sign_view(plan.name)
         elif created.rows <= self.cutoff_rows and self.warehouse.compares_contents:
             self._types[plan.name] = created.types
-            if self.warehouse.will_be_signed(plan.name, rows=created.rows):
-                digests[SIGNATURE] = UNSIGNED
         self._note(
             BuildRecord(
                 name=plan.name,
@@ -254,37 +252,9 @@ class Publication:
         if log is not None:
             log(built)
         self.warehouse.commit()
-        self._sign()
         self.published.update(self._pending)
         self._clear()
         return built
-
-    def _sign(self) -> None:
-        """Add to the records of large tables what can be told only now; a table without that is built once more."""
-        unsigned = [
-            self._records[name] for name in self._types if self._records[name].digests.get(SIGNATURE) == UNSIGNED
-        ]
-        if not unsigned:
-            return
-        try:
-            with suppress(EngineError):
-                with self.warehouse.transaction():
-                    signed = [self._signed(record) for record in unsigned]
-                    self._store.record(signed)
-                for record in signed:
-                    self._note(record)
-        except KeyboardInterrupt:
-            if not self.warehouse.is_halted:  # else the run ends anyway, and what was built is there
-                raise
-
-    def _signed(self, found: BuildRecord) -> BuildRecord:
-        """A large table's record, with what tells later whether the table is still as it is now."""
-        signature = self.warehouse.signature(found.name, found.kind)
-        if signature is not None:
-            return replace(found, digests={**found.digests, SIGNATURE: signature})
-        columns = whole_table(found.schema)
-        digests = {**found.digests, columns_key(columns): self.warehouse.contents(found.name, [columns])[0]}
-        return replace(found, digests={key: taken for key, taken in digests.items() if key != SIGNATURE})
 
     def abandon(self) -> None:
         """End the transaction: nothing of it happens."""
@@ -300,7 +270,7 @@ class Publication:
     def _take_digests(self) -> None:
         """What tells later whether tables came out as before, as a whole and for each reader; and what they read."""
         all_groups = {name: self._groups(name) for name in self._types}
-        tables = {name: (self._types[name], groups) for name, groups in all_groups.items() if groups}
+        tables = {name: (self._types[name], groups) for name, groups in all_groups.items()}
         taken = self.warehouse.contents_of(tables)
         for (name, (_, groups)), found in zip(tables.items(), taken, strict=True):
             digests = dict(zip(map(columns_key, groups), found, strict=True))
@@ -326,8 +296,7 @@ class Publication:
         plan = self.plans[output]
         wanted = self.groups(output) if plan.task.early_cutoff else ()
         found = {tuple(columns) for columns in wanted if all(column in plan.schema for column in columns)}
-        is_signed = SIGNATURE in self._records[output].digests
-        return sorted(found if is_signed else {*found, whole_table(plan.schema)})
+        return sorted({*found, whole_table(plan.schema)})
 
 
 @contextmanager

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from relspec_core.warehouses.warehouse import Warehouse
 
 
-SIGNATURE = "signature"  # among the digests: what a view, or the file that holds a large table, has now
-UNSIGNED = ""  # not taken yet: nobody can say what has happened since
+SIGNATURE = "signature"  # among the digests: that of a view
 
 
 def columns_key(columns: Iterable[str]) -> str:
@@ -37,7 +36,7 @@ def whole_table(schema: ibis.Schema) -> tuple[str, ...]:
 def changed_outside(evidence: Mapping[str, Evidence], warehouse: Warehouse, cache: CompileCache) -> frozenset[str]:
     """The tables and views whose contents, or definition, differ from what was recorded.
 
-    A table that has neither a digest nor a signature is not compared. Where the database's file is unchanged since it
+    A table without a digest is not compared. Where the database's file is unchanged since it
     was last compared, which is what idle plans find, nothing is read.
 
     Args:
@@ -105,8 +104,10 @@ def _is_changed(found: Evidence, warehouse: Warehouse) -> bool:
         return False  # known already, or without a record
     if warehouse.relation_kind(recorded.name) != recorded.kind:
         return True
-    if SIGNATURE in recorded.digests:
-        return recorded.digests[SIGNATURE] != warehouse.signature(recorded.name, recorded.kind)
+    if recorded.kind == "view":
+        return recorded.digests.get(SIGNATURE) != warehouse.view_signature(recorded.name)
+    if recorded.digests.get(SIGNATURE) == "":  # an earlier release died before it had signed the table
+        return True
     columns = whole_table(recorded.schema)
     before = recorded.digests.get(columns_key(columns))
     return before is not None and [before] != warehouse.contents(recorded.name, [columns])

@@ -16,7 +16,6 @@ from relspec_core.fingerprints.user_functions import has_python_functions
 from relspec_core.model.duckdb_types import as_written, schema_from_duckdb
 from relspec_core.model.hashing import digest
 from relspec_core.model.names import MEMORY_PREFIX, quoted_column, quoted_name, quoted_text, table_parts
-from relspec_core.warehouses.block_checksums import SEGMENTS, can_be_told, stored_table
 from relspec_core.warehouses.column_casts import cast_query
 from relspec_core.warehouses.content_digests import ComparedTable, digest_query, digests
 from relspec_core.warehouses.warehouse import SCHEMA, Created, Warehouse
@@ -36,7 +35,6 @@ CHECKPOINTS, OFTEN, SELDOM = "checkpoint_threshold", "16.0 MiB", "256 MiB"
 RELATION_KINDS = ("table", "view")
 SOURCE_MARK = "relspec source"
 VIEW_MARK = "relspec view"
-SIGNED_ROWS = 1_000_000  # from so many on, a table's blocks are quicker to look at than its rows
 FEW = 20  # tables that are asked for one by one
 OTHER_KIND = re.compile(
     r"^Catalog Error: Existing object .* is of type (?P<kind>Table|View), trying to replace", re.DOTALL
@@ -284,46 +282,17 @@ class DuckDBWarehouse(Warehouse):
         self.execute(f"DROP {other['kind']} {target}")
         return self.rows(statement)
 
-    def sign(self, name: str) -> str:
-        """Put a mark on a view that is gone when somebody else defines it anew; in the running transaction."""
+    def sign_view(self, name: str) -> str:
+        """Put a mark on a view that is gone when the view is redefined outside relspec; in the running transaction."""
         mark = uuid4().hex
         self.execute(f"COMMENT ON VIEW {quoted_name(name)} IS {quoted_text(f'{VIEW_MARK} {mark}')}")
         return mark
 
-    def will_be_signed(self, name: str, *, rows: int) -> bool:
-        """Whether ``signature`` is likely to tell a table of so many rows, once its transaction has ended."""
-        return rows >= SIGNED_ROWS and can_be_told() and self._file_of(name) is not None
-
-    def signature(self, name: str, kind: str) -> str | None:
-        """The mark on a view, or what its file holds of a large table; None where that can't be told."""
-        if kind == "table":
-            return self._stored(name)
+    def view_signature(self, name: str) -> str | None:
+        """The mark on a view; None where it has none."""
         found = self._catalog("view", name)
         comment = str(found[0][0]) if found else ""
         return comment.removeprefix(f"{VIEW_MARK} ") if comment.startswith(VIEW_MARK) else None
-
-    def _stored(self, name: str) -> str | None:
-        file = self._file_of(name)
-        if file is None:
-            return None
-        path, block_size = file
-        try:
-            segments = self.rows(SEGMENTS.format(quoted_text(quoted_name(name))))
-            return stored_table(segments, count=self.counts([name])[name], path=path, block_size=block_size)
-        except RelationError:
-            return None  # the table has gone meanwhile
-
-    def _file_of(self, name: str) -> tuple[str, int] | None:
-        """The path and the size of the blocks of the file that a table is in; None where it is in none.
-
-        Nor is one told for a table with a quote in its name, which DuckDB does not find by name there.
-        """
-        database = quoted_text(self._full_name(name)[0])
-        found = self.rows(
-            "SELECT path, block_size FROM duckdb_databases() JOIN pragma_database_size() USING (database_name) "  # noqa: S608 - quoted
-            f"WHERE lower(database_name) = lower({database}) AND path IS NOT NULL"
-        )
-        return found[0] if len(found) == 1 and '"' not in name else None
 
     def sizes(self) -> dict[str, int]:
         """About how many rows each table has, by its name in lower case: with and without what is current."""

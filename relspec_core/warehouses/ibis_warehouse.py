@@ -367,13 +367,13 @@ class IbisWarehouse(Warehouse):
             hint=f"load them into a table '{name}' and leave the path out, or run on DuckDB.",
         )
 
-    def sign(self, name: str) -> str:
-        """What a view is, as the engine tells it."""
-        return self.signature(name, "view") or ""
+    def sign_view(self, name: str) -> str:
+        """The signature of a view that was just created."""
+        return self.view_signature(name) or ""
 
-    def signature(self, name: str, kind: str) -> str | None:
-        """The same, of the view as it is found; None where there is no such view. Of tables nothing is told."""
-        found = self._definition(name) if kind == "view" else None
+    def view_signature(self, name: str) -> str | None:
+        """A hash of a view's definition, as the engine reports it; None where there is no such view."""
+        found = self._definition(name)
         return None if found is None else digest(found)
 
     # -- relspec's own tables ------------------------------------------------------------------------------------------

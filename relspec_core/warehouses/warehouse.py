@@ -228,24 +228,12 @@ class Warehouse(ABC):
         """
 
     @abstractmethod
-    def sign(self, name: str) -> str:
-        """What tells later whether a view is still the one that it is now; in the running transaction."""
-
-    def will_be_signed(self, name: str, *, rows: int) -> bool:  # noqa: ARG002 - what most engines can't do
-        """Whether ``signature`` is likely to tell a table of so many rows, once its transaction has ended."""
-        return False
+    def sign_view(self, name: str) -> str:
+        """The signature of a view, by which a later change of its definition is found; in the running transaction."""
 
     @abstractmethod
-    def signature(self, name: str, kind: str) -> str | None:
-        """The same, of a view or a large table as it is found.
-
-        Args:
-            name: of it; it exists.
-            kind: ``view`` or ``table``.
-
-        Returns:
-            None where it can't be told.
-        """
+    def view_signature(self, name: str) -> str | None:
+        """The signature that a view has now; None where it has none."""
 
     # -- relspec's own tables ------------------------------------------------------------------------------------------
 

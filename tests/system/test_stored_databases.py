@@ -3,6 +3,7 @@
 import json
 import zipfile
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -14,6 +15,7 @@ from relspec_core import RunReport, WarehouseError, run
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.planning.run_plan import plan_run
 from relspec_core.runs.run_log import RunLog
+from relspec_core.staleness.reasons import ChangedOutside
 from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.warehouses.snapshot import find_snapshot, snapshot_file, write_snapshot
 from tests.cases.databases.make_databases import CATALOGS, sources
@@ -72,6 +74,27 @@ def test_an_edit_rebuilds_what_it_concerns_and_no_more(name: str, con: DuckDBBac
     expected = {"sql": ("wide", "narrow"), "ibis": ("split", "initials")}
     assert tuple(ran().ran) == expected[name]
     assert tuple(ran().ran) == ()
+
+
+def test_a_table_known_by_the_blocks_of_its_file_is_digested_once_and_adopted(tmp_path: Path) -> None:
+    sources(tmp_path)
+    with zipfile.ZipFile(DATABASES / "sql.zip") as archive:
+        archive.extractall(tmp_path)
+    con = ibis.duckdb.connect(tmp_path / "sql.duckdb")
+    catalog, store = CATALOGS["sql"](tmp_path), EvidenceStore(DuckDBWarehouse(con))
+    large = {name: record for name, record in store.load().items() if (record.rows or 0) >= 2_000_000}
+    assert large
+    assert all("signature" in record.digests for record in large.values())
+    assert tuple(run(catalog, backend=con, quiet=True).ran) == ()
+    adopted = {name: store.load()[name] for name in large}
+    for name, record in adopted.items():
+        assert "signature" not in record.digests
+        assert json.dumps(sorted(record.schema)) in record.digests
+        assert replace(record, digests={}) == replace(large[name], digests={})
+    name = next(iter(large))
+    con.con.execute(f"UPDATE {name} SET {next(iter(large[name].schema))} = NULL WHERE rowid = 77")
+    assert run(catalog, backend=con, quiet=True).ran[name] == str(ChangedOutside(table=name))
+    con.disconnect()
 
 
 @pytest.mark.parametrize("table", ["evidence", "runs", "run_tasks"])
