@@ -150,8 +150,15 @@ class DagsterDev:
 
     def ticks_of_sensor(self, name: str) -> list[Mapping[str, Any]]:
         """The last ticks of a sensor that have led to something, the newest first."""
+        return _ended(self._ticks_of_sensor(name))
+
+    def is_ticking(self, sensor: str) -> bool:
+        """Whether a tick of a sensor has started and not ended."""
+        return any(tick["status"] == "STARTED" for tick in self._ticks_of_sensor(sensor))
+
+    def _ticks_of_sensor(self, name: str) -> list[Mapping[str, Any]]:
         found = self.graphql(SENSOR_TICKS, {"selector": {**self._repository, "sensorName": name}})
-        return _ended(found["sensorOrError"]["sensorState"]["ticks"])
+        return found["sensorOrError"]["sensorState"]["ticks"]
 
     def ticks_of_schedule(self, name: str) -> list[Mapping[str, Any]]:
         """The same of a schedule."""

@@ -19,7 +19,7 @@ from tests.support.dagster_shop import shop_database
 # How long a step of the trials waits for another process that holds their database.
 TRIAL_WAIT = 0.5
 # How long the market's web server is waited for.
-STORE_TIMEOUT = 2.0
+STORE_TIMEOUT = 6.0
 
 
 @task(retries=1)
