@@ -46,7 +46,7 @@ def build_definitions(  # noqa: PLR0913 - all that there is to set, in one place
 
     Each task is a multi-asset, whose outputs depend on exactly the evidence that their plans read; each source is an
     external asset. On every output there is one check for each inferred edge, ``requires_<evidence>``. A run evaluates
-    it against what there is at that moment: where a column is missing, the check fails with a message that names it,
+    it against the evidence at that moment: where a column is missing, the check fails with a message that names it,
     the output and what is downstream of it are skipped, and the rest is materialized. On every source there is one
     check, ``has_what_readers_need``.
 
@@ -54,7 +54,7 @@ def build_definitions(  # noqa: PLR0913 - all that there is to set, in one place
     process writes to it, what was recorded of it last is looked at instead. Runs use the plans that were compiled then.
     The steps of a run share one process, as DuckDB lets one process at a time write. Two runs keep apart through a
     pool, where ``dagster.yaml`` has ``concurrency: {pools: {granularity: op, default_limit: 1}}``; where it has not,
-    and beside other programs, a step waits for whoever holds the file.
+    and beside other programs, a step waits for the process that holds the file.
 
     Args:
         task_catalog: what users declared.
@@ -85,7 +85,7 @@ def build_definitions(  # noqa: PLR0913 - all that there is to set, in one place
     resource = RelspecDuckDBResource(database=str(place), wait=wait) if isinstance(place, Path) else place
     projection = project(plan_catalog, task_graph, translator=translator or RelspecTranslator(), storage=storage)
     readers = Consumers.of(projection, plan_catalog)
-    projection = automate(projection, automation=automation, outlook=Evaluation(readers, task_graph, resource))
+    projection = automate(projection, automation=automation, evaluation=Evaluation(readers, task_graph, resource))
     pool = _pool(place) if isinstance(place, Path) else None
     checks_op = _name_of_source_checks(projection, resource_key)
     own_ops = frozenset([checks_op, *(task.op_name for task in projection.tasks)])

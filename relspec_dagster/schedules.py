@@ -1,4 +1,4 @@
-"""Cron schedules: at each tick what is stale of a selection is materialized, by one run."""
+"""Cron schedules: each tick requests one run of the stale assets of a selection."""
 
 from __future__ import annotations
 
@@ -14,19 +14,16 @@ from relspec_core.engines.duckdb_file import DatabaseHeldError
 from relspec_core.errors import ProjectionError, SourceError
 from relspec_core.model.formatting import listed
 from relspec_core.planning.run_plan import RunPlan
+from relspec_core.staleness.reasons import Unchanged
 from relspec_dagster.access.catalog_resource import CatalogResource, catalog_key
+from relspec_dagster.access.run_status import BUILDING
 from relspec_dagster.access.warehouse_access import read_warehouse
 from relspec_dagster.freshness.carry_forward import KEEP_UNCHANGED
+from relspec_dagster.translation.metadata import coded
 from relspec_dagster.translation.projection import TaskAssets
 
 CRON_WORDS = {"*": "any", "/": "_every_", "-": "_to_", ",": "_and_", "@": "", " ": "_", "#": "_nth_", "L": "last"}
 RESOURCE_KEY = "duckdb"
-GOING_ON = (
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-)
 
 Selection: TypeAlias = dg.AssetSelection | str | Sequence[str]
 
@@ -71,7 +68,7 @@ def build_schedule_from_selection(
         resource_key=resource_key,
         status=default_status,
         timezone=execution_timezone,
-        description=description or f"Materializes what is stale of {chosen}.",
+        description=description or f"Materializes the stale assets of {chosen}.",
         at=f"build_schedule_from_selection(name='{name}')",
     )
 
@@ -128,7 +125,7 @@ def cron_schedules(
             resource_key=resource_key,
             status=status,
             timezone=timezone,
-            description=f"Materializes what is stale of what names the cron '{cron}': "
+            description=f"Materializes the stale tables of tasks with the cron '{cron}': "
             f"{', '.join(task.task.name for task in due)}.",
             at="; ".join(task.task.where for task in due),
         )
@@ -170,48 +167,49 @@ Tick: TypeAlias = Callable[[dg.ScheduleEvaluationContext], dg.RunRequest | dg.Sk
 
 
 def _at_tick(job: str, selection: dg.AssetSelection, resource_key: str) -> Tick:
-    """What a schedule asks for at a tick."""
+    """The tick of a schedule: a run of the stale assets, or the reason for none."""
 
     def request(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         catalog: CatalogResource = getattr(context.resources, catalog_key(resource_key))
         keys = selection.resolve(context.repository_def.asset_graph) if context.repository_def else frozenset()
         outputs = catalog.outputs(keys)
         if not outputs:
-            return dg.SkipReason(f"no table of relspec's is selected by {selection}")
+            return dg.SkipReason(f"{selection} selects no table of relspec")
         try:
             with read_warehouse(getattr(context.resources, resource_key), say=context.log.info) as warehouse:
                 planned = catalog.plan(outputs, warehouse)
-        except (DatabaseHeldError, SourceError) as error:  # what is not known now, each op finds out in its turn
-            context.log.warning("all that is selected is asked for, for %s", error.what)
+        except (DatabaseHeldError, SourceError) as error:  # each op finds out in its turn
+            context.log.warning("requesting the whole selection, because its state is unknown: %s", error.what)
             wanted, reason = tuple(catalog.keys[name] for name in outputs), ""
         else:
             wanted, reason = catalog.keys_of(planned), _why_nothing(planned)
             for task in planned.schedule.order:
-                context.log.info("%s: %s", task, planned.reason(task))
+                context.log.info("%s: %s", task, coded(planned.freshness[task].reason))
         being_built = _being_built(context.instance, job, keys)
         asked = [key for key in wanted if key not in being_built]
         if asked:
             return dg.RunRequest(asset_selection=asked, tags=dict(KEEP_UNCHANGED))
         if wanted:
             runs = ", ".join(dict.fromkeys(being_built[key] for key in wanted))
-            return dg.SkipReason(f"what is stale is built by runs which go on, {runs}: {_names(wanted)}")
+            return dg.SkipReason(f"stale tables are built by runs in progress, {runs}: {_names(wanted)}")
         return dg.SkipReason(reason)
 
     return request
 
 
 def _being_built(instance: dg.DagsterInstance, job: str, selected: Iterable[dg.AssetKey]) -> Mapping[dg.AssetKey, str]:
-    """The assets that runs of a job which have not ended are to build, each with the run."""
-    runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=list(GOING_ON)))
+    """The assets that runs in progress of a job build, each with the run."""
+    runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=[*BUILDING]))
     return {key: run.run_id for run in runs for key in run.asset_selection or selected}
 
 
 def _why_nothing(planned: RunPlan) -> str:
-    """Why a tick asks for nothing, of plans that are all fresh or wait for something."""
+    """The reasons for no run, where every task is unchanged or blocked."""
     fresh = [task for task in planned.freshness if planned.action(task) == "skip"]
-    same = f"unchanged: {listed(fresh)}, each with its plan and all that it reads as they were when it was built"
+    same = f"unchanged: {listed(fresh)} [{Unchanged.code}]"
     parts = [same] if fresh else []
-    return "; ".join([*parts, *(planned.blocked(task) for task in planned.schedule.blocked)])
+    blocked = (coded(reason) for reasons in planned.schedule.blocked.values() for reason in reasons)
+    return "; ".join([*parts, *blocked])
 
 
 def _names(keys: Iterable[dg.AssetKey]) -> str:

@@ -1,4 +1,4 @@
-"""A catalog as a code location has loaded it, for whoever asks at a later moment what of it is stale."""
+"""The loaded catalog of a code location as a resource, which plans what is stale at a later moment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from relspec_core.warehouses.warehouse import Warehouse
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogResource:
-    """Plans, and the assets that they stand for.
+    """Plans, and their assets.
 
     ``build_definitions`` puts it among the resources, where schedules find it.
 
@@ -41,5 +41,5 @@ class CatalogResource:
 
 
 def catalog_key(resource_key: str) -> str:
-    """Under which resource key the catalog stands whose database has this one."""
+    """The resource key of the catalog whose database has this one."""
     return f"{resource_key}_catalog"

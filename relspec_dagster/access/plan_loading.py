@@ -68,7 +68,7 @@ def load_plans(
 
 
 def _compile_live(task_catalog: TaskCatalog, database: Path, context: ExecutionContext) -> PlanCatalog:
-    """The plans against what there is now; waits for a writer only for what was never recorded or declared."""
+    """The plans on the present evidence; waits for a writer only for what was never recorded or declared."""
     try:
         with _closed(connect(database, read_only=True)) as engine:
             return _compile_on(engine, task_catalog, context)

@@ -26,8 +26,8 @@ Resource: TypeAlias = DuckDBResource | RelspecResource
 def open_warehouse(resource: Resource, *, may_stay: Callable[[], bool]) -> Generator[Warehouse]:
     """The resource's database as a warehouse, for reading and writing.
 
-    It is closed at the end, whatever the body raises. What is known is left to those who read meanwhile, as of
-    about when the body began.
+    It is closed at the end, whatever the body raises. A metadata snapshot as of about the beginning is written for
+    processes that read meanwhile.
 
     Args:
         resource: of the database.
@@ -67,7 +67,7 @@ def read_warehouse(resource: Resource, *, say: Callable[[str], None]) -> Generat
 
     Args:
         resource: of the database.
-        say: is told where it is not the database itself.
+        say: receives a message where it is not the database itself.
 
     Raises:
         WarehouseError: RS402, as ``connect_for_reading`` does, and where another engine's database can't be reached.
@@ -85,7 +85,7 @@ def read_warehouse(resource: Resource, *, say: Callable[[str], None]) -> Generat
 
 @contextmanager
 def no_warehouse() -> Generator[Warehouse]:
-    """A database in memory, for whoever looks at files and at no table."""
+    """A database in memory, to read files with."""
     with _closed(ExclusiveDuckDB.open()) as warehouse:
         yield warehouse
 

@@ -1,4 +1,4 @@
-"""What the evidence sensor remembers from tick to tick in Dagster: a small text that outlives every process."""
+"""The cursor of the evidence sensor, which Dagster keeps from tick to tick."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-FORM = 1  # of the text; one of another form was left by another release
+FORM = 1  # of the text; another release may have written another form
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SensorCursor:
-    """How far the sensor has read, and what it has asked for.
+    """The reported materializations that were read, and the requests that were made.
 
     Attributes:
-        reported: of each source the storage id of the last materialization that was taken into account.
-        asked: of each task that was asked for and is still stale, the key of the evidence it was asked for with.
+        reported: the storage id of the last materialization of each source that was read.
+        asked: the key of the request of each task that is still stale.
     """
 
     reported: Mapping[str, int] = field(default_factory=dict)

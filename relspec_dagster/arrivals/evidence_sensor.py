@@ -1,4 +1,4 @@
-"""A sensor that asks for exactly the tasks that what has arrived lets run."""
+"""A sensor that requests the stale tasks that are ready when evidence arrives."""
 
 from __future__ import annotations
 
@@ -29,24 +29,22 @@ def build_evidence_sensor(
     default_status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.STOPPED,
     tags: Mapping[str, str] | None = None,
 ) -> dg.SensorDefinition:
-    """A sensor that looks at what there is, and asks for the tasks that are stale and can run on it, in one run.
+    """Build a sensor that observes all evidence and requests the stale tasks that are ready, in one run.
 
-    What arrives may be a materialization of a source that was reported over REST, by another job or by another code
-    location; a file that appears or changes; a table that appears or changes in the warehouse. A task is asked for when
-    everything that it reads is there with the columns that it reads, and something that it reads is not what it was
-    built from. What is downstream of it and becomes ready by it is in the same run. Of everything else the skipped tick
-    says what it waits for.
+    An arrival may be a materialization of a source that was reported over REST, by another job or by another code
+    location; a file that appears or changes; a table that appears or changes in the warehouse. A task is requested when
+    all of its edges are satisfied and something that it reads is not what it was built from. Downstream tasks that
+    become ready by it are in the same run. Skipped ticks name what the other tasks wait for.
 
-    The run key is made of the evidence: the plans, the versions of what each task reads, and the arrivals that these
-    come from. So the same evidence is asked for once, also where the cursor was reset or the code location reloaded. A
-    task that failed is asked for again when something arrives that it comes from. One that a run in progress builds is
-    looked at again when that run has ended.
+    The run key is a digest of the plans, the versions of what each task reads, and the arrivals that these come from.
+    So the same evidence is requested once, also where the cursor was reset or the code location reloaded. A task that
+    failed is requested again when one of its sources arrives. A task that a run in progress builds is decided when
+    that run has ended.
 
-    The database is only ever read, and for a moment, when its file has changed; another engine that does not tell
-    whether anything has changed is read at each tick. While another process writes to the file, what was recorded of it
-    last is used instead, and where that process is no run of Dagster's, nothing is asked for. The contents of tables
-    that relspec itself has built are not compared: that somebody else has changed them is told by their columns and
-    row counts.
+    The database is only read, for a moment, when its file has changed; an engine that does not report changes is read
+    at each tick. While another process writes to the file, its metadata snapshot is used instead, and where that
+    process is no run of Dagster, nothing is requested. The contents of tables that relspec has built are not
+    compared: changes outside relspec are detected by their columns and row counts.
 
     ``build_definitions(..., evidence_sensor=EvidenceSensor(...))`` adds the same sensor and compiles the plans once.
 
@@ -84,17 +82,17 @@ def sensor_of(
     projection: Projection,
     database: Path | RelspecResource,
 ) -> dg.SensorDefinition:
-    """The same, of a catalog that was compiled and projected already."""
+    """The sensor of a catalog that is compiled and projected already."""
     ticks = SensorTick(settings, plans=plans, graph=graph, projection=projection, database=database)
 
     @dg.sensor(
         name=settings.name,
-        description="Asks for the tasks that are stale and have all that they read, when evidence arrives.",
+        description="Requests the stale tasks that are ready when evidence arrives.",
         minimum_interval_seconds=settings.minimum_interval_seconds,
         default_status=settings.default_status,
         asset_selection=dg.AssetSelection.assets(*ticks.tasks),
     )
-    def look(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    def tick(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         return ticks.tick(context)
 
-    return look
+    return tick

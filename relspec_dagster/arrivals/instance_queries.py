@@ -1,4 +1,4 @@
-"""What Dagster's instance knows of arrivals: materializations of sources that were reported, and runs in progress."""
+"""Queries of Dagster's instance: reported materializations of sources, runs in progress, earlier requests."""
 
 from __future__ import annotations
 
@@ -7,16 +7,9 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from relspec_dagster.access.run_status import IN_PROGRESS
 from relspec_dagster.arrivals.cursor import SensorCursor
 
-IN_PROGRESS = (
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.MANAGED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-)
 EVIDENCE_TAG = "relspec/evidence"
 KEY_LENGTH = 12
 RUNS_READ = 1_000
@@ -25,10 +18,10 @@ SENSOR_TAG = "dagster/sensor_name"
 
 
 def reported(instance: dg.DagsterInstance, sources: Mapping[dg.AssetKey, str]) -> dict[str, int]:
-    """Of each source that was ever materialized, the storage id of the last time.
+    """The storage id of the last materialization of each source that has one.
 
-    One query for all sources, however many materializations there are of each: what a source has now is looked up where
-    it is, so that those before the last one tell nothing more.
+    One query for all sources, however many materializations each has: the present state of a source is observed where
+    it is, so that earlier ones add nothing.
 
     Args:
         instance: to ask.
@@ -43,7 +36,7 @@ def reported(instance: dg.DagsterInstance, sources: Mapping[dg.AssetKey, str]) -
 
 
 class RunsInProgress:
-    """Tells which tasks are being built.
+    """Finds the tasks that runs in progress build.
 
     Args:
         tasks: the task that writes it, by asset key.
@@ -53,10 +46,10 @@ class RunsInProgress:
 
     def __init__(self, tasks: Mapping[dg.AssetKey, str]) -> None:
         self._tasks = tasks
-        self._of_whole_jobs: dict[str, frozenset[str]] = {}  # what runs build that do not say so themselves
+        self._of_whole_jobs: dict[str, frozenset[str]] = {}  # of runs without an asset selection
 
     def building(self, instance: dg.DagsterInstance) -> dict[str, str]:
-        """The tasks that a run in progress is to build, or has built, each with the run's id.
+        """The tasks that runs in progress build or have built, each with the run's id.
 
         One query, and another one when a run of all assets of a job, such as a schedule starts, is seen for the first
         time: of each asset Dagster knows the run that was planned last.
@@ -82,7 +75,7 @@ class RunsInProgress:
 
 
 def asked_before(instance: dg.DagsterInstance, sensor: str, tasks: Mapping[dg.AssetKey, str]) -> SensorCursor:
-    """The cursor of a sensor that has lost it, from the runs that it has asked for.
+    """The cursor of a sensor that has lost it, from the runs that it has requested.
 
     Args:
         instance: to ask.
@@ -90,7 +83,7 @@ def asked_before(instance: dg.DagsterInstance, sensor: str, tasks: Mapping[dg.As
         tasks: the task that writes it, by asset key.
 
     Returns:
-        For each task what it was asked for with last, in the newest thousand runs of that sensor.
+        For each task the key of its last request, in the newest thousand runs of that sensor.
     """
     asked: dict[str, str] = {}
     cursor, read = None, 0
@@ -107,15 +100,15 @@ def asked_before(instance: dg.DagsterInstance, sensor: str, tasks: Mapping[dg.As
 def lost_requests(
     instance: dg.DagsterInstance, sensor: str, tasks: Mapping[dg.AssetKey, str], asked: Mapping[str, str]
 ) -> dict[str, int]:
-    """Of tasks that were asked for in vain those whose last run failed before it began, with how often that was so.
+    """The number of lost requests by task: of tasks requested in vain whose last run failed before it began.
 
-    Such a run has tried nothing: the code location was loaded anew, say, in the moment in which it was launched.
+    Such a run has tried nothing: the code location was reloaded, say, in the moment in which it was launched.
 
     Args:
         instance: to ask, by one query.
-        sensor: the name of the one that asked.
+        sensor: the name of the requesting sensor.
         tasks: the task that writes it, by asset key.
-        asked: of each of the tasks the key that it was asked for with.
+        asked: the key of each task's request.
     """
     if not asked:
         return {}
@@ -132,7 +125,7 @@ def lost_requests(
 
 
 def _asked_by(run: dg.DagsterRun, tasks: Mapping[dg.AssetKey, str]) -> dict[str, str]:
-    """The key that each task of a sensor's run was asked for with."""
+    """The key of each task in a sensor's run."""
     names = sorted({tasks[key] for key in run.asset_selection or () if key in tasks})
     keys = split_keys(run.tags.get(EVIDENCE_TAG, ""))
     return dict(zip(names, keys, strict=True)) if len(names) == len(keys) else {}

@@ -1,4 +1,4 @@
-"""The ticks of the evidence sensor: what has arrived, what is known then, and what is asked for."""
+"""The ticks of the evidence sensor: poll, observe, decide, request."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import dagster as dg
 
 from relspec_core.graph_inference import TaskGraph
 from relspec_core.plan_catalog import PlanCatalog
+from relspec_core.staleness.reasons import Unchanged
 from relspec_dagster.access.resources import RelspecResource
 from relspec_dagster.arrivals.cursor import SensorCursor
 from relspec_dagster.arrivals.evidence_poller import EvidencePoll, EvidencePoller
@@ -35,14 +36,14 @@ ARRIVED_TAG = "relspec/arrived"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceSensor:
-    """How the sensor of a catalog is to be.
+    """The settings of the evidence sensor.
 
     Attributes:
         name: of the sensor.
-        minimum_interval_seconds: the least time from one look to the next.
-        default_status: whether it looks before anybody has switched it on in Dagster. It is off, as Dagster's own are,
+        minimum_interval_seconds: the least time between two ticks.
+        default_status: whether it is on before anybody has switched it on in Dagster. It is off, as Dagster's own are,
             so that a copy of a project on a laptop starts nothing by itself.
-        tags: of the runs that it asks for.
+        tags: of the runs that it requests.
     """
 
     name: str = NAME
@@ -52,8 +53,8 @@ class EvidenceSensor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Moment:
-    """All that a tick's outcome follows from.
+class _Inputs:
+    """Everything that determines the outcome of a tick.
 
     Attributes:
         cursor: its text.
@@ -67,10 +68,10 @@ class _Moment:
     reported: Mapping[str, int]
     poll: EvidencePoll
 
-    def tells_nothing_new(self, before: _Moment) -> bool:
-        """Whether the outcome is that of an earlier moment.
+    def is_like(self, before: _Inputs) -> bool:
+        """Whether the outcome is that of an earlier tick.
 
-        Runs in progress write to the warehouse all the time, and what they write is looked at when they have ended.
+        Runs in progress write to the warehouse all the time, and what they write is read when they have ended.
         """
         return (
             (self.cursor, self.building, self.reported, self.poll.files)
@@ -80,7 +81,7 @@ class _Moment:
 
 
 class SensorTick:
-    """The sensor's ticks in one process; what they have seen is kept from one to the next, and can be lost.
+    """The sensor's ticks in one process; the observation is kept between them, and can be lost.
 
     Args:
         settings: of the sensor.
@@ -100,10 +101,10 @@ class SensorTick:
         "_graph",
         "_lock",
         "_plans",
+        "_poller",
         "_reason",
         "_runs",
         "_settings",
-        "_watch",
         "sources",
         "tasks",
     )
@@ -121,59 +122,59 @@ class SensorTick:
         self._plans = plans
         self._graph = graph
         self._database = database
-        self._watch: EvidencePoller | None = None  # made by the first tick: the processes of runs need none
-        self._before: _Moment | None = None
-        self._reason = ""  # why that moment led to no request
+        self._poller: EvidencePoller | None = None  # made by the first tick: the processes of runs need none
+        self._before: _Inputs | None = None
+        self._reason = ""  # why that tick requested nothing
         self._lock = Lock()  # a tick that a user tries out may come beside one of the daemon's
         self.tasks = {output.spec.key: task.task.name for task in projection.tasks for output in task.outputs}
         self._runs = RunsInProgress(self.tasks)
         self.sources = {projection.keys[name]: name for name in plans.sources}
 
     def tick(self, context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        """What is to be asked for now, or why nothing is."""
+        """The run to request now, or the reason for none."""
         with self._lock:
-            # Where a tick fails midway, all that was known is doubtful, and the next one looks at everything.
-            watch, self._watch = self._watch, None
-            if watch is None:
-                watch, self._before = EvidencePoller(self._plans, self._graph, database=self._database), None
-            now = _Moment(
+            # Where a tick fails midway, the next one observes everything again.
+            poller, self._poller = self._poller, None
+            if poller is None:
+                poller, self._before = EvidencePoller(self._plans, self._graph, database=self._database), None
+            now = _Inputs(
                 cursor=context.cursor,
-                building=self._runs.building(context.instance),  # before all else: what they have built is seen
+                building=self._runs.building(context.instance),  # first, so that the poll sees what they have built
                 reported=reported(context.instance, self.sources),
-                poll=watch.poll(),
+                poll=poller.poll(),
             )
-            if self._before is not None and now.tells_nothing_new(self._before):
+            if self._before is not None and now.is_like(self._before):
                 result = dg.SensorResult(skip_reason=self._reason, cursor=now.cursor)
             else:
-                result = self._look(context, now, watch)
-            self._watch = watch
+                result = self._decide(context, now, poller)
+            self._poller = poller
             return result
 
-    def _look(self, context: dg.SensorEvaluationContext, now: _Moment, watch: EvidencePoller) -> dg.SensorResult:
+    def _decide(self, context: dg.SensorEvaluationContext, now: _Inputs, poller: EvidencePoller) -> dg.SensorResult:
         before = SensorCursor.parse(now.cursor)
         if before is None:
             before = asked_before(context.instance, self._settings.name, self.tasks)
-        watch.read(now.poll)
-        read = _as_far_as_read(now.reported, before.reported, watch.unread)
+        poller.read(now.poll)
+        read = _as_far_as_read(now.reported, before.reported, poller.unread)
         decision = decide(
-            watch,
-            keys=watch.keys(read),
+            poller,
+            keys=poller.keys(read),
             asked=before.asked,
             building=now.building,
             lost=partial(lost_requests, context.instance, self._settings.name, self.tasks),
         )
-        is_paused = watch.notice is not None and (watch.is_unknown or not now.building)
+        is_paused = poller.notice is not None and (poller.is_unknown or not now.building)
         asked = {} if is_paused else decision.asked
         cursor = str(SensorCursor(reported=read, asked={**decision.still_asked, **asked}))
-        waiting = waiting_text(decision.blocked, decision.held, watch.observation.unreadable)
+        waiting = waiting_text(decision.blocked, decision.held, poller.observation.unreadable)
         self._before = None
         if asked:
             if waiting:
                 context.log.info(waiting)
             return dg.SensorResult(run_requests=[self._request(decision)], cursor=cursor)
-        if now.building or not watch.unread:  # what could not be read is tried again each time
+        if now.building or not poller.unread:  # unreadable sources are tried again each time
             self._before = replace(now, cursor=cursor)
-        self._reason = _reason(waiting, watch, paused=decision.asked if is_paused else {})
+        self._reason = _reason(waiting, poller, paused=decision.asked if is_paused else {})
         return dg.SensorResult(skip_reason=self._reason, cursor=cursor)
 
     def _request(self, decision: Decision) -> dg.RunRequest:
@@ -194,15 +195,15 @@ def _as_far_as_read(reported: Mapping[str, int], before: Mapping[str, int], not_
     return {name: before.get(name, 0) if name in not_read else number for name, number in reported.items()}
 
 
-def _reason(waiting: str, watch: EvidencePoller, *, paused: Mapping[str, str]) -> str:
-    """Why nothing is asked for."""
+def _reason(waiting: str, poller: EvidencePoller, *, paused: Mapping[str, str]) -> str:
+    """Why nothing is requested."""
     parts = []
-    if watch.notice is not None:
-        parts.append(watch.notice)
+    if poller.notice is not None:
+        parts.append(poller.notice)
     if paused:
-        parts.append(f"{named(paused)} {'is' if len(paused) == 1 else 'are'} looked at again when it is done")
+        parts.append(f"{named(paused)} {'is' if len(paused) == 1 else 'are'} decided when it is done")
     if waiting:
         parts.append(waiting)
     if not paused and not waiting:
-        parts.append(f"nothing is stale of {len(watch.freshness.order):,} tasks")
+        parts.append(f"none of {len(poller.freshness.order):,} tasks is stale [{Unchanged.code}]")
     return "; ".join(parts)

@@ -1,4 +1,4 @@
-"""What tasks wait for, in a text short enough for the list of a sensor's ticks."""
+"""The reasons why tasks wait, in a text short enough for the list of a sensor's ticks."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from typing import assert_never
 
 from relspec_core.errors import SourceError
 from relspec_core.graph_edge_validation import MissingColumn, MissingEvidence, ReadinessReason, WaitsForTask, WrongType
+from relspec_core.model.reasons import Reason
+from relspec_dagster.translation.metadata import coded
 
 MOST_NAMES = 3
 MOST_REASONS = 6
 
 
 def waiting_text(
-    blocked: Mapping[str, tuple[ReadinessReason, ...]], held: Mapping[str, str], unreadable: Mapping[str, SourceError]
+    blocked: Mapping[str, tuple[ReadinessReason, ...]],
+    held: Mapping[str, Reason],
+    unreadable: Mapping[str, SourceError],
 ) -> str:
-    """The reasons, each with the tasks that it keeps, those first that keep the most.
+    """The reasons, each with its code and the tasks that wait, the most frequent first.
 
     >>> waiting_text({"revenue": (MissingEvidence(task="revenue", evidence="orders"),)}, {}, {})
-    'revenue waits for orders, which is not there'
+    'revenue waits for orders, which does not exist [missing_evidence]'
     """
     kept: dict[str, list[str]] = {}
     after: list[str] = []
@@ -32,8 +36,8 @@ def waiting_text(
         for text, tasks in sorted(kept.items(), key=lambda item: (-len(item[1]), item))
     ]
     because: dict[str, list[str]] = {}
-    for task, text in held.items():
-        because.setdefault(text, []).append(task)
+    for task, reason in held.items():
+        because.setdefault(coded(reason), []).append(task)
     parts += [f"{named(tasks)}: {text}" for text, tasks in because.items()]
     if after:
         parts.append(f"{named(after)} {'comes' if len(after) == 1 else 'come'} after these")
@@ -42,24 +46,25 @@ def waiting_text(
 
 
 def _what(reason: ReadinessReason, unreadable: Mapping[str, SourceError]) -> str | None:
-    """What a task waits for; None for another task that waits itself."""
+    """The unsatisfied requirement of a task; None for another task that waits itself."""
     match reason:
         case MissingEvidence(evidence=name) if name in unreadable:
-            return f"{name}, which can't be read now: {unreadable[name].what}"
+            text = f"{name}, which can't be read now: {unreadable[name].what}"
         case MissingEvidence(evidence=name):
-            return f"{name}, which is not there"
+            text = f"{name}, which does not exist"
         case MissingColumn(evidence=name, column=column):
-            return f"{name}.{column}, which is not there"
+            text = f"{name}.{column}, which does not exist"
         case WrongType(evidence=name, column=column, required=required, actual=actual):
-            return f"{name}.{column} as {required}, which is {actual}"
+            text = f"{name}.{column} as {required}, which is {actual}"
         case WaitsForTask():
             return None
         case _:
             assert_never(reason)
+    return f"{text} [{reason.code}]"
 
 
 def named(names: Iterable[str]) -> str:
-    """Some names, and how many more there are.
+    """The first names, and the number of the others.
 
     >>> named(["a", "b"]), named("abcde")
     ('a and b', 'a, b, c and 2 more')

@@ -1,4 +1,4 @@
-"""Where the tables are that the evidence sensor looks at: what it looks like from outside, and a look inside."""
+"""The evidence sensor's read access to the warehouse."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class WarehouseConnection:
 
     @contextmanager
     def opened(self, say: Callable[[str], None]) -> Generator[Warehouse | None]:
-        """The database, or what was recorded of it, for a moment; None where there is neither.
+        """The database, or its metadata snapshot, for a moment; None where there is neither.
 
         Args:
-            say: is told where it is not the database itself.
+            say: receives a message where it is not the database itself.
         """
         if isinstance(self._database, Path):
             with self._file(self._database, say) as warehouse:
@@ -60,7 +60,7 @@ class WarehouseConnection:
         try:
             engine = connect_for_reading(path, say=say, wait=0.0)
         except DatabaseHeldError as error:
-            say(f"{error.holder} holds {path.name}, of which nothing was recorded")
+            say(f"{error.holder} holds {path.name}, which has no metadata snapshot")
             yield None
             return
         try:

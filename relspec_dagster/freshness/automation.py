@@ -1,4 +1,4 @@
-"""Automation by edges: an asset is materialized when all that its plan reads is there, and something of it changed."""
+"""Automation by edges: an asset is materialized when all of its edges are satisfied and it is stale."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import dagster as dg
 
 from relspec_core.errors import ProjectionError
 from relspec_dagster.freshness.evaluation import Evaluation
+from relspec_dagster.translation.metadata import coded
 from relspec_dagster.translation.projection import OutputAsset, Projection
 
 NAME = "edges_ready"
@@ -34,64 +35,64 @@ def edges_ready() -> dg.AutomationCondition[dg.AssetKey]:
 
 
 class EdgesReady(dg.AutomationCondition[dg.AssetKey]):
-    """The part of ``edges_ready`` that asks relspec.
+    """The part of ``edges_ready`` that relspec decides.
 
-    ``build_definitions`` tells it where to look. It can't put another one in its place, as Dagster's ``newly_true``
+    ``build_definitions`` binds it to an evaluation. It can't put another one in its place, as Dagster's ``newly_true``
     does not let its operand be replaced.
     """
 
     def __init__(self) -> None:
-        self._outlooks: dict[dg.AssetKey, Evaluation] = {}
+        self._evaluations: dict[dg.AssetKey, Evaluation] = {}
 
-    def tell(self, outlook: Evaluation) -> None:
-        """Let the assets of a catalog be judged by this outlook from now on."""
-        self._outlooks.update(dict.fromkeys(outlook.names, outlook))
+    def bind(self, evaluation: Evaluation) -> None:
+        """Decide the assets of a catalog by this evaluation from now on."""
+        self._evaluations.update(dict.fromkeys(evaluation.names, evaluation))
 
     @property
     def name(self) -> str:
-        """By which it is found in a composed condition."""
+        """Its name in a composed condition."""
         return NAME
 
     @property
     def description(self) -> str:
-        """For Dagster's page of the asset's automation."""
-        return "What its plan reads is there, and it is stale"
+        """The text on Dagster's page of the asset's automation."""
+        return "All of its edges are satisfied, and it is stale"
 
     def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
-        """Whether an asset is to be materialized now; the cursor says for which evidence it was asked for already."""
-        outlook = self._outlook_of(context)
-        if outlook is None:
+        """Whether an asset is to be materialized now; the cursor holds the evidence of earlier requests."""
+        evaluation = self._evaluation_of(context)
+        if evaluation is None:
             return _result(context, is_true=False, cursor={})
-        names = outlook.names
+        names = evaluation.names
         cursor = json.loads(context.cursor or "{}")
         previous = context.get_previous_requested_subset(context.key)
         asked = cursor.get("asked") if previous is None or previous.is_empty else cursor.get("seen")
-        # An asset that is being materialized is no candidate: what its run was asked for stays known until it ends.
-        look = None if context.candidate_subset.is_empty else outlook.at(context.evaluation_time)
-        if look is None:
+        # An asset that is being materialized is no candidate: the evidence of its request is kept until its run ends.
+        state = None if context.candidate_subset.is_empty else evaluation.at(context.evaluation_time)
+        if state is None:
             return _result(context, is_true=False, cursor={"asked": asked})
         requested = {
             names[key]
             for key, subset in context.request_subsets_by_key.items()
             if isinstance(key, dg.AssetKey) and key in names and not subset.is_empty
         }
-        due = look.due(names[context.key], requested=frozenset(requested))
-        if due is None:
+        request = state.request(names[context.key], requested=frozenset(requested))
+        if request is None:
             return _result(context, is_true=False, cursor={})
-        is_new = due.token != asked
+        is_new = request.token != asked
         if is_new:
-            context.log.info("%s is due: %s", context.key.to_user_string(), due.reason)
-        return _result(context, is_true=is_new, cursor={"seen": due.token, "asked": asked})
+            context.log.info("requested %s: %s", context.key.to_user_string(), coded(request.reason))
+        return _result(context, is_true=is_new, cursor={"seen": request.token, "asked": asked})
 
-    def _outlook_of(self, context: dg.AutomationContext[dg.AssetKey]) -> Evaluation | None:
-        """That of the catalog; None for an asset that its plans read and that no task makes."""
-        if not self._outlooks:
+    def _evaluation_of(self, context: dg.AutomationContext[dg.AssetKey]) -> Evaluation | None:
+        """The evaluation of an asset's catalog; None for an asset that plans read and no task writes."""
+        if not self._evaluations:
             raise ProjectionError(
-                f"the automation condition {NAME} of '{context.root_context.key.to_user_string()}' knows no edges",
+                f"the automation condition {NAME} of '{context.root_context.key.to_user_string()}' has no catalog",
                 at="its automation condition",
                 hint="give it to build_definitions, as automation or by the translator's specs.",
             )
-        return self._outlooks.get(context.key)
+        return self._evaluations.get(context.key)
 
 
 def _result(
@@ -101,13 +102,15 @@ def _result(
     return dg.AutomationResult(context, true_subset, cursor=json.dumps(cursor))
 
 
-def automate(projection: Projection, *, automation: dg.AutomationCondition | None, outlook: Evaluation) -> Projection:
-    """The same assets with their automation conditions: a spec's own, or else this one, told where to look.
+def automate(
+    projection: Projection, *, automation: dg.AutomationCondition | None, evaluation: Evaluation
+) -> Projection:
+    """The same assets with their automation conditions: a spec's own, or else this one, bound to the evaluation.
 
     Args:
         projection: of the catalog.
         automation: of all outputs whose specs have none.
-        outlook: of the same catalog.
+        evaluation: of the same catalog.
 
     Raises:
         ProjectionError: RS501, where a source has such a condition.
@@ -115,14 +118,14 @@ def automate(projection: Projection, *, automation: dg.AutomationCondition | Non
     for source in projection.sources:
         if any(parts_of_ours(source.automation_condition)):
             raise ProjectionError(
-                f"source '{source.key.to_user_string()}' has the automation condition {NAME}, but no task makes it",
+                f"source '{source.key.to_user_string()}' has the automation condition {NAME}, but no task writes it",
                 at="RelspecTranslator.get_asset_spec",
                 hint="give that condition to the outputs of tasks only.",
             )
     given = [output.spec.automation_condition or automation for output in projection.outputs]
     for condition in given:
         for part in parts_of_ours(condition):
-            part.tell(outlook)
+            part.bind(evaluation)
     tasks = tuple(
         replace(task, outputs=tuple(_automated(output, automation) for output in task.outputs))
         for task in projection.tasks
@@ -136,7 +139,7 @@ def _automated(output: OutputAsset, automation: dg.AutomationCondition | None) -
 
 
 def parts_of_ours(condition: dg.AutomationCondition | None) -> Iterator[EdgesReady]:
-    """Where in a composed condition relspec is asked; nowhere where there is none."""
+    """The parts of a composed condition that relspec decides."""
     if isinstance(condition, EdgesReady):
         yield condition
     for child in () if condition is None else condition.children:

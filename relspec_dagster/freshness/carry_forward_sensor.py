@@ -1,4 +1,4 @@
-"""The sensor that carries assets forward, where no run of theirs or of their inputs does it."""
+"""The sensor that carries assets forward where no run does it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ SECONDS = 10
 
 
 def carry_forward_sensor(readers: Consumers, *, name: str, resource: Resource) -> dg.SensorDefinition:
-    """The sensor by which assets stay fresh that read nothing of what arrived or was built elsewhere; it starts no run.
+    """Build the sensor that keeps assets fresh that read nothing of what arrived or was built elsewhere.
 
-    It looks at the warehouse only where other assets are stale than when it looked last, or others of their inputs have
-    arrived. As it starts nothing, it is on from the start.
+    It reads the warehouse only where stale assets or their inputs changed since the last time. As it starts no run, it
+    is on from the start.
 
     Args:
         readers: of the whole catalog.
@@ -35,23 +35,23 @@ def carry_forward_sensor(readers: Consumers, *, name: str, resource: Resource) -
         name=name,
         minimum_interval_seconds=SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Carries assets forward that depend on what is new and read nothing of it that changed.",
+        description="Carries assets forward that read nothing of what changed in their inputs.",
     )
     def carry(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorResult:
         stale = stale_assets(context.instance, readers, readers.by_evidence)
         if not stale or _state(stale) == context.cursor:
-            return dg.SkipReason("Dagster calls nothing stale but what relspec calls stale too.")
+            return dg.SkipReason("nothing to carry forward: whatever Dagster calls stale is stale")
         try:
             with read_warehouse(resource, say=LOG.info) as warehouse:
                 if not warehouse.has_rows:
-                    return dg.SkipReason("A run writes to the database.")
+                    return dg.SkipReason("a run writes to the database")
                 carried = carry_forward(context.instance, readers, warehouse)
         except DatabaseHeldError as error:
-            return dg.SkipReason(f"The database can't be read now: {error}")
-        except SourceError as error:  # a store that does not answer, for one
-            return dg.SkipReason(f"What there is can't be told now: {error}")
-        told = ", ".join(key.to_user_string() for key in carried) or "nothing"
-        reason = dg.SkipReason(f"Carried forward: {told}.")
+            return dg.SkipReason(f"the database can't be read now: {error}")
+        except SourceError as error:  # such as a storage that does not answer
+            return dg.SkipReason(f"a source can't be read now: {error}")
+        keys = ", ".join(key.to_user_string() for key in carried) or "nothing"
+        reason = dg.SkipReason(f"carried forward: {keys}")
         left = _state(found for found in stale if found.output.spec.key not in carried)
         return dg.SensorResult(skip_reason=reason, cursor=left)
 
@@ -59,5 +59,5 @@ def carry_forward_sensor(readers: Consumers, *, name: str, resource: Resource) -
 
 
 def _state(stale: Iterable[StaleAsset]) -> str:
-    """Stands for what Dagster calls stale."""
+    """A digest of what Dagster calls stale."""
     return digest(tuple((found.output.artifact.name, *map(str, found.state)) for found in stale))

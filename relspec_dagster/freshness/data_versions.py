@@ -1,4 +1,4 @@
-"""What Dagster has recorded of assets, as it judges by it which are stale: versions of data and code, as tags.
+"""Dagster's records of assets, by which it decides which are stale: versions of data and code, as tags.
 
 Dagster writes these tags where a run materializes an asset. Their names are part of its event log, not of its Python.
 """
@@ -17,7 +17,7 @@ INPUT_EVENT_POINTER = "dagster/input_event_pointer"
 IS_USER_PROVIDED = "dagster/data_version_is_user_provided"
 UNKNOWN = "INITIAL"  # the data version of an asset without any
 NO_EVENT = "NULL"
-OWN_TAGS = (DATA_VERSION, CODE_VERSION, INPUT_DATA_VERSION, INPUT_EVENT_POINTER)  # what tags of versions begin with
+OWN_TAGS = (DATA_VERSION, CODE_VERSION, INPUT_DATA_VERSION, INPUT_EVENT_POINTER)  # prefixes of the tags of versions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,22 +34,22 @@ class Recorded:
 
     @property
     def tags(self) -> Mapping[str, str]:
-        """The versions, and whatever else was noted."""
+        """The tags of the event."""
         return self.event.tags or {}
 
     @property
     def data_version(self) -> str:
-        """Of the asset."""
+        """The data version of the asset."""
         return self.tags.get(DATA_VERSION, UNKNOWN)
 
     @property
     def code_version(self) -> str | None:
-        """Of the asset."""
+        """The code version of the asset."""
         return self.tags.get(CODE_VERSION)
 
     @property
     def inputs(self) -> Mapping[str, str]:
-        """The data version that each asset had which it read then, by the text of its key."""
+        """The data versions of its inputs at that time, by the text of their keys."""
         prefix = f"{INPUT_DATA_VERSION}/"
         return {tag.removeprefix(prefix): value for tag, value in self.tags.items() if tag.startswith(prefix)}
 
@@ -66,19 +66,19 @@ def last_recorded(instance: dg.DagsterInstance, keys: Iterable[dg.AssetKey]) -> 
 
 
 def version_of(found: Recorded | None) -> str:
-    """The data version of an asset; Dagster has one also for an asset that it knows nothing of."""
+    """The data version of an asset; Dagster assumes one for an asset without records."""
     return UNKNOWN if found is None else found.data_version
 
 
 def version_tags(
     *, data_version: str, code_version: str | None, inputs: Mapping[dg.AssetKey, Recorded | None]
 ) -> dict[str, str]:
-    """The tags of a materialization of an asset that is made from what its inputs have now.
+    """The tags of a materialization of an asset from the present state of its inputs.
 
     Args:
         data_version: of the asset.
         code_version: of the asset.
-        inputs: what is recorded of each asset that it depends on.
+        inputs: the last materialization of each input.
     """
     tags = {DATA_VERSION: data_version, IS_USER_PROVIDED: "true"}
     if code_version is not None:

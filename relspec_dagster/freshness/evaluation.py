@@ -1,4 +1,4 @@
-"""What there is and what is stale, looked at once for each evaluation of automation conditions."""
+"""The observation and freshness of a catalog, taken once for each evaluation of automation conditions."""
 
 from __future__ import annotations
 
@@ -17,43 +17,41 @@ from relspec_core.graph_edge_validation import check_edge
 from relspec_core.graph_inference import EdgeRequirement, TaskGraph
 from relspec_core.model.hashing import digest
 from relspec_core.model.reasons import Reason
-from relspec_core.runs.options import CUTOFF_ROWS
-from relspec_core.sources.source_files import source_files
-from relspec_core.staleness.freshness import Freshness, FreshnessEngine
-from relspec_core.staleness.input_digests import InputDigests
-from relspec_core.staleness.input_versions import InputVersions
+from relspec_core.sources.source_files import SourceFiles, SourceListings, source_files
+from relspec_core.staleness.freshness import Freshness
 from relspec_core.staleness.observation import observe
 from relspec_core.warehouses.warehouse import Warehouse
 from relspec_dagster.access.storage_polling import PolledStorages
 from relspec_dagster.access.warehouse_access import Resource, read_warehouse
+from relspec_dagster.freshness.carry_forward import freshness_engine
 from relspec_dagster.translation.consumers import Consumers
 
 LOG = logging.getLogger(__name__)
-MOST_LOOKS = 8
+MOST_EVALUATIONS = 8  # kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Due:
-    """An asset that is to be materialized now.
+class BuildRequest:
+    """A request to materialize an asset now.
 
     Attributes:
-        reason: why.
-        token: stands for what it would be made from: another one when that is other evidence, or its plan is another.
+        reason: why it is stale.
+        token: a digest of its plan and of the versions of what it would be built from.
     """
 
-    reason: str
+    reason: Reason
     token: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TickEvaluation:
-    """What there was at one moment.
+    """The state of a catalog at one moment.
 
     Attributes:
         readers: of the whole catalog.
-        evidence: what there is.
-        changed: why a table is not what its plan would write from what there is, for those whose edges are met.
-        versions: of what each table reads, as far as they are known, by the names of both.
+        evidence: what exists.
+        changed: why a table is stale on the present evidence, for those whose edges are satisfied.
+        versions: of what each table reads, as far as they are known, by the names of table and evidence.
         freshness: of each task as if all before it were brought up to date.
     """
 
@@ -63,12 +61,12 @@ class TickEvaluation:
     versions: Mapping[tuple[str, str], Versions]
     freshness: Mapping[str, Freshness]
 
-    def due(self, name: str, *, requested: frozenset[str]) -> Due | None:
-        """Whether a table is to be built now: it is stale, and what its plan reads is there with these columns.
+    def request(self, name: str, *, requested: frozenset[str]) -> BuildRequest | None:
+        """The request to build a table now; None where it is fresh, or an edge of its plan is unsatisfied.
 
         Args:
             name: of the table.
-            requested: tables that will be built before it in the same run; these count as their plans will write them.
+            requested: tables that are built before it in the same run; they count as their plans will write them.
         """
         output = self.readers.outputs[name]
         edges = [check.edge for check in output.checks]
@@ -80,7 +78,7 @@ class TickEvaluation:
         if reason is None:
             return None
         read = [(edge.evidence, self._read(name, edge, fresh, requested=requested)) for edge in edges]
-        return Due(reason=str(reason), token=digest(("due", output.artifact.fingerprint, tuple(read))))
+        return BuildRequest(reason=reason, token=digest(("due", output.artifact.fingerprint, tuple(read))))
 
     def _read(self, name: str, edge: EdgeRequirement, fresh: Freshness, *, requested: frozenset[str]) -> str:
         """The versions of what a table would read of one evidence, as text."""
@@ -96,11 +94,11 @@ def _text(versions: Versions) -> str:
 
 
 class Evaluation:
-    """Looks at the warehouse: at most once for each evaluation, and not where nothing was written since the last one.
+    """Evaluates a catalog: at most once for each moment, and not where nothing was written since the last time.
 
-    The file is opened for reading, for as long as that takes. While a run writes to it, what the run recorded counts,
-    and where there is nothing recorded, nothing is known. Nothing is known either where a store can't be asked, or does
-    not answer soon; the file is not opened then.
+    The file is opened for reading, for as long as that takes. While a run writes to it, its metadata snapshot counts;
+    without one nothing is known. Nothing is known either where a storage refuses, or does not answer soon; the file is
+    not opened then.
 
     Args:
         readers: of the whole catalog.
@@ -121,61 +119,63 @@ class Evaluation:
         self._lock = threading.Lock()
         self._by_time: dict[datetime, TickEvaluation | None] = {}
         self._last: tuple[str, TickEvaluation] | None = None
-        self._stores: PolledStorages | None = None  # made by the first look: the processes of runs need none
+        self._stores: PolledStorages | None = None  # made by the first evaluation: the processes of runs need none
 
     def at(self, time: datetime) -> TickEvaluation | None:
-        """What there is for the evaluation that began at this time; None where that can't be known now."""
+        """The state for the evaluation that began at this time; None where it is unknown now."""
         with self._lock:
             if time not in self._by_time:
-                for old in sorted(self._by_time)[: 1 - MOST_LOOKS]:
+                for old in sorted(self._by_time)[: 1 - MOST_EVALUATIONS]:
                     del self._by_time[old]
-                self._by_time[time] = self._look()
+                self._by_time[time] = self._evaluate()
             return self._by_time[time]
 
-    def _look(self) -> TickEvaluation | None:
+    def _evaluate(self) -> TickEvaluation | None:
         try:
-            state = self._state()
+            listings = self._listings()
+            state = self._state(listings)
             if self._last is not None and state == self._last[0]:
                 return self._last[1]
             with read_warehouse(self._resource, say=LOG.info) as warehouse:
-                found = self._look_at(warehouse)
+                found = self._observe(warehouse, listings)
                 self._last = None if state is None or not warehouse.has_rows else (state, found)
         except (DatabaseHeldError, SourceError) as error:
-            LOG.warning("Nothing is known of the tables now, so nothing is requested: %s", error)
+            LOG.warning("the state of the tables is unknown now, so nothing is requested: %s", error)
             return None
         return found
 
-    def _state(self) -> str | None:
-        """Equal where neither the database nor a source's file was written to; None where that can't be told."""
-        is_file = isinstance(self._resource, DuckDBResource)
-        database = file_state(self._resource.database) if is_file else None
+    def _listings(self) -> dict[str, SourceFiles | None]:
+        """The files of the sources; all storages are asked at once."""
         sources = self._readers.plan_catalog.sources
         if self._stores is None:
             self._stores = PolledStorages(sources.values())
         since = self._stores.ask()
-        asked = {
+        return {
             name: self._stores.files(name, since=since) if name in self._stores else source_files(source)
             for name, source in sources.items()
         }
-        files = [(name, found.version()) for name, found in asked.items() if found is not None]
+
+    def _state(self, listings: Mapping[str, SourceFiles | None]) -> str | None:
+        """Equal where neither the database nor a source's file was written to; None where that is unknown."""
+        is_file = isinstance(self._resource, DuckDBResource)
+        database = file_state(self._resource.database) if is_file else None
+        files = [(name, found.version()) for name, found in listings.items() if found is not None]
         return None if database is None else digest((database, tuple(sorted(files))))
 
-    def _look_at(self, warehouse: Warehouse) -> TickEvaluation:
+    def _observe(self, warehouse: Warehouse, listings: Mapping[str, SourceFiles | None]) -> TickEvaluation:
         plans = self._readers.plan_catalog
-        observation = observe(plans, warehouse)
-        evidence, known = observation.evidence, InputVersions(observation, warehouse, plans)
-        contents = InputDigests(observation=observation, plans=plans, warehouse=warehouse, cutoff_rows=CUTOFF_ROWS)
-        engine = FreshnessEngine(plans, graph=self._graph, evidence=evidence, versions=known.of, contents=contents.of)
+        observation = observe(plans, warehouse, listings=SourceListings(listings))
+        evidence, engine = observation.evidence, freshness_engine(plans, observation, warehouse, graph=self._graph)
         engine.update()
         changed: dict[str, Reason] = {}
         versions: dict[tuple[str, str], Versions] = {}
         for name, output in self._readers.outputs.items():
-            met = [check.edge for check in output.checks if not check_edge(check.edge, evidence)]
-            for edge in met:
+            satisfied = [check.edge for check in output.checks if not check_edge(check.edge, evidence)]
+            for edge in satisfied:
                 found = engine.versions(edge)
                 if found is not None:
                     versions[name, edge.evidence] = found
-            reason = engine.reason(name) if len(met) == len(output.checks) else None
+            reason = engine.reason(name) if len(satisfied) == len(output.checks) else None
             if reason is not None:
                 changed[name] = reason
         return TickEvaluation(

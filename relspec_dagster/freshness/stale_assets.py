@@ -1,4 +1,4 @@
-"""What Dagster calls stale, by the data versions that it has recorded."""
+"""The assets that Dagster calls stale, by the data versions that it has recorded."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class StaleAsset:
     """An asset that Dagster calls stale.
 
     Attributes:
-        output: the asset.
-        last: what Dagster has recorded of it.
-        inputs: what it has recorded of what it depends on now.
-        moved: the evidence it depends on that has another data version than it had.
+        output: the asset and its plan.
+        last: its last materialization.
+        inputs: the last materializations of its inputs.
+        moved: the inputs with another data version than at its last materialization.
     """
 
     output: OutputAsset
@@ -30,7 +30,7 @@ class StaleAsset:
 
     @property
     def state(self) -> tuple[int, ...]:
-        """Another one whenever it, or what it depends on, is materialized again."""
+        """The last materializations of the asset and of its inputs, as storage ids."""
         return (self.last.storage_id, *(0 if found is None else found.storage_id for found in self.inputs.values()))
 
     @property
@@ -38,7 +38,7 @@ class StaleAsset:
         """Why it may be carried forward."""
         needs = {check.edge.evidence: check.edge.needs for check in self.output.checks}
         parts = [f"reads nothing of '{name}' that changed; it reads {needs[name]}" for name in self.moved]
-        return "carried forward: " + ("; ".join(parts) or "has all that its plan asks for now")
+        return "carried forward: " + ("; ".join(parts) or "has what its plan requires now")
 
 
 def stale_assets(instance: dg.DagsterInstance, readers: Consumers, evidence: Iterable[str]) -> tuple[StaleAsset, ...]:

@@ -14,6 +14,7 @@ from relspec_core.staleness.reasons import UNCHANGED
 from relspec_core.warehouses.warehouse import Warehouse
 from relspec_dagster.access.warehouse_access import open_warehouse
 from relspec_dagster.freshness.carry_forward import (
+    CARRIED_CODES,
     CARRIED_FORWARD,
     KEEP_UNCHANGED,
     built_at,
@@ -24,7 +25,7 @@ from relspec_dagster.freshness.carry_forward import (
 from relspec_dagster.freshness.data_versions import Recorded, last_recorded
 from relspec_dagster.materialization.retries import retried_where_it_helps, retry_policy
 from relspec_dagster.translation.consumers import Consumers
-from relspec_dagster.translation.metadata import table_schema
+from relspec_dagster.translation.metadata import REASON_CODES, coded, table_schema
 from relspec_dagster.translation.projection import OutputAsset, TaskAssets
 
 BECAUSE = "materialized in Dagster"
@@ -35,13 +36,14 @@ def multi_asset_of(
 ) -> dg.AssetsDefinition:
     """The multi-asset of a task.
 
-    Its op looks at the evidence there is when it runs, reports the selected checks, and builds the selected outputs if
-    every edge of theirs is met. If one is not, it materializes none of them: Dagster then skips what is downstream, and
-    the run goes on with everything else. Where an upstream asset was skipped, Dagster skips the op as a whole, too.
+    Its op observes the evidence when it runs, reports the selected checks, and builds the selected outputs if
+    all of their edges are satisfied. If one is not, it materializes none of them: Dagster then skips what is
+    downstream, and the run goes on with everything else. Where an upstream asset was skipped, Dagster skips the
+    op as a whole, too.
 
     What is selected is built, also if nothing that it reads has changed. Only in a run with the tag of
-    ``KEEP_UNCHANGED``, as those of sensors and schedules, a task whose tables are what its plan would write now is left
-    as it is, and its assets are materialized with the data versions that they have.
+    ``KEEP_UNCHANGED``, as those of sensors and schedules, a task whose tables are what its plan would write now is not
+    built, and its assets are materialized with the data versions that they have.
 
     Args:
         assets: the task with its outputs.
@@ -81,7 +83,7 @@ def multi_asset_of(
 def _run(
     context: dg.AssetExecutionContext, assets: TaskAssets, readers: Consumers, warehouse: Warehouse
 ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
-    """Of the selected checks and outputs, the results: checks first, then, if they let it, the materializations."""
+    """The results of the selected checks and then, if they pass, of the selected outputs."""
     selected_checks = context.selected_asset_check_keys
     selected = tuple(output for output in assets.outputs if output.spec.key in context.selected_asset_keys)
     concerned = [
@@ -93,9 +95,9 @@ def _run(
     verdicts = {check.key: check.evaluate(observation.evidence) for output in concerned for check in output.checks}
     yield from (verdict.result for key, verdict in verdicts.items() if key in selected_checks)
     gates = [verdicts[check.key] for output in selected for check in output.checks]
-    reasons = dict.fromkeys(str(reason) for verdict in gates for reason in verdict.reasons)
+    reasons = dict.fromkeys(coded(reason) for verdict in gates for reason in verdict.reasons)
     if reasons:
-        context.log.warning("Nothing is materialized: %s", "; ".join(reasons))
+        context.log.warning("nothing is materialized: %s", "; ".join(reasons))
     elif selected:
         yield from _materialize(context, selected, readers, warehouse, observation)
 
@@ -111,7 +113,7 @@ def _materialize(
     warehouse: Warehouse,
     observation: Observation,
 ) -> Iterator[dg.MaterializeResult]:
-    """Build outputs of one task together, say what became of each, and carry forward what reads nothing new of them."""
+    """Build outputs of one task together, report each, and carry forward what reads nothing new of them."""
     plans = readers.plan_catalog.around(_names(selected))
     if context.run.tags.items() >= KEEP_UNCHANGED.items():
         kept = keep_unchanged(plans, _names(selected), warehouse, observation)
@@ -128,7 +130,7 @@ def _materialize(
     try:
         carry_forward(context.instance, readers, warehouse, changed=changed, writing=True)
     except (RelspecError, EngineError) as error:  # of what others read: these tables are published
-        context.log.warning("What reads nothing of this that changed is not carried forward now: %s", error)
+        context.log.warning("downstream assets are not carried forward now: %s", error)
 
 
 def _build(
@@ -151,17 +153,26 @@ def _build(
 
 
 def _materialization(output: OutputAsset, evidence: Evidence) -> dg.MaterializeResult:
-    """What Dagster records of a table that was built: its size, schema and lineage, and relspec's version of it."""
+    """The result for a table that was built: its size, schema, lineage and data version."""
     return _result(output, evidence, version=evidence.version)
 
 
 def _left(output: OutputAsset, evidence: Evidence, last: Recorded | None) -> dg.MaterializeResult:
-    """The same of a table that was left as it is."""
-    return _result(output, evidence, version=kept_version(last, evidence), more={CARRIED_FORWARD: UNCHANGED})
+    """The result for a table that is unchanged."""
+    return _result(
+        output,
+        evidence,
+        version=kept_version(last, evidence),
+        more={CARRIED_FORWARD: UNCHANGED, REASON_CODES: CARRIED_CODES},
+    )
 
 
 def _result(
-    output: OutputAsset, evidence: Evidence, *, version: str | None, more: Mapping[str, str] | None = None
+    output: OutputAsset,
+    evidence: Evidence,
+    *,
+    version: str | None,
+    more: Mapping[str, str | dg.JsonMetadataValue] | None = None,
 ) -> dg.MaterializeResult:
     record = evidence.record
     metadata = {

@@ -1,4 +1,4 @@
-"""Second tries of a task's op, after faults that may pass by themselves."""
+"""Retries of a task's op after transient failures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from relspec_dagster.translation.projection import TaskAssets
 
 
 def retry_policy(task: TaskSpec) -> dg.RetryPolicy | None:
-    """How often its op is tried again, after pauses of 0.5 s, 1.5 s, 3.5 s and so on; None: not at all."""
+    """The retries of its op, after pauses of 0.5 s, 1.5 s, 3.5 s and so on; None for none."""
     if not task.retries:
         return None
     return dg.RetryPolicy(max_retries=task.retries, delay=FIRST_PAUSE, backoff=dg.Backoff.EXPONENTIAL)
@@ -22,10 +22,10 @@ def retry_policy(task: TaskSpec) -> dg.RetryPolicy | None:
 
 @contextmanager
 def retried_where_it_helps(assets: TaskAssets) -> Generator[None]:
-    """What the body raises; where the same would only fail again, as a failure that Dagster does not try again.
+    """Let Dagster retry the body only after transient failures.
 
     Raises:
-        Failure: in place of RS401, where that does not pass by itself.
+        Failure: in place of RS401, where the failure is not transient.
     """
     try:
         yield

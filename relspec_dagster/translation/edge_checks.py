@@ -1,7 +1,7 @@
-"""One asset check for each inferred edge: has the evidence the columns that this table's plan reads?
+"""One asset check for each inferred edge: whether the evidence has the columns that this table's plan reads.
 
-The reader carries the check, on its own asset, and the check gates its materialization. On the upstream's asset it
-would have to hold for all readers at once, and would start each of them when the upstream is materialized.
+The check is on the reader's own asset and gates its materialization. On the upstream asset it would have to hold for
+all readers at once, and would start each of them when the upstream is materialized.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import dagster as dg
 from relspec_core.evidence import Evidence
 from relspec_core.graph_edge_validation import ReadinessReason, check_edge
 from relspec_core.graph_inference import EdgeRequirement
-from relspec_dagster.translation.metadata import columns_required_by, reasons_markdown
+from relspec_dagster.translation.metadata import columns_required_by, reasons_metadata
 from relspec_dagster.translation.names import check_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeCheck:
-    """An edge as a check on the asset whose plan has it.
+    """The check of an edge, on the asset whose plan has it.
 
     Attributes:
-        edge: what is required.
+        edge: the requirement.
         key: of the check: the reader's asset, and ``requires_`` with the name of the evidence.
     """
 
@@ -36,22 +36,23 @@ class EdgeCheck:
         return dg.AssetCheckSpec(
             self.key.name,
             asset=self.key.asset_key,
-            description=f"'{self.edge.evidence}' has what this table is made from: {self.edge.needs}.",
+            description=f"Gate: this table is not built until '{self.edge.evidence}' has what its plan reads, "
+            f"{self.edge.needs}.",
             metadata={"relspec/required_columns": columns_required_by([self.edge])},
         )
 
     def evaluate(self, evidence: Mapping[str, Evidence]) -> EdgeVerdict:
-        """Whether the evidence there is meets the edge, and if not why."""
+        """Whether the evidence satisfies the edge, with the reasons if not."""
         return EdgeVerdict(key=self.key, reasons=check_edge(self.edge, evidence))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeVerdict:
-    """What evaluating a check found.
+    """The outcome of a check.
 
     Attributes:
         key: of the check.
-        reasons: what is missing; nothing where the edge is met.
+        reasons: what is missing; none where the edge is satisfied.
     """
 
     key: dg.AssetCheckKey
@@ -59,19 +60,19 @@ class EdgeVerdict:
 
     @property
     def result(self) -> dg.AssetCheckResult:
-        """The result for Dagster to record; a failed one has the reasons as description and as ``relspec/reasons``."""
+        """The result for Dagster to record; a failed one has the reasons as description and metadata."""
         return dg.AssetCheckResult(
             asset_key=self.key.asset_key,
             check_name=self.key.name,
             passed=not self.reasons,
             severity=dg.AssetCheckSeverity.ERROR,
             description="\n".join(str(reason) for reason in self.reasons) or None,
-            metadata={"relspec/reasons": reasons_markdown(self.reasons)} if self.reasons else {},
+            metadata=reasons_metadata(self.reasons),
         )
 
     @property
     def evaluation(self) -> dg.AssetCheckEvaluation:
-        """The same for Dagster to record outside of a run: it is of the materialization that is the last one then."""
+        """The result for Dagster to record outside a run: it counts for the last materialization."""
         found = self.result
         return dg.AssetCheckEvaluation(
             asset_key=self.key.asset_key,

@@ -1,4 +1,4 @@
-"""What relspec knows of a table, as Dagster metadata."""
+"""Dagster metadata of tables, edges and reasons."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import dagster as dg
 import ibis
 
 from relspec_core.errors import SourceLocation
-from relspec_core.graph_edge_validation import ReadinessReason
 from relspec_core.graph_inference import EdgeRequirement
 from relspec_core.inferred_deps import InferredDeps
+from relspec_core.model.reasons import Reason
 from relspec_dagster.access.storage import Storage
 
 ALL_COLUMNS = "*"
 NO_COLUMN = "(its rows)"
+REASONS = "relspec/reasons"
+REASON_CODES = "relspec/reason_codes"
 
 
 def table_schema(schema: ibis.Schema) -> dg.TableSchema:
@@ -33,7 +35,7 @@ def table_schema(schema: ibis.Schema) -> dg.TableSchema:
 
 
 def table_metadata(schema: ibis.Schema, name: str, storage: Storage | None) -> Mapping[str, dg.TableSchema | str]:
-    """What Dagster itself shows of a table: its columns, and, unless it is made of files, its full name and engine."""
+    """The metadata that Dagster displays by itself: columns and, unless the data are files, full name and engine."""
     place = (
         {}
         if storage is None
@@ -43,13 +45,13 @@ def table_metadata(schema: ibis.Schema, name: str, storage: Storage | None) -> M
 
 
 def column_lineage(deps: InferredDeps, keys: Mapping[str, dg.AssetKey]) -> dg.TableColumnLineage:
-    """For each output column the input columns that its values are made from.
+    """For each output column the input columns that its values are computed from.
 
     Columns that only decide which rows there are (filters, joins, groups) are not in it, as Dagster's lineage has no
     kinds; they are among the required columns.
 
     Args:
-        deps: of the plan that makes the table.
+        deps: of the plan that writes the table.
         keys: the asset key of each evidence it reads.
     """
     return dg.TableColumnLineage(
@@ -64,7 +66,7 @@ def column_lineage(deps: InferredDeps, keys: Mapping[str, dg.AssetKey]) -> dg.Ta
 
 
 def columns_required_by(edges: Iterable[EdgeRequirement]) -> dg.TableMetadataValue:
-    """What one task requires: a row (evidence, column, type, use) for each column that has to be there.
+    """The requirements of one task: a row (evidence, column, type, use) for each required column.
 
     An edge that reads no column has one row that says so; one that could not be resolved has a row for all columns
     with the reason.
@@ -73,7 +75,7 @@ def columns_required_by(edges: Iterable[EdgeRequirement]) -> dg.TableMetadataVal
 
 
 def columns_required_of(edges: Iterable[EdgeRequirement]) -> dg.TableMetadataValue:
-    """What is required of one evidence: the same rows, with the task that reads instead of the evidence."""
+    """The requirements on one evidence: the same rows, with the reading task instead of the evidence."""
     return _table(("task", "column", "type", "use"), edges)
 
 
@@ -104,13 +106,24 @@ def sql_markdown(sql: str) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(f"{fence}sql\n{sql}\n{fence}")
 
 
-def reasons_markdown(reasons: Iterable[ReadinessReason]) -> dg.MarkdownMetadataValue:
-    """The reasons as a Markdown list, in their own order."""
-    return dg.MetadataValue.md("\n".join(f"- {reason}" for reason in reasons))
+def reasons_metadata(reasons: Iterable[Reason]) -> dict[str, dg.MetadataValue]:
+    """The reasons as a Markdown list, in their own order, and their codes, to group by; empty without reasons."""
+    reasons = tuple(reasons)
+    if not reasons:
+        return {}
+    return {
+        REASONS: dg.MetadataValue.md("\n".join(f"- {reason}" for reason in reasons)),
+        REASON_CODES: dg.MetadataValue.json(sorted({reason.code for reason in reasons})),
+    }
+
+
+def coded(reason: Reason) -> str:
+    """A reason with its code, for logs and skip reasons."""
+    return f"{reason} [{reason.code}]"
 
 
 def code_reference(location: SourceLocation) -> dg.CodeReferencesMetadataValue:
-    """A link to the line where a builder stands; Dagster opens it in the user's editor."""
+    """A link to the line where a builder is defined; Dagster opens it in the user's editor."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
         return dg.CodeReferencesMetadataValue(

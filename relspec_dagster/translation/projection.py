@@ -138,7 +138,7 @@ def _translate(evidence: TaskOutput | Source, translator: RelspecTranslator) -> 
         raise ProjectionError(
             f"Dagster does not take {where.split(' defined')[0]}: {error}",
             at=where,
-            hint="mend its name, owners, tags or group, or give it others in RelspecTranslator.get_asset_spec.",
+            hint="fix its name, owners, tags or group, or give it others in RelspecTranslator.get_asset_spec.",
         ) from error
 
 

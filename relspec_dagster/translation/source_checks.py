@@ -1,7 +1,7 @@
-"""One check for each source: has it what its readers need?
+"""One check for each source: whether it has what its readers need.
 
-Whoever writes a source need not be asked, and no reader is started: one op looks at all of the sources that are asked
-for, and holds them against the edges of all of their readers.
+One op observes all selected sources and compares them with the edges of their readers. It starts no reader, and needs
+nothing from the writers of the sources.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from relspec_core.model.formatting import listed
 from relspec_core.plan_catalog import PlanCatalog
 from relspec_core.staleness.observation import observe
 from relspec_dagster.access.warehouse_access import no_warehouse, read_warehouse
-from relspec_dagster.translation.metadata import columns_required_of, reasons_markdown
+from relspec_dagster.translation.metadata import columns_required_of, reasons_metadata
 
 HAS_WHAT_READERS_NEED = "has_what_readers_need"
 
@@ -54,7 +54,7 @@ class SourceCheck:
             passed=not reasons,
             severity=dg.AssetCheckSeverity.ERROR,
             description="\n".join(str(reason) for reason in reasons) or f"has what its readers need: {self._tasks}",
-            metadata={"relspec/reasons": reasons_markdown(reasons), **_waiting(reasons)} if reasons else {},
+            metadata={**reasons_metadata(reasons), **_waiting(reasons)},
         )
 
     @property
@@ -63,18 +63,18 @@ class SourceCheck:
 
 
 def _waiting(reasons: Sequence[ReadinessReason]) -> dict[str, str]:
-    return {"relspec/waiting": listed(dict.fromkeys(reason.task for reason in reasons))}
+    return {"relspec/waiting": listed(dict.fromkeys(reason.task for reason in reasons))} if reasons else {}
 
 
 def source_check(source: str, asset_key: dg.AssetKey, readers: tuple[EdgeRequirement, ...]) -> SourceCheck:
-    """The check of a source that stands in Dagster as this asset."""
+    """The check of a source, on its asset in Dagster."""
     return SourceCheck(source=source, key=dg.AssetCheckKey(asset_key, HAS_WHAT_READERS_NEED), readers=readers)
 
 
 def checks_of_sources(
     checks: Sequence[SourceCheck], *, name: str, plan_catalog: PlanCatalog, resource_key: str
 ) -> dg.AssetChecksDefinition:
-    """One op for all of them. It only reads and waits for no run: beside one it has what that has recorded.
+    """One op for all source checks. It only reads, and waits for no run: during one it reads the metadata snapshot.
 
     Args:
         checks: at least one.
@@ -88,7 +88,7 @@ def checks_of_sources(
         specs=[check.spec for check in checks],
         can_subset=True,
         required_resource_keys={resource_key},
-        description="Holds sources against what their readers need of them.",
+        description="Compares sources with what their readers need.",
     )
     def check_sources(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         selected = [check for check in checks if check.key in context.selected_asset_check_keys]

@@ -18,7 +18,7 @@ DLT_SOURCE, DLT_PIPELINE = "dagster_dlt/source", "dagster_dlt/pipeline"
 NESTED = "__"  # between the name of a table of dlt's and what a list in its rows is called
 SCHEMA_AND_TABLE = 2
 
-# A table's name in lower case, outermost part first, as far as it is told.
+# A table's name in lower case, outermost part first, as far as it is given.
 Table: TypeAlias = tuple[str, ...]
 
 

@@ -12,6 +12,7 @@ from relspec_core.warehouses.snapshot import MOMENT
 from relspec_dagster import build_schedule_from_selection
 from tests.dagster.test_definitions import being_written
 from tests.support.dagster_shop import drop_column, shop_database, shop_definitions, write_raw_data
+from tests.support.skip_messages import codes
 
 DAILY = "cron_0_6_any_any_any_schedule"
 SELECTED = dg.AssetSelection.assets("order_lines", "line_counts") | dg.AssetSelection.groups("staging")
@@ -73,11 +74,7 @@ def shop(tmp_path: Path) -> Scheduled:
 def test_a_tick_asks_for_what_is_stale_of_the_selection_and_says_why_where_nothing_is(shop: Scheduled) -> None:
     assert shop.asked() == {"order_lines", "line_counts", "stg_customers", "stg_orders"}
     shop.run()
-    said = shop.tick()
-    assert said == (
-        "unchanged: 'order_parts', 'stg_customers', 'stg_orders', 'line_counts', each with its plan and all that it "
-        "reads as they were when it was built"
-    )
+    assert codes(str(shop.tick())) == ("unchanged",)
     items = shop.folder / "raw_items.csv"
     items.write_text(items.read_text() + "12,tea,1\n")
     assert shop.asked() == {"order_lines", "line_counts"}
@@ -93,8 +90,8 @@ def test_what_is_not_selected_counts_as_it_is_and_what_is_blocked_is_told(shop: 
     assert shop.asked(DAILY) == {"order_notes"}
     said = shop.tick()
     assert isinstance(said, str)
-    assert "unchanged: 'stg_customers', 'stg_orders'," in said
-    assert "task 'order_parts' reads 'raw_items.sku', which 'raw_items' lacks" in said
+    assert sorted(codes(said)) == ["missing_column", "unchanged", "waits_for_task"]
+    assert all(f"'{name}'" in said for name in ("stg_customers", "stg_orders", "order_parts", "raw_items.sku"))
 
 
 def test_a_tick_beside_a_run_does_not_ask_again_for_what_that_builds(shop: Scheduled) -> None:
@@ -104,7 +101,6 @@ def test_a_tick_beside_a_run_does_not_ask_again_for_what_that_builds(shop: Sched
     said = shop.tick()
     assert isinstance(said, str)
     assert run in said
-    assert "which go on" in said
 
 
 def test_a_tick_reads_what_a_run_has_left_while_another_process_writes(shop: Scheduled) -> None:
@@ -136,7 +132,7 @@ def test_a_selection_may_be_a_text_or_keys_and_one_of_others_assets_asks_for_not
     shop = Scheduled(folder=tmp_path, definitions=definitions, instance=dg.DagsterInstance.local_temp(str(tmp_path)))
     assert shop.asked("a_schedule") == {"stg_customers", "stg_orders"}
     assert "line_counts" in str(shop.tick("b_schedule"))
-    assert str(shop.tick("c_schedule")).startswith("no table of relspec's is selected by")
+    assert "foreign" in str(shop.tick("c_schedule"))
 
 
 def test_a_cron_or_a_selection_that_dagster_does_not_take_is_refused() -> None:

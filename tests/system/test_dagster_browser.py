@@ -75,8 +75,11 @@ def test_the_page_of_an_asset_shows_its_columns_what_it_requires_and_its_sql(pag
 def test_the_checks_of_an_asset_are_its_edges_and_have_passed(pages: DagsterPages) -> None:
     pages.open_asset("line_values", "checks")
     for check, description in (
-        ("requires_order_lines", "'order_lines' has what this table is made from: order_id, quantity, sku."),
-        ("requires_prices", "'prices' has what this table is made from: price, sku."),
+        (
+            "requires_order_lines",
+            "Gate: this table is not built until 'order_lines' has what its plan reads, order_id, quantity, sku.",
+        ),
+        ("requires_prices", "Gate: this table is not built until 'prices' has what its plan reads, price, sku."),
     ):
         pages.page.get_by_text(check, exact=True).first.click()
         expect(pages.page.get_by_text(description)).to_be_visible()

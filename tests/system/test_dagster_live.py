@@ -23,6 +23,7 @@ from tests.support.dagster_dev import DagsterDev, Run, dagster_dev, dotted
 from tests.support.dagster_live import CATALOGS
 from tests.support.dagster_office import ORDERS
 from tests.support.dagster_shop import EDGES, PRICES, RAW, SOURCES, drop_column, shop_database
+from tests.support.skip_messages import codes, waiting
 from tests.support.stores import WebStore, web_store
 
 ROOT = Path(__file__).parents[2]
@@ -100,7 +101,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Generator[Live]:
 
 def test_what_arrives_over_rest_starts_what_it_completes_and_nothing_is_lost_or_doubled(live: Live) -> None:
     server = live.server
-    server.wait_until(lambda: "stg_customers waits for raw_customers, which is not there" in last_words(live))
+    server.wait_until(lambda: ("stg_customers", "raw_customers", "missing_evidence") in waiting(last_words(live)))
     assert not live.runs_of(SHOP)
 
     live.arrive("shop/raw_customers.csv", RAW["raw_customers"])
@@ -108,7 +109,7 @@ def test_what_arrives_over_rest_starts_what_it_completes_and_nothing_is_lost_or_
 
     live.arrive("shop/raw_orders.csv", "id,customer_id,note\n10,1,hot\n")
     server.wait_until(lambda: live.built(SHOP) == {"stg_customers": 1, "order_notes": 1, "note_lengths": 1})
-    server.wait_until(lambda: "stg_orders waits for raw_orders.amount, which is not there" in last_words(live))
+    server.wait_until(lambda: ("stg_orders", "raw_orders.amount", "missing_column") in waiting(last_words(live)))
 
     # The missing column comes with a burst of reports, in the midst of which the code location is reloaded.
     (live.folder / "shop" / "raw_orders.csv").write_text(RAW["raw_orders"])
@@ -118,7 +119,7 @@ def test_what_arrives_over_rest_starts_what_it_completes_and_nothing_is_lost_or_
         live.arrive("shop/raw_items.csv", RAW["raw_items"])
         burst.result()
         reloading.result()
-    server.wait_until(lambda: last_words(live) == "line_values waits for prices, which is not there")
+    server.wait_until(lambda: waiting(last_words(live)) == {("line_values", "prices", "missing_evidence")})
 
     assert live.built(SHOP) == {
         "stg_customers": 1, "stg_orders": 1, "order_notes": 2, "note_lengths": 2,
@@ -149,7 +150,7 @@ def test_a_thousand_arrivals_at_once_are_one_tick_that_asks_for_one_run(live: Li
     (asked,) = tick["runIds"]
     assert tick["endTimestamp"] - tick["timestamp"] < SENSOR_LIMIT
     assert server.wait(asked) == "SUCCESS"
-    server.wait_until(lambda: last_words(live) == "line_values waits for prices, which is not there")
+    server.wait_until(lambda: waiting(last_words(live)) == {("line_values", "prices", "missing_evidence")})
     (run,) = live.runs_of(SHOP)[len(before) :]
     assert run.id == asked
     assert run.assets == {"stg_orders", "order_lines", "order_totals", "customer_totals"}
@@ -210,9 +211,7 @@ def test_relspec_runs_while_dagster_has_the_code_location_loaded(live: Live) -> 
 def test_a_failed_task_is_asked_for_once_more_when_something_arrives_and_not_before(live: Live) -> None:
     server = live.server
     live.arrive("trials/raw_readings.csv", "id,text\n1,10\n2,many\n")
-    server.wait_until(
-        lambda: "readings and reading_sum: was asked for with what there is now, and not built" in tried(live)
-    )
+    server.wait_until(lambda: ("readings and reading_sum", "", "already_requested") in waiting(tried(live)))
     (failed,) = live.runs_of(TRIALS)
     assert (failed.status, failed.assets) == ("FAILURE", TRIALS)
     assert server.materialized(failed.id) == {"reading_texts": 1}
@@ -225,7 +224,7 @@ def test_a_failed_task_is_asked_for_once_more_when_something_arrives_and_not_bef
     assert live.runs_of(TRIALS) == [failed]
 
     live.arrive("trials/raw_readings.csv", "id,text\n1,10\n2,20\n")
-    server.wait_until(lambda: "nothing is stale" in tried(live))
+    server.wait_until(lambda: codes(tried(live)) == ("unchanged",))
     _, repaired = live.runs_of(TRIALS)
     assert (repaired.status, repaired.assets) == ("SUCCESS", TRIALS)
     assert server.materialized(repaired.id) == dict.fromkeys(TRIALS, 1)
@@ -240,7 +239,7 @@ def test_a_task_with_retries_is_built_by_a_later_try_once_its_database_is_free(l
         server.wait_until(lambda: bool(server.events(run, "ExecutionStepUpForRetryEvent")))
     assert server.wait(run) == "SUCCESS", server.log.read_text()
     assert server.materialized(run) == {"reading_texts": 1}
-    server.wait_until(lambda: "nothing is stale" in tried(live))
+    server.wait_until(lambda: codes(tried(live)) == ("unchanged",))
     assert live.runs_of(TRIALS)[-1].id == run  # the sensor saw a database that it could not read, and asked for nothing
 
 
@@ -248,7 +247,9 @@ def test_what_arrives_on_a_web_server_is_asked_for_once_and_while_that_does_not_
     live: Live,
 ) -> None:
     server, store = live.server, live.store
-    server.wait_until(lambda: server.last_words("rates_arrive") == "rates waits for raw_rates, which is not there")
+    server.wait_until(
+        lambda: waiting(server.last_words("rates_arrive")) == {("rates", "raw_rates", "missing_evidence")}
+    )
     store.answers.clear()
     store.write("raw_rates.csv", b"currency,rate\nEUR,1.25\n")
     silence = f"the store of source 'raw_rates' does not answer within {dagster_live.STORE_TIMEOUT:g} s"
@@ -256,7 +257,7 @@ def test_what_arrives_on_a_web_server_is_asked_for_once_and_while_that_does_not_
     assert not live.runs_of(MARKET)
 
     store.answers.set()
-    server.wait_until(lambda: server.last_words("rates_arrive") == "nothing is stale of 1 tasks")
+    server.wait_until(lambda: codes(server.last_words("rates_arrive")) == ("unchanged",))
     (run,) = live.runs_of(MARKET)
     assert (run.status, server.materialized(run.id)) == ("SUCCESS", {"rates": 1})
     with duckdb.connect(live.folder / "market" / "market.duckdb", read_only=True) as connection:

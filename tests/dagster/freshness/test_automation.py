@@ -164,8 +164,8 @@ def test_sensors_for_all_conditions_are_there_and_on_each_below_a_limit(tmp_path
     graph, storage = task_graph_from_catalog(plans), Storage.of_file(tmp_path / "x")
     projection = project(plans, graph, translator=RelspecTranslator(), storage=storage)
     readers = Consumers.of(projection, plans)
-    outlook = Evaluation(readers, graph, RelspecDuckDBResource(database=str(tmp_path / "x")))
-    automated = automate(projection, automation=edges_ready(), outlook=outlook)
+    evaluation = Evaluation(readers, graph, RelspecDuckDBResource(database=str(tmp_path / "x")))
+    automated = automate(projection, automation=edges_ready(), evaluation=evaluation)
     sensors = automation_sensors(automated, prefix="duckdb", seconds=None, most=2)
     parts = {one.name: one.asset_selection.resolve(definitions.resolve_asset_graph()) for one in sensors}
     assert parts == {

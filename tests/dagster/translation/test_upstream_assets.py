@@ -16,6 +16,7 @@ from relspec_dagster.translation.source_checks import HAS_WHAT_READERS_NEED
 from tests.dagster.test_definitions import edges
 from tests.support.catalogs import sql_task
 from tests.support.dagster_ticks import asked_for, only_request
+from tests.support.skip_messages import waiting
 
 # Dagster looks so for the settings of a resource that has none.
 pytestmark = pytest.mark.filterwarnings("ignore:The `__fields__` attribute is deprecated")
@@ -88,14 +89,14 @@ def test_what_dlt_loads_is_one_asset_and_starts_exactly_the_readers_of_its_colum
     first = definitions_on(tmp_path, loading(tmp_path, row))
     assert edges(first).items() >= {"totals": {"dlt_shop_rawOrders"}, "notes": {"dlt_shop_rawOrders"}}.items()
     assert first.resolve_asset_graph().external_asset_keys == {dg.AssetKey("shop_rawOrders")}  # where dlt loads from
-    assert tick(first).skip_message == f"notes and totals wait for {ORDERS}, which is not there"
+    assert waiting(tick(first).skip_message) == {("notes and totals", ORDERS, "missing_evidence")}
 
     assert run(first, LOADED) == {HAS_WHAT_READERS_NEED: False}
     request = only_request(tick(first))
     assert asked_for([request]) == ("totals",)
     assert request.tags["relspec/arrived"] == ORDERS
     assert run(first, *(request.asset_selection or ())) == {"requires_shop_raw_raw_orders": True}
-    assert f"notes waits for {ORDERS}.note" in (tick(first).skip_message or "")
+    assert ("notes", f"{ORDERS}.note", "missing_column") in waiting(tick(first).skip_message)
 
     second = definitions_on(tmp_path, loading(tmp_path, {**row, "note": "hot"}))
     assert run(second, LOADED) == {HAS_WHAT_READERS_NEED: True}
