@@ -25,7 +25,7 @@ class Recorded:
     """The last materialization of an asset.
 
     Attributes:
-        event: as it was reported or written by a run.
+        event: the materialization, reported or written by a run.
         storage_id: of the event.
     """
 
