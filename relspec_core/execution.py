@@ -118,7 +118,7 @@ def run_planned(
         log = RunLog(warehouse)
         workers = options.workers if warehouse.has_cursors else 1
         number = log.begin(targets=targets or (), workers=workers)
-        with warehouse.few_checkpoints():
+        with warehouse.deferred_checkpoints():
             return _logged(planned, warehouse, options, events, log, number)
 
 
@@ -241,17 +241,17 @@ def _show_files(planned: RunPlan, warehouse: Warehouse) -> dict[str, RelspecErro
         for name in read:
             if name in planned.evidence:
                 try:
-                    _show_source(name, planned.observation, warehouse)
+                    _create_source_view(name, planned.observation, warehouse)
                 except WarehouseError as error:
                     unreadable[name] = error
     return unreadable
 
 
-def _show_source(name: str, observation: Observation, warehouse: Warehouse) -> None:
+def _create_source_view(name: str, observation: Observation, warehouse: Warehouse) -> None:
     files = observation.files.get(name)
     if files is not None:
         files.open_in(warehouse.connection)
-        warehouse.show_source(name, files.select(observation.evidence[name].schema))
+        warehouse.create_source_view(name, files.select(observation.evidence[name].schema))
 
 
 def build_task(
@@ -280,7 +280,7 @@ def build_task(
     """
     observation = observation or observe(plan_catalog, warehouse)
     for name in plan_catalog.deps_of(task_name).inputs:
-        _show_source(name, observation, warehouse)
+        _create_source_view(name, observation, warehouse)
     for plan in plan_catalog.of_task(task_name):
         warehouse.prepare(plan)
     EvidenceStore(warehouse).prepare()

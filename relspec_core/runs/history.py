@@ -1,4 +1,4 @@
-"""What is kept of a run: values that print themselves."""
+"""Records of runs and their tasks, which format themselves."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class TaskOutcome:
     """The outcome of a task in a run; None means unknown.
 
     Attributes:
-        task: its name.
+        task: the task's name.
         outcome: ``ran``, ``skipped``, ``failed`` or ``blocked``.
         reason: why, in one line.
         code: the kind of reason; None for a failure, and in logs of earlier releases.
-        error: what the engine said, in full, of a task that failed.
-        rows: of all its tables; None where it wrote views only.
-        bytes: that its tables take up on disk, estimated.
-        started_at: when a worker took it, in UTC.
-        seconds: that it took.
-        peak_memory: the most bytes that the engine was seen to hold meanwhile, for whatever task.
-        worker: the number of the worker that took it, from 1.
+        error: the engine's full message, for a failed task.
+        rows: the number of rows of all its tables; None if it wrote views only.
+        bytes: the estimated size of its tables on disk.
+        started_at: the time at which a worker started it, in UTC.
+        seconds: its duration.
+        peak_memory: the engine's peak memory in bytes meanwhile, for all tasks.
+        worker: the number of the worker that ran it, from 1.
         upstream: the tasks that write what it reads, sorted.
     """
 
@@ -54,7 +54,7 @@ class TaskOutcome:
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """In words what was measured of it."""
+        """The known measurements as phrases."""
         found = (
             None if self.rows is None else f"{self.rows:,} rows",
             None if self.bytes is None else f"about {size_text(self.bytes)}",
@@ -66,11 +66,11 @@ class TaskOutcome:
 
     def __str__(self) -> str:
         measured = f" ({', '.join(self.measures)})" if self.measures else ""
-        first, *more = (self.error or self.reason).splitlines() or [""]  # an error says all that its reason does
+        first, *more = (self.error or self.reason).splitlines() or [""]  # an error includes its reason
         return "\n".join([f"{self.outcome:<8}{self.task}{measured}: {first}", *(f"        {text}" for text in more)])
 
     def plain(self) -> dict[str, object]:
-        """The same in what JSON has."""
+        """The values as JSON types."""
         return {
             "task": self.task,
             "outcome": self.outcome,
@@ -92,18 +92,17 @@ class RunSummary:
     """A run without its tasks.
 
     Attributes:
-        number: counts up in a warehouse.
+        number: increasing within a warehouse.
         started_at: in UTC.
         ended_at: in UTC; None while it is running, and of a run that died.
-        outcome: ``finished``: every task ran or needed not to; ``failed``: a task failed or is blocked;
-            ``interrupted``: somebody stopped it; ``died``: its process is gone and never said how it ended;
-            ``running``.
+        outcome: ``finished``: every task ran or was skipped; ``failed``: a task failed or is blocked;
+            ``interrupted``: it was stopped; ``died``: its process ended without recording an outcome; ``running``.
         pid: of its process.
-        host: the machine that its process was on.
-        targets: what was asked for; empty: everything.
-        workers: the most tasks that were built at once.
-        peak_memory: the most bytes that the engine was seen to hold; None where that is not known.
-        counts: how many tasks had each outcome, of those that were recorded.
+        host: the machine of its process.
+        targets: the requested targets; empty for everything.
+        workers: the maximum number of tasks that were built at once.
+        peak_memory: the engine's peak memory in bytes; None if unknown.
+        counts: the number of recorded tasks by outcome.
     """
 
     number: int
@@ -119,17 +118,17 @@ class RunSummary:
 
     @property
     def seconds(self) -> float | None:
-        """From start to end."""
+        """The duration; None without an end."""
         return None if self.ended_at is None else (self.ended_at - self.started_at).total_seconds()
 
     @property
     def total(self) -> str:
-        """How many tasks had each outcome."""
+        """The number of tasks by outcome, as text."""
         return ", ".join(f"{self.counts.get(outcome, 0)} {outcome}" for outcome in TASK_ENDS)
 
     @property
     def asked_for(self) -> str:
-        """The targets in words."""
+        """The targets as text."""
         return ", ".join(self.targets) or "everything"
 
     def __str__(self) -> str:
@@ -138,7 +137,7 @@ class RunSummary:
         return f"{self.number:>5}  {_time(self.started_at)}  {took:>11}  {self.outcome:<11}  {counts}  {self.asked_for}"
 
     def plain(self) -> dict[str, object]:
-        """The same in what JSON has."""
+        """The values as JSON types."""
         return {
             "number": self.number,
             "started_at": _iso(self.started_at),
@@ -156,13 +155,13 @@ class RunSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord(RunSummary):
-    """A run with what became of its tasks, in the order in which they were started; the others after them, by name."""
+    """A run with the outcomes of its tasks, in order of their start; tasks that were not started follow by name."""
 
     tasks: tuple[TaskOutcome, ...] = ()
 
     @property
     def critical_path(self) -> CriticalPath:
-        """The chain of tasks that kept the run from ending sooner, however many workers it had."""
+        """The longest chain of dependent tasks, which bounds the run's duration with any number of workers."""
         seconds = {task.task: task.seconds for task in self.tasks if task.seconds is not None}
         return critical_path(seconds, {task.task: task.upstream for task in self.tasks})
 
@@ -178,7 +177,7 @@ class RunRecord(RunSummary):
         return "\n".join([*lines, self.total])
 
     def to_json(self) -> str:
-        """The same as JSON; times in UTC, sizes in bytes."""
+        """The record as JSON; times in UTC, sizes in bytes."""
         path = self.critical_path
         found = {
             **self.plain(),
@@ -190,7 +189,7 @@ class RunRecord(RunSummary):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunHistory:
-    """Runs, the last one first."""
+    """Runs, newest first."""
 
     runs: tuple[RunSummary, ...] = ()
 
@@ -202,7 +201,7 @@ class RunHistory:
         return "\n".join([head, *map(str, self.runs)])
 
     def to_json(self) -> str:
-        """The same as JSON."""
+        """The runs as JSON."""
         return json.dumps({"runs": [run.plain() for run in self.runs]}, indent=2)
 
 

@@ -1,4 +1,4 @@
-"""The run log: what became of every task in every run, kept in the warehouse beside the evidence."""
+"""The run log: the outcome of every task in every run, stored in the warehouse."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ RUN_COLUMNS = (
     "peak_memory BIGINT",
     "bytes VARCHAR",
 )
-# One row for all tasks of a transaction, one text for all that is known of them, as a list in JSON: a row of twelve
-# columns takes as long to insert as a small table to create.
+# One row per transaction, with all its tasks as a JSON list: a row of twelve columns takes as long to insert as a small
+# table to create.
 TASK_COLUMNS = ("run BIGINT NOT NULL", "tasks VARCHAR NOT NULL")
 RUN_TABLE = StoredTable(name=RUNS, version=1, columns=RUN_COLUMNS)
 TASK_TABLE = StoredTable(name=TASKS, version=1, columns=TASK_COLUMNS)
@@ -48,7 +48,7 @@ class RunLog:
     """Writes and reads the records of runs.
 
     Args:
-        warehouse: where they are; one thread's. Nothing is created before the first run begins.
+        warehouse: of one thread. Nothing is created before the first run begins.
     """
 
     __slots__ = ("_runs", "_tasks", "_warehouse")
@@ -62,15 +62,15 @@ class RunLog:
     ) -> int:
         """Record that a run begins, in a transaction of its own.
 
-        Runs that never said how they ended are marked as died, unless this process began them: DuckDB lets one process
-        write to a file, and that is this one. On another engine only those whose process is seen to be gone. Old runs
+        Earlier runs without an end are marked as died, unless this process began them: DuckDB lets only one process
+        write to a file, and that is this one. On another engine only those are marked whose process has ended. Old runs
         are deleted.
 
         Args:
-            targets: what was asked for; none: everything.
-            workers: the most tasks that are built at once.
-            keep_days: how long runs are kept.
-            keep_runs: how many runs are kept.
+            targets: the requested targets; empty for everything.
+            workers: the maximum number of tasks that are built at once.
+            keep_days: the age in days up to which runs are kept.
+            keep_runs: the maximum number of runs that are kept.
 
         Returns:
             The run's number.
@@ -92,7 +92,7 @@ class RunLog:
         return number
 
     def _sweep(self, *, before: datetime, most: int) -> None:
-        """Mark the runs that died, and delete those that began before a moment or are too many."""
+        """Mark the runs that died, and delete those that began before a moment or exceed the maximum number."""
         runs = self._warehouse.rows(
             f"SELECT number, started_at, outcome, pid, host FROM {self._runs} ORDER BY number DESC"  # noqa: S608 - quoted
         )
@@ -114,7 +114,7 @@ class RunLog:
         return self._warehouse.has_exclusive_access or _is_gone(pid, host)
 
     def record(self, number: int, outcomes: Iterable[TaskOutcome]) -> None:
-        """Add what became of tasks of a run, in one statement; goes into the running transaction."""
+        """Add the outcomes of a run's tasks, in one statement in the running transaction."""
         rows = [_short(found) for found in outcomes]
         if rows:
             found = quoted_text(json.dumps(rows))
@@ -134,9 +134,9 @@ class RunLog:
         Args:
             number: the run.
             outcome: how it ended.
-            peak_memory: the most bytes that the engine was seen to hold.
-            rest: what became of the tasks that were not recorded yet.
-            sizes: for each task the bytes of its tables, where they are known.
+            peak_memory: the engine's peak memory in bytes.
+            rest: the outcomes of tasks that were not recorded yet.
+            sizes: the bytes of each task's tables, where they are known.
         """
         memory = "NULL" if peak_memory is None else peak_memory
         with self._warehouse.transaction():
@@ -147,7 +147,7 @@ class RunLog:
             )
 
     def runs(self, limit: int = 20) -> RunHistory:
-        """The last runs; none where nothing was ever recorded.
+        """The last runs; empty if none was recorded.
 
         Raises:
             WarehouseError: RS402, for a log of a newer relspec.
@@ -194,7 +194,7 @@ def _moment(moment: datetime) -> str:
 
 
 def _short(found: TaskOutcome) -> dict[str, object]:
-    """What is known of a task."""
+    """A task's outcome without unknown values."""
     return {name: value for name, value in found.plain().items() if value is not None and value != []}
 
 
@@ -240,7 +240,7 @@ def _run(row: tuple, counts: Mapping[str, int]) -> tuple[RunSummary, Mapping[str
 
 
 def _is_gone(pid: int, host: str) -> bool:
-    """Whether a process of this machine has ended; not asked where that is not safe: on Windows it would end it."""
+    """Whether a process of this machine has ended; False on Windows, where the check would end it."""
     if os.name != "posix" or host != socket.gethostname():
         return False
     try:

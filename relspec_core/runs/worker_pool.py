@@ -83,7 +83,7 @@ class WorkerPool:
         ]
         plans = [plan for task in tasks for plan in planned.plans.of_task(task)]
         if len(connections) > 1:  # a transaction that creates a schema excludes others that create it
-            warehouse.make_schemas(plan.name for plan in plans)
+            warehouse.create_schemas(plan.name for plan in plans)
         for connection in connections:
             for plan in plans:
                 connection.prepare(plan, functions=connection is warehouse)

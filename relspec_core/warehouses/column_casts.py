@@ -1,4 +1,4 @@
-"""Casts of a query's columns to the types that its plan gives them."""
+"""Casts of a query's columns to the types of its plan."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 
 def cast_query(connection: DuckDBConnection, sql: str, schema: ibis.Schema) -> tuple[str, dict[str, str]]:
-    """The query, its columns cast where the engine's types are not those of the plan: a SUM of integers, say.
+    """The query with casts where the engine's types differ from the plan's, as for a SUM of integers.
 
-    With the types that its columns then have, as DuckDB spells them.
+    Returns:
+        The query, and DuckDB's names of its columns' types.
     """
-    with connection.errors():  # a relation is bound and no more, in half the time of a DESCRIBE
+    with connection.errors():  # a relation is only bound, in half the time of a DESCRIBE
         relation = connection.raw.sql(sql)
     spelled = [str(kind) for kind in relation.types]
     actual = [(name, from_duckdb(kind)) for name, kind in zip(relation.columns, spelled, strict=True)]
@@ -44,5 +45,5 @@ def cast_query(connection: DuckDBConnection, sql: str, schema: ibis.Schema) -> t
 
 @lru_cache
 def _spelled(kind: str) -> str:
-    """A type as DuckDB itself spells it."""
+    """DuckDB's own spelling of a type."""
     return str(duckdb.sqltype(kind))

@@ -1,4 +1,4 @@
-"""Digests of what is in tables: equal for equal rows, in whatever order."""
+"""Digests of the contents of tables: equal for equal rows in any order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-HASHED_AS_THEY_ARE = frozenset(
+DIRECTLY_HASHED = frozenset(
     {
         "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER",
         "UBIGINT", "UHUGEINT", "VARCHAR", "BLOB", "UUID", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS",
@@ -23,12 +23,12 @@ HASHED_AS_THEY_ARE = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedTable:
-    """What digests are taken of.
+    """A table whose contents are digested.
 
     Attributes:
-        source: the table, or a query in parentheses, as SQL writes it.
+        source: the quoted table, or a query in parentheses.
         types: its columns with DuckDB's names of their types.
-        groups: of columns; each is to have one digest.
+        groups: its columns, one group per digest.
     """
 
     source: str
@@ -43,11 +43,11 @@ class ComparedTable:
 
 
 def digest_query(tables: Sequence[ComparedTable]) -> str:
-    """The one query that reads all that ``digests`` needs, in one scan of each table; there is at least one."""
+    """A query for the input of ``digests``, in one scan of each table; at least one table."""
     selects: list[str] = []
     for number, table in enumerate(tables):
         listings = [", ".join(_hashed(column, kind) for column, kind in columns) for columns in table.typed]
-        # Less one bit, DuckDB sums them as BIGINT, in five sixths of the time.
+        # Without the lowest bit DuckDB sums hashes as BIGINT, in five sixths of the time.
         totals = ", ".join(f"sum((hash({listing}) >> 1)::BIGINT)" if listing else "0" for listing in listings)
         selects.append(
             f"SELECT {number} AS number, count(*) AS n, [{totals}]::HUGEINT[] AS totals FROM {table.source}"  # noqa: S608 - quoted
@@ -56,13 +56,13 @@ def digest_query(tables: Sequence[ComparedTable]) -> str:
 
 
 def digests(tables: Sequence[ComparedTable], rows: Sequence[tuple[int, int, list[int]]]) -> list[list[str]]:
-    """For each table the digests of its groups.
+    """The digests of each table's groups of columns.
 
-    Made of the row count, the columns' types and a sum of hashes: equal rows do not cancel each other out.
+    Computed from the row count, the columns' types and a sum of hashes: equal rows do not cancel each other out.
 
     Args:
-        tables: as they were given to ``digest_query``.
-        rows: what that query gave.
+        tables: the argument of ``digest_query``.
+        rows: the result of that query.
     """
     return [
         [f"{count}:{total}:{digest(columns)}" for total, columns in zip(totals, table.typed, strict=True)]
@@ -71,11 +71,12 @@ def digests(tables: Sequence[ComparedTable], rows: Sequence[tuple[int, int, list
 
 
 def _hashed(column: str, kind: str) -> str:
-    """What to hash of a column, so that other values have other hashes.
+    """The expressions to hash of a column, so that different values have different hashes.
 
-    DuckDB's hash takes months for days, 0.0 for -0.0, an enumeration for its numbers, and NULL, [] and [NULL] for one.
+    DuckDB's hash does not distinguish a month from its days, 0.0 from -0.0, an enumeration from its numbers, or NULL,
+    [] and [NULL] from each other.
     """
     name = quoted_column(column)
-    if kind in HASHED_AS_THEY_ARE or kind.startswith("DECIMAL("):
+    if kind in DIRECTLY_HASHED or kind.startswith("DECIMAL("):
         return name
     return f"{name}, signbit({name})" if kind in ("FLOAT", "DOUBLE") else f"to_json({name})::VARCHAR"

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from relspec_core.plan_catalog import PlanArtifact
 
 
-# So much may be in DuckDB's log before it puts it into its file: by default, and in a run.
+# The size of DuckDB's write-ahead log at which it checkpoints: by default, and in a run.
 CHECKPOINTS, OFTEN, SELDOM = "checkpoint_threshold", "16.0 MiB", "256 MiB"
 RELATION_KINDS = ("table", "view")
 SOURCE_MARK = "relspec source"
 VIEW_MARK = "relspec view"
-FEW = 20  # tables that are asked for one by one
+FEW = 20  # tables that are described one by one
 OTHER_KIND = re.compile(
     r"^Catalog Error: Existing object .* is of type (?P<kind>Table|View), trying to replace", re.DOTALL
 )
@@ -45,7 +45,7 @@ class DuckDBWarehouse(Warehouse):
     """A DuckDB database, through an Ibis backend.
 
     Args:
-        backend: of DuckDB; its connection is used and left open.
+        backend: a DuckDB backend; its connection is used and left open.
     """
 
     __slots__ = ("_connection",)
@@ -68,22 +68,22 @@ class DuckDBWarehouse(Warehouse):
 
     @property
     def connection(self) -> DuckDBConnection:
-        """The database's own."""
+        """The database's own connection."""
         return self._connection
 
     @property
     def path(self) -> str | None:
-        """The database's file; None where it is in memory."""
+        """The path of the database file; None in memory."""
         ((path,),) = self.rows("SELECT path FROM duckdb_databases() WHERE database_name = current_database()")
         return path
 
     @property
     def location(self) -> str:
-        """The database's file, or that it is in memory."""
+        """The path of the database file, or a phrase for one in memory."""
         return self.path or "a database in memory"
 
     def state(self) -> str | None:
-        """As ``file_state`` of the database's file; None where it is in memory."""
+        """The ``file_state`` of the database file; None in memory."""
         path = self.path
         return None if path is None else file_state(path)
 
@@ -93,7 +93,7 @@ class DuckDBWarehouse(Warehouse):
         self._connection.execute(sql)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """The rows that a query gives."""
+        """The rows of a query's result."""
         self._refuse_when_halted()
         return self._connection.rows(sql)
 
@@ -106,23 +106,23 @@ class DuckDBWarehouse(Warehouse):
         self.execute("BEGIN TRANSACTION")
 
     def commit(self) -> None:
-        """End the transaction that is open: all of it happens."""
+        """Commit the open transaction."""
         self.execute("COMMIT")
 
     def roll_back(self) -> None:
-        """End the transaction, if one is still open: nothing of it happens."""
+        """Roll back the open transaction, if there is one."""
         self._connection.roll_back()
 
     def cursors(self, most: int) -> list[Warehouse]:
-        """Connections to the same database, one for each thread; one for all where there are tables of a session.
+        """Connections to the same database, one per thread; a single one if there are temporary tables.
 
-        Those are seen by the warehouse's own connection alone.
+        Only the warehouse's own connection sees those.
         """
         number = 1 if self._has_session_tables() else most
         return [DuckDBWarehouse(cursor_of(self._connection)) for _ in range(number)]
 
     def _has_session_tables(self) -> bool:
-        """Whether there are tables or views that this connection alone sees."""
+        """Whether there are temporary tables or views, which only this connection sees."""
         return bool(
             self.rows("SELECT 1 FROM duckdb_tables() WHERE temporary LIMIT 1")
             or any(
@@ -136,11 +136,11 @@ class DuckDBWarehouse(Warehouse):
         self.execute(f"SET {name} = {quoted_text(value)}")
 
     @contextmanager
-    def few_checkpoints(self) -> Generator[None]:
-        """Let DuckDB put what is written inside into its file less often than it does by itself.
+    def deferred_checkpoints(self) -> Generator[None]:
+        """Checkpoint less often than by default while the body writes.
 
-        Every checkpoint goes over all tables, and everybody waits for it; the last one comes when the database is
-        closed anyway. Where somebody has set how often it is to be, that stays.
+        A checkpoint goes over all tables while all writers wait; closing the database checkpoints anyway. A threshold
+        that the user has set is kept.
         """
         ((threshold,),) = self.rows(f"SELECT current_setting('{CHECKPOINTS}')")
         if threshold != OFTEN:
@@ -150,7 +150,7 @@ class DuckDBWarehouse(Warehouse):
         try:
             yield
         finally:
-            if not self.is_halted:  # a statement that can't be stopped has the connection
+            if not self.is_halted:  # a statement that cannot be stopped uses the connection
                 with suppress(EngineError):  # a database that has failed
                     self.set(CHECKPOINTS, threshold)
 
@@ -159,7 +159,7 @@ class DuckDBWarehouse(Warehouse):
         self.connection.interrupt()
 
     def schemas(self, names: Iterable[str]) -> dict[str, ibis.Schema]:
-        """The live schema of each of these tables and views that exists."""
+        """The current schema of each of these tables and views that exists."""
         names = tuple(names)
         tables = self._described(names) if len(names) <= FEW else None
         if tables is not None:
@@ -168,7 +168,7 @@ class DuckDBWarehouse(Warehouse):
         return {name: found.schema for name in names if (found := catalog.find(name)) is not None}
 
     def _described(self, names: Iterable[str]) -> dict[str, ibis.Schema] | None:
-        """The same one by one, where all are tables; None where one may be a view, which is not as it was created.
+        """The schemas described one by one; None if one may be a view, whose description can be out of date.
 
         In a file that was just opened DuckDB takes 50 ms to list the columns of all tables, and 1 ms for one.
         """
@@ -185,13 +185,13 @@ class DuckDBWarehouse(Warehouse):
                 columns = self.rows(f"DESCRIBE {'.'.join(quoted_column(part) for part in place)}")
             except RelationError:
                 continue  # there is no such table
-            except EngineError:  # a name that DuckDB binds otherwise
+            except EngineError:  # a name that DuckDB binds differently
                 return None
             found[name] = schema_from_duckdb({column: kind for column, kind, *_ in columns})
         return found
 
     def column_types(self, names: Iterable[str]) -> dict[str, Mapping[str, str]]:
-        """The same as DuckDB's names of the columns' types, which are quicker to compare than to read."""
+        """DuckDB's names of the columns' types, which are quicker to compare than schemas; without absent tables."""
         catalog = self._read_catalog()
         return {name: found for name in names if (found := catalog.types(name)) is not None}
 
@@ -199,21 +199,21 @@ class DuckDBWarehouse(Warehouse):
         return DuckDBCatalog(self._connection, self._connection.rows(COLUMNS))
 
     def _full_name(self, name: str) -> tuple[str, str, str]:
-        """Database, schema and table of an evidence name, in whatever case."""
+        """Database, schema and table of an evidence name, in its own case."""
         ((database, schema),) = self.rows("SELECT current_database(), current_schema()")
         parts = table_parts(name)
         place = (*(database, schema)[: 3 - len(parts)], *parts)
         return place[0], place[1], place[2]
 
     def relation_kind(self, name: str) -> str | None:
-        """``table``, ``view`` or, where there is neither, None."""
+        """``table``, ``view``, or None if neither exists."""
         for kind in RELATION_KINDS:
             if self._catalog(kind, name):
                 return kind
         return None
 
     def _catalog(self, kind: str, name: str) -> list[tuple[Any, ...]]:
-        """The comment of the table or view of that name, in one row; no row where there is none."""
+        """The comment of a table or view, in one row; no row if it does not exist."""
         database, schema, table = (quoted_text(part) for part in self._full_name(name))
         return self.rows(
             f"SELECT comment FROM duckdb_{kind}s() WHERE lower(database_name) = lower({database}) "  # noqa: S608 - quoted
@@ -221,13 +221,13 @@ class DuckDBWarehouse(Warehouse):
         )
 
     def prepare(self, plan: PlanArtifact, *, functions: bool = True) -> None:
-        """Make a plan's in-memory tables and functions known to the engine.
+        """Register a plan's in-memory tables and functions with the engine.
 
-        Not inside a transaction: DuckDB's client believes that a function is there which a rollback has taken away.
+        Not inside a transaction: DuckDB's client keeps a function registered that a rollback has removed.
 
         Args:
-            plan: of a task.
-            functions: whether to make its functions known too, which all cursors of a database share.
+            plan: a task's plan.
+            functions: whether to register its functions too, which all cursors of a database share.
         """
         # Ibis has no public way to do these without executing the expression.
         with self._connection.errors():
@@ -237,16 +237,16 @@ class DuckDBWarehouse(Warehouse):
                 self.backend._register_in_memory_tables(table)  # noqa: SLF001
 
     def create(self, name: str, sql: str, *, schema: ibis.Schema, kind: str) -> Created:
-        """Create or replace a table or view with exactly this schema; goes into the running transaction."""
+        """Create or replace a table or view with exactly this schema, in the running transaction."""
         query, types = cast_query(self._connection, sql, schema)
         found = self._create_or_replace(kind, name, query)
         return Created(rows=found[0][0] if kind == "table" else None, schema=as_written(schema), types=types)
 
-    def show_source(self, name: str, query: str) -> None:
-        """Let a source's files be read under its name: a view, made anew only when its query changes.
+    def create_source_view(self, name: str, query: str) -> None:
+        """Create a view that reads a source's files under the source's name; replaced only when its query changes.
 
         Raises:
-            WarehouseError: RS402, where something that relspec did not make has that name.
+            WarehouseError: RS402, if a table or view that relspec did not create has that name.
         """
         mark = f"{SOURCE_MARK} {digest(query)}"
         found = self._catalog("view", name)
@@ -262,16 +262,16 @@ class DuckDBWarehouse(Warehouse):
         self._create_or_replace("view", name, query)
         self.execute(f"COMMENT ON VIEW {quoted_name(name)} IS '{mark}'")
 
-    def make_schemas(self, names: Iterable[str]) -> None:
-        """Create the schemas that tables of these names are to be in, where they are missing."""
+    def create_schemas(self, names: Iterable[str]) -> None:
+        """Create the missing schemas of tables with these names."""
         outer = {".".join(table_parts(name)[:-1]) for name in names}
         for schema in sorted(filter(None, outer)):
             self.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted_name(schema)}")
 
     def _create_or_replace(self, kind: str, name: str, query: str) -> list[tuple[Any, ...]]:
-        """Also in place of a view where there is to be a table, or the other way round."""
+        """Create a table or view, in place of an existing one of either kind."""
         target = quoted_name(name)
-        self.make_schemas([name])
+        self.create_schemas([name])
         statement = f"CREATE OR REPLACE {kind.upper()} {target} AS {query}"
         try:
             return self.rows(statement)
@@ -283,19 +283,19 @@ class DuckDBWarehouse(Warehouse):
         return self.rows(statement)
 
     def sign_view(self, name: str) -> str:
-        """Put a mark on a view that is gone when the view is redefined outside relspec; in the running transaction."""
+        """Put a mark on a view that is lost when the view is redefined outside relspec; in the running transaction."""
         mark = uuid4().hex
         self.execute(f"COMMENT ON VIEW {quoted_name(name)} IS {quoted_text(f'{VIEW_MARK} {mark}')}")
         return mark
 
     def view_signature(self, name: str) -> str | None:
-        """The mark on a view; None where it has none."""
+        """The mark on a view; None if it has none."""
         found = self._catalog("view", name)
         comment = str(found[0][0]) if found else ""
         return comment.removeprefix(f"{VIEW_MARK} ") if comment.startswith(VIEW_MARK) else None
 
     def sizes(self) -> dict[str, int]:
-        """About how many rows each table has, by its name in lower case: with and without what is current."""
+        """The approximate number of rows by table name in lower case, qualified and, if current, unqualified."""
         found: dict[str, int] = {}
         rows = self.rows(
             "SELECT lower(database_name), lower(schema_name), lower(table_name), estimated_size, "
@@ -318,12 +318,12 @@ class DuckDBWarehouse(Warehouse):
         return dict(zip(found, (rows for (rows,) in self.rows(tables)), strict=True))
 
     def contents(self, name: str, groups: Sequence[Sequence[str]], *, query: str | None = None) -> list[str]:
-        """For each group of columns a digest of them together, whatever the order of rows; one scan.
+        """A digest of the contents of each group of columns, independent of the order of rows; one scan.
 
         Args:
-            name: of the table.
-            groups: of its columns.
-            query: what gives the rows, where there is no table.
+            name: the table.
+            groups: its columns, one group per digest.
+            query: a query, whose rows are digested instead of the table's.
         """
         source = quoted_name(name) if query is None else f"({query})"
         types = {row[0]: row[1] for row in self.rows(f"DESCRIBE FROM {source}")}
@@ -331,10 +331,10 @@ class DuckDBWarehouse(Warehouse):
         return digests(compared, self.rows(digest_query(compared)))[0]
 
     def contents_of(self, tables: Mapping[str, tuple[Mapping[str, str], Sequence[Sequence[str]]]]) -> list[list[str]]:
-        """The same for several tables by one statement, which takes a small part of the time.
+        """The digests of ``contents`` for several tables in one statement, in a fraction of the time.
 
         Args:
-            tables: each with DuckDB's names of its columns' types, and the groups.
+            tables: by name, each with DuckDB's names of its columns' types, and the groups.
         """
         compared = [
             ComparedTable(source=quoted_name(name), types=types, groups=groups)
@@ -343,7 +343,7 @@ class DuckDBWarehouse(Warehouse):
         return digests(compared, self.rows(digest_query(compared))) if compared else []
 
     def own_table(self, name: str) -> str:
-        """One of relspec's own tables, in full, for the database may be named like the schema."""
+        """The full name of one of relspec's own tables; the database can have the name of the schema."""
         return f"{self._own_schema()}.{name}"
 
     def _own_schema(self) -> str:
@@ -351,13 +351,13 @@ class DuckDBWarehouse(Warehouse):
         return f"{quoted_column(database)}.{SCHEMA}"
 
     def own_columns(self, name: str) -> tuple[str, ...]:
-        """The columns of one of relspec's own tables; none where there is no such table."""
+        """The columns of one of relspec's own tables; empty if it does not exist."""
         try:
             return tuple(row[0] for row in self.rows(f"DESCRIBE {self.own_table(name)}"))
         except RelationError:
             return ()
 
-    def make_own_table(self, name: str, columns: Iterable[str]) -> None:
-        """Make one of relspec's own tables anew; what is in it is lost."""
+    def create_own_table(self, name: str, columns: Iterable[str]) -> None:
+        """Create one of relspec's own tables, empty; an existing one is replaced."""
         self.execute(f"CREATE SCHEMA IF NOT EXISTS {self._own_schema()}")
         self.execute(f"CREATE OR REPLACE TABLE {self.own_table(name)} ({', '.join(columns)})")

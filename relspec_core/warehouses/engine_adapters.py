@@ -1,4 +1,4 @@
-"""What engines do each in its own way, of what relspec needs of them beyond plain SQL."""
+"""Engine-specific operations that relspec needs beyond plain SQL: transactions, locks, digests, catalogs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DIGEST = "relspec_digest"
 MOST_ARGUMENTS = 100
-STEPS = 1_000_000  # of SQLite's machine between two looks at what has come: some milliseconds
+STEPS = 1_000_000  # of SQLite's virtual machine between two checks for signals: some milliseconds
 
 
 def _of_information_schema(table: str, schema: str | None) -> str:
@@ -37,28 +37,27 @@ def _schema_by_ibis(backend: Any, name: str) -> ibis.Schema | None:  # noqa: ANN
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineAdapter:
-    """The ways of an engine; left out, those of one of which nothing more is known.
+    """Engine-specific operations; the defaults suit an engine of which only its SQL is known.
 
     Attributes:
-        teach: makes known to a connection what the rest needs.
-        schema: of the table or view of a name; None where there is none.
-        begin: opens a transaction in which tables can be made and dropped; None where there is none.
-        activity: SQL that gives a row, another one soon after anything was written; None where there is no such thing.
-        row_digest: SQL that makes one value of all rows' values of some columns, equal for equal rows in any order;
-            None where there is no such thing.
-        view_definition: SQL that gives what a view in a schema is, in one row; none for a table.
-        dependents: SQL that gives the views that keep a table of a schema from being dropped, those that read others
-            last: schema, name and definition of each. None where they don't.
-        lock: SQL that lets nobody else take the lock of that name until the transaction ends; None: a transaction that
-            writes has the database for itself, or there is none.
+        initialize: sets up a connection for the other operations.
+        schema: the schema of a table or view by name; None if it does not exist.
+        begin: the statement that opens a transaction that covers creating and dropping tables; None without one.
+        activity: a query for one row that changes soon after any write; None without one.
+        row_digest: an aggregate expression over some columns, equal for equal rows in any order; None without one.
+        view_definition: a query for the definition of a view by table and schema; no row for a table.
+        dependents: a query for the views that keep a table from being dropped, by table and schema: schema, name and
+            definition of each, in order of dependency. None if views do not keep it.
+        lock: a query that takes the lock of a name until the transaction ends; None if a transaction that writes has
+            the database for itself, or if there are no transactions.
         interrupt: stops the statement that another thread runs.
-        is_transient: whether the same statement may succeed later.
-        casts: whether values are to be cast to the types of the columns that they go into.
-        most_bytes: of a name; what is longer is cut off without a word. None: there is no such limit.
         is_interruption: whether an error means that the statement was stopped by ``interrupt`` or by Ctrl-C.
+        is_transient: whether the same statement may succeed later.
+        casts: whether inserted values are cast to the types of their columns.
+        most_bytes: the maximum length of a name, beyond which the engine truncates it silently; None without a limit.
     """
 
-    teach: Callable[[Any], None] = lambda backend: None  # noqa: ARG005 - it needs nothing
+    initialize: Callable[[Any], None] = lambda backend: None  # noqa: ARG005 - it needs nothing
     schema: Callable[[Any, str], ibis.Schema | None] = _schema_by_ibis
     begin: str | None = None
     activity: str | None = None
@@ -66,25 +65,25 @@ class EngineAdapter:
     view_definition: Callable[[str, str | None], str] = _of_information_schema
     dependents: Callable[[str, str | None], str] | None = None
     lock: Callable[[str], str] | None = None
-    interrupt: Callable[[Any], None] = lambda backend: None  # noqa: ARG005 - it can't be stopped
+    interrupt: Callable[[Any], None] = lambda backend: None  # noqa: ARG005 - it cannot be stopped
     is_interruption: Callable[[Exception], bool] = lambda error: False  # noqa: ARG005
     is_transient: Callable[[Exception], bool] = lambda error: False  # noqa: ARG005
     casts: bool = True
     most_bytes: int | None = None
 
 
-def ways_of(backend: Engine) -> EngineAdapter:
-    """The ways of a backend's engine; what it needs for them is made known to it."""
-    ways = WAYS.get(backend.name, EngineAdapter())
-    ways.teach(backend)
-    return ways
+def adapter_of(backend: Engine) -> EngineAdapter:
+    """The adapter of a backend's engine, initialized on the backend's connection."""
+    adapter = ADAPTERS.get(backend.name, EngineAdapter())
+    adapter.initialize(backend)
+    return adapter
 
 
 # -- PostgreSQL --------------------------------------------------------------------------------------------------------
 
 
-# The server counts rows that were written, a moment later. A table that was emptied or made anew has another file; one
-# that was put in another's place, or got a partition, is told by the catalog.
+# The server counts written rows with a short delay. A table that was truncated or recreated has another file; one that
+# replaced another one, or got a partition, is visible in the catalog.
 POSTGRES_ACTIVITY = """
 WITH tables AS (SELECT relid, n_tup_ins + n_tup_upd + n_tup_del AS rows FROM pg_stat_user_tables)
 SELECT (SELECT sum(rows) FROM tables),
@@ -97,17 +96,17 @@ SELECT (SELECT sum(rows) FROM tables),
   (SELECT md5(string_agg(concat_ws(' ', attrelid, attnum, attname, atttypid, atttypmod), ',' ORDER BY attrelid, attnum))
     FROM pg_attribute WHERE attrelid >= 16384)
 """
-# What rows' texts depend on, which digests are made of.
+# Settings that rows' texts depend on, from which digests are computed.
 POSTGRES_TEXTS = (
     "extra_float_digits = 1",
     "datestyle = 'ISO, MDY'",
     "intervalstyle = 'postgres'",
     "bytea_output = 'hex'",
 )
-POSTGRES_TRANSIENT = ("40001", "40P01", "55P03")  # a conflict, a deadlock, a lock that is not to be had now
+POSTGRES_TRANSIENT = ("40001", "40P01", "55P03")  # a conflict, a deadlock, an unavailable lock
 
 
-def _teach_postgres(backend: Any) -> None:  # noqa: ANN401 - Ibis's base class declares no connection
+def _initialize_postgres(backend: Any) -> None:  # noqa: ANN401 - Ibis's base class declares no connection
     for setting in POSTGRES_TEXTS:
         backend.raw_sql(f"SET {setting}").close()
 
@@ -157,12 +156,12 @@ class SQLiteDigest:
         self._total += int.from_bytes(hashlib.blake2b(repr(values).encode(), digest_size=8).digest(), "big")
 
     def finalize(self) -> str:
-        """The sum, which SQLite's numbers would be too small for."""
+        """The sum as a text: it exceeds SQLite's integers."""
         return str(self._total)
 
 
 def _sqlite_schema(backend: Any, name: str) -> ibis.Schema | None:  # noqa: ANN401
-    """As Ibis 12 does it, which also ends the transaction that is open."""
+    """The schema as Ibis 12 finds it, without ending the open transaction as Ibis does."""
     *outer, table = table_parts(name)
     with closing(backend.con.cursor()) as cursor:
         try:
@@ -172,11 +171,11 @@ def _sqlite_schema(backend: Any, name: str) -> ibis.Schema | None:  # noqa: ANN4
         except sqlite3.OperationalError as error:
             if "no such column" not in str(error) and "no such table" not in str(error):
                 raise
-            return ibis.schema({})  # a view that reads what is no longer there
+            return ibis.schema({})  # a view that reads a missing table or column
 
 
 def _sqlite_digest(columns: Sequence[str]) -> str:
-    """A function takes 127 arguments at most, so that of many columns each argument has several."""
+    """A call of the aggregate function; many columns share arguments, since a function takes at most 127."""
     names = [quoted_column(column) for column in columns]
     if len(names) > MOST_ARGUMENTS:
         quoted = [f"quote({name})" for name in names]
@@ -189,17 +188,17 @@ def _sqlite_view(table: str, schema: str | None) -> str:
     return f"SELECT sql FROM {master} WHERE type = 'view' AND lower(name) = lower({quoted_text(table)})"  # noqa: S608
 
 
-def _teach_sqlite(backend: Any) -> None:  # noqa: ANN401 - Ibis's base class declares no connection
+def _initialize_sqlite(backend: Any) -> None:  # noqa: ANN401 - Ibis's base class declares no connection
     backend.con.create_aggregate(DIGEST, -1, SQLiteDigest)
-    # A call of Python's now and then lets it see that Ctrl-C has come, which SQLite then tells as an error.
+    # A periodic call into Python lets it notice Ctrl-C, which SQLite then reports as an error.
     backend.con.set_progress_handler(lambda: None, STEPS)
-    # Else a table can't take the place of one that views read.
+    # Otherwise a table read by views cannot be replaced.
     backend.con.execute("PRAGMA legacy_alter_table = ON")
 
 
-WAYS = {
+ADAPTERS = {
     "postgres": EngineAdapter(
-        teach=_teach_postgres,
+        initialize=_initialize_postgres,
         begin="BEGIN",
         activity=POSTGRES_ACTIVITY,
         row_digest=_postgres_digest,
@@ -211,7 +210,7 @@ WAYS = {
         most_bytes=63,
     ),
     "sqlite": EngineAdapter(
-        teach=_teach_sqlite,
+        initialize=_initialize_sqlite,
         schema=_sqlite_schema,
         begin="BEGIN IMMEDIATE",
         row_digest=_sqlite_digest,

@@ -19,7 +19,7 @@ from relspec_core.model.duckdb_types import as_written, schema_to_duckdb
 from relspec_core.model.hashing import digest
 from relspec_core.model.names import quoted_column, quoted_name, quoted_text, table_parts, to_table
 from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
-from relspec_core.warehouses.engine_adapters import ways_of
+from relspec_core.warehouses.engine_adapters import adapter_of
 from relspec_core.warehouses.snapshot_warehouse import SnapshotWarehouse
 from relspec_core.warehouses.warehouse import RECORDS, SCHEMA, Created, Warehouse
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 PLAIN_DECIMAL = (18, 3)
-PASSING = "relspec_new_"  # a table that is not yet in its place
+PASSING = "relspec_new_"  # a table that is not yet complete
 
 
 def warehouse_of(backend: Engine) -> Warehouse:
@@ -54,14 +54,14 @@ def warehouse_of(backend: Engine) -> Warehouse:
 class IbisWarehouse(Warehouse):
     """A database of another engine.
 
-    What engines do each in its own way is in ``engine_ways``. One that is not known there has no transactions that
-    relspec could rely on: the record of a table goes before the table is touched, and comes back after it.
+    Engine-specific operations are in ``engine_adapters``. Without an adapter there are no transactions to rely on: the
+    build record of a table is deleted before the table is touched, and written again afterwards.
 
     Args:
-        backend: of an engine that has SQL; its connection is used and left open.
+        backend: of an engine with SQL; its connection is used and left open.
     """
 
-    __slots__ = ("_engine", "_files", "_is_stopped", "_schema", "_ways", "compares_contents", "has_transactions")
+    __slots__ = ("_adapter", "_engine", "_files", "_is_stopped", "_schema", "compares_contents", "has_transactions")
 
     has_rows = True
     has_cursors = False
@@ -72,17 +72,17 @@ class IbisWarehouse(Warehouse):
     def __init__(self, backend: Engine) -> None:
         self.backend = backend
         self._engine: Any = backend  # Ibis's base class declares none of what is used here
-        self._files: DuckDBWarehouse | None = None  # what reads sources' files, opened when there is one
+        self._files: DuckDBWarehouse | None = None  # reads sources' files; opened on first use
         self.is_halted = False
         self._is_stopped = False
         try:
-            self._ways = ways_of(backend)
+            self._adapter = adapter_of(backend)
             place = BackendTables(backend).place
         except Exception as error:  # each driver has errors of its own
             raise EngineError(str(error)) from error
         self._schema = place[-1] if place else None
-        self.compares_contents = self._ways.row_digest is not None
-        self.has_transactions = self._ways.begin is not None
+        self.compares_contents = self._adapter.row_digest is not None
+        self.has_transactions = self._adapter.begin is not None
 
     def _reader(self) -> DuckDBWarehouse:
         if self._files is None:
@@ -91,7 +91,7 @@ class IbisWarehouse(Warehouse):
 
     @property
     def connection(self) -> DuckDBConnection:
-        """Of a DuckDB database in memory, with which sources' files are read."""
+        """A connection to a DuckDB database in memory, which reads sources' files."""
         return self._reader().connection
 
     @property
@@ -99,7 +99,7 @@ class IbisWarehouse(Warehouse):
         """The engine's database."""
         return f"the {self.backend.name} database"
 
-    # -- statements ----------------------------------------------------------------------------------------------------
+    # -- statements and transactions -----------------------------------------------------------------------------------
 
     def _sql(self, sql: str) -> str:
         """One of relspec's own statements in the SQL of the engine."""
@@ -114,45 +114,45 @@ class IbisWarehouse(Warehouse):
             with closing(self._engine.raw_sql(sql)) as found:
                 return [tuple(row) for row in found.fetchall()] if fetch else []
         except Exception as error:  # each driver has errors of its own
-            if self._ways.is_interruption(error) and not self._is_stopped:
+            if self._adapter.is_interruption(error) and not self._is_stopped:
                 raise KeyboardInterrupt from error
             self._is_stopped = False
-            raise self._told(error) from error
+            raise self._translated(error) from error
 
-    def _told(self, error: Exception) -> EngineError:
-        return EngineError(str(error), is_transient=self._ways.is_transient(error))
+    def _translated(self, error: Exception) -> EngineError:
+        return EngineError(str(error), is_transient=self._adapter.is_transient(error))
 
     def execute(self, sql: str) -> None:
         """Run one statement."""
         self._run(self._sql(sql))
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """The rows that a query gives."""
+        """The rows of a query's result."""
         return self._run(self._sql(sql), fetch=True)
 
     def begin(self) -> None:
-        """Open a transaction, on an engine that has them for all that relspec does."""
-        if self._ways.begin:
-            self._run(self._ways.begin)
+        """Open a transaction, if the engine has transactions that cover creating and dropping tables."""
+        if self._adapter.begin:
+            self._run(self._adapter.begin)
 
     def commit(self) -> None:
-        """End the transaction that is open: all of it happens."""
-        if self._ways.begin:
+        """Commit the open transaction."""
+        if self._adapter.begin:
             self._run("COMMIT")
 
     def roll_back(self) -> None:
-        """End the transaction, if one is still open: nothing of it happens."""
-        if self._ways.begin:
+        """Roll back the open transaction, if there is one."""
+        if self._adapter.begin:
             with suppress(Exception):  # the error has ended the transaction itself, or the connection
                 self._engine.raw_sql("ROLLBACK")
 
     def interrupt(self) -> None:
         """Stop the statement that another thread runs on this connection."""
         self._is_stopped = True
-        self._ways.interrupt(self.backend)
+        self._adapter.interrupt(self.backend)
 
     def set(self, name: str, value: str) -> None:
-        """No engine but DuckDB takes DuckDB's settings.
+        """Refuse DuckDB's settings, which no other engine takes.
 
         Raises:
             WarehouseError: RS402, always.
@@ -162,45 +162,45 @@ class IbisWarehouse(Warehouse):
             hint="leave it out; the engine has settings of its own.",
         )
 
-    def glance(self) -> str | None:
-        """Another one soon after something was written, told without reading tables; None where nothing tells."""
-        if self._ways.activity is None:
+    def activity_digest(self) -> str | None:
+        """A digest that changes soon after any write, without reading tables; None if the engine has none."""
+        if self._adapter.activity is None:
             return None
-        return digest(tuple(map(str, self._run(self._ways.activity, fetch=True)[0])))
+        return digest(tuple(map(str, self._run(self._adapter.activity, fetch=True)[0])))
 
-    # -- tables --------------------------------------------------------------------------------------------------------
+    # -- the catalog ---------------------------------------------------------------------------------------------------
 
     def schemas(self, names: Iterable[str]) -> dict[str, ibis.Schema]:
-        """The live schema of each of these tables and views that exists, in types that DuckDB has."""
+        """The current schema of each of these tables and views that exists, in types that DuckDB has."""
         try:
-            live = {name: self._ways.schema(self._engine, name) for name in names}
+            live = {name: self._adapter.schema(self._engine, name) for name in names}
         except Exception as error:  # each driver has errors of its own
-            raise self._told(error) from error
+            raise self._translated(error) from error
         return {name: as_written(found) for name, found in live.items() if found is not None}
 
     def column_types(self, names: Iterable[str]) -> dict[str, Mapping[str, str]]:
-        """The same as DuckDB's names of the columns' types."""
+        """DuckDB's names of the columns' types; absent tables are left out."""
         return {name: schema_to_duckdb(schema) for name, schema in self.schemas(names).items()}
 
     def relation_kind(self, name: str) -> str | None:
-        """``table``, ``view`` or, where there is neither, None."""
+        """``table``, ``view``, or None if neither exists."""
         if name not in self.schemas([name]):
             return None
         return "table" if self._definition(name) is None else "view"
 
     def _full(self, name: str) -> str:
-        """A name with its schema: what it says alone may be in another one of those that the engine looks in."""
+        """A name with its schema: an unqualified one may resolve to another schema of the search path."""
         return name if self._schema is None or len(table_parts(name)) > 1 else f"{self._schema}.{name}"
 
     def _definition(self, name: str) -> str | None:
-        """What a view is, as the engine tells it; None for a table."""
+        """The definition of a view, as the engine reports it; None for a table."""
         *outer, table = table_parts(self._full(name))
-        query = self._ways.view_definition(table, outer[-1] if outer else None)
+        query = self._adapter.view_definition(table, outer[-1] if outer else None)
         found = self._run(query, fetch=True)
         return str(found[0][0]) if found else None
 
     def sizes(self) -> dict[str, int]:
-        """Nothing: to know it would take counting."""
+        """Empty: sizes would have to be counted."""
         return {}
 
     def counts(self, names: Iterable[str]) -> dict[str, int]:
@@ -208,13 +208,13 @@ class IbisWarehouse(Warehouse):
         return {name: self.rows(f"SELECT count(*) FROM {quoted_name(self._full(name))}")[0][0] for name in names}  # noqa: S608 - quoted
 
     def contents(self, name: str, groups: Sequence[Sequence[str]], *, query: str | None = None) -> list[str]:
-        """For each group of columns a digest of them together; another one each time where the engine has no hash."""
+        """A digest of the contents of each group of columns; a different one each time if the adapter has no digest."""
         if query is not None:
             return self._reader().contents(name, groups, query=query)
-        if self._ways.row_digest is None:
+        if self._adapter.row_digest is None:
             return [uuid4().hex for _ in groups]
         found = self.schemas([name])[name]
-        sums = ["count(*)", *(self._ways.row_digest(columns) if columns else "0" for columns in groups)]
+        sums = ["count(*)", *(self._adapter.row_digest(columns) if columns else "0" for columns in groups)]
         query = f"SELECT {', '.join(sums)} FROM {self._place(name)}"  # noqa: S608 - quoted
         ((count, *totals),) = self._run(query, fetch=True)
         types = schema_to_duckdb(found)
@@ -222,38 +222,38 @@ class IbisWarehouse(Warehouse):
         return [f"{count}:{total}:{digest(columns)}" for total, columns in zip(totals, typed, strict=True)]
 
     def contents_of(self, tables: Mapping[str, tuple[Mapping[str, str], Sequence[Sequence[str]]]]) -> list[list[str]]:
-        """The same for several tables."""
+        """The digests of ``contents`` for several tables."""
         return [self.contents(name, groups) for name, (_, groups) in tables.items()]
 
     def prepare(self, plan: PlanArtifact, *, functions: bool = True) -> None:
-        """Make a plan's in-memory tables and functions known to the engine; not inside a transaction."""
+        """Register a plan's in-memory tables and functions with the engine; not inside a transaction."""
         # Ibis has no public way to do these without executing the expression.
         if functions and has_python_functions(plan.expr):
             self._engine._register_udfs(plan.expr)  # noqa: SLF001
-        for name, table in plan.memory.items():  # the name tells what is in it
+        for name, table in plan.memory.items():  # the name is a digest of the contents
             if name not in self.schemas([name]):
                 try:
                     self._engine._register_in_memory_tables(table)  # noqa: SLF001
                 except Exception as error:
-                    raise self._told(error) from error
+                    raise self._translated(error) from error
 
-    def make_schemas(self, names: Iterable[str]) -> None:
-        """Create the schemas that tables of these names are to be in, where they are missing."""
+    def create_schemas(self, names: Iterable[str]) -> None:
+        """Create the missing schemas of tables with these names."""
         missing = {".".join(table_parts(name)[:-1]) for name in names} - {"", self._schema or ""}
         if not missing:
             return
-        # Some engines ask for the right to create one even where it is there.
+        # Some engines require the privilege even if the schema exists.
         for schema in sorted(missing - set(self._engine.list_databases())):
             self.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted_name(schema)}")
 
     def create(self, name: str, sql: str, *, schema: ibis.Schema, kind: str) -> Created:
-        """Create or replace a table or view with exactly this schema; goes into the running transaction.
+        """Create or replace a table or view with exactly this schema, in the running transaction.
 
-        A table whose columns stay is emptied and filled again, so that what others have made of it stays too, such as
-        views, indexes and rights; that needs a transaction. Any other one is built beside, and then takes its place.
+        A table with unchanged columns is emptied and filled again, which keeps dependent views, indexes and privileges,
+        and needs a transaction. Any other table is built under a temporary name and then renamed.
         """
         self._refuse_long(name)
-        self.make_schemas([name])
+        self.create_schemas([name])
         name = self._full(name)
         self.lock(name)
         if not self.has_transactions:
@@ -273,7 +273,7 @@ class IbisWarehouse(Warehouse):
             self.execute(f"DELETE FROM {quoted_name(name)}")  # noqa: S608 - quoted
         columns = {column: exp.column(column, quoted=True).sql(self._engine.dialect) for column in schema}
         values = columns
-        if self._ways.casts:
+        if self._adapter.casts:
             values = {column: f"CAST({quoted} AS {self._type(schema[column])})" for column, quoted in columns.items()}
         into = self._place(name if stays else passing)
         listing, selected = ", ".join(columns.values()), ", ".join(values.values())
@@ -284,7 +284,7 @@ class IbisWarehouse(Warehouse):
         return self._created(name, rows=self.counts([name])[name])
 
     def _refuse_long(self, name: str) -> None:
-        most = self._ways.most_bytes
+        most = self._adapter.most_bytes
         if most is not None and any(len(part.encode()) > most for part in table_parts(name)):
             raise WarehouseError(
                 f"the name '{name}' has a part of more than {most} bytes, which {self.backend.name} would cut off",
@@ -294,15 +294,17 @@ class IbisWarehouse(Warehouse):
 
     @contextmanager
     def _in_place_of(self, name: str, kind: str | None) -> Generator[None]:
-        """Drop what has a name, for what the body makes; views that read it are made again as they were.
+        """Drop a table or view, which the body creates again; views that read it are recreated unchanged.
 
-        Of relspec's own views one that reads what is no longer there stays away: its plan has changed too.
+        A view of relspec's own that can no longer be created is left out: its plan has changed too.
         """
         if kind is None:
             yield
             return
         *outer, table = table_parts(name)
-        query = None if self._ways.dependents is None else self._ways.dependents(table, outer[-1] if outer else None)
+        query = (
+            None if self._adapter.dependents is None else self._adapter.dependents(table, outer[-1] if outer else None)
+        )
         readers = [] if query is None else self._run(query, fetch=True)
         for schema, view, _ in reversed(readers):
             self.execute(f"DROP VIEW {quoted_name(f'{schema}.{view}')}")
@@ -310,11 +312,11 @@ class IbisWarehouse(Warehouse):
         yield
         for schema, view, definition in readers:
             try:
-                with self._engine.begin() as cursor:  # inside a transaction, a part that can fail by itself
+                with self._engine.begin() as cursor:  # a savepoint inside the open transaction
                     cursor.execute(f"CREATE VIEW {quoted_name(f'{schema}.{view}')} AS {definition}")
             except Exception as error:
                 if not self._is_own_view(schema, view):
-                    raise EngineError(f"view '{schema}.{view}' reads '{name}', and can't any more: {error}") from error
+                    raise EngineError(f"view '{schema}.{view}' can no longer read '{name}': {error}") from error
 
     def _is_own_view(self, schema: str, view: str) -> bool:
         names = f"{quoted_text(view)}, {quoted_text(f'{schema}.{view}')}"
@@ -333,10 +335,10 @@ class IbisWarehouse(Warehouse):
         self._run(f"CREATE TABLE {self._place(name)} ({', '.join(columns)})")
 
     def _type(self, kind: dt.DataType) -> str:
-        """The engine's name of a type, so that no value is cut down to it.
+        """The engine's name of a type that holds every value of it.
 
-        In DuckDB's SQL, which texts are bound in, a decimal without a precision is one of 18 digits; here it stands for
-        one of any. Intervals have no unit of their own.
+        A decimal without a precision has 18 digits in DuckDB's SQL, in which plans are bound; here any number.
+        Intervals have no unit.
         """
         if kind.is_interval():
             return "INTERVAL"
@@ -350,13 +352,13 @@ class IbisWarehouse(Warehouse):
         return list(found[name].items()) == list(found[other].items())
 
     def _forget(self, name: str) -> None:
-        """Take a table's record away before the table is touched: if that does not come to its end, it is built."""
+        """Delete a table's build record before the table is touched, so that an incomplete table is built again."""
         names = {name, name.removeprefix(f"{self._schema}.")}
         listing = ", ".join(map(quoted_text, sorted(names)))
         self.execute(f"DELETE FROM {self.own_table(RECORDS)} WHERE name IN ({listing})")  # noqa: S608 - quoted
 
-    def show_source(self, name: str, query: str) -> None:  # noqa: ARG002 - what DuckDB would read it by
-        """No engine but DuckDB reads the files of sources.
+    def create_source_view(self, name: str, query: str) -> None:  # noqa: ARG002 - for DuckDB
+        """Refuse sources with files, which no other engine reads.
 
         Raises:
             WarehouseError: RS402, always.
@@ -368,11 +370,11 @@ class IbisWarehouse(Warehouse):
         )
 
     def sign_view(self, name: str) -> str:
-        """The signature of a view that was just created."""
+        """The signature of a view that was just created, in the running transaction."""
         return self.view_signature(name) or ""
 
     def view_signature(self, name: str) -> str | None:
-        """A hash of a view's definition, as the engine reports it; None where there is no such view."""
+        """A hash of a view's definition, as the engine reports it; None if it does not exist."""
         found = self._definition(name)
         return None if found is None else digest(found)
 
@@ -382,20 +384,20 @@ class IbisWarehouse(Warehouse):
         return self._full(f"{SCHEMA}_{name}")
 
     def own_table(self, name: str) -> str:
-        """One of relspec's own tables, beside the others: to make a schema takes a right that not everybody has."""
+        """The quoted name of one of relspec's own tables, in the default schema: creating one requires a privilege."""
         return quoted_name(self._own(name))
 
     def own_columns(self, name: str) -> tuple[str, ...]:
-        """The columns of one of relspec's own tables; none where there is no such table."""
+        """The columns of one of relspec's own tables; empty if it does not exist."""
         own = self._own(name)
         return tuple(self.schemas([own]).get(own, ()))
 
-    def make_own_table(self, name: str, columns: Iterable[str]) -> None:
-        """Make one of relspec's own tables anew; what is in it is lost."""
+    def create_own_table(self, name: str, columns: Iterable[str]) -> None:
+        """Create one of relspec's own tables, empty; an existing one is replaced."""
         self.execute(f"DROP TABLE IF EXISTS {self.own_table(name)}")
         self.execute(f"CREATE TABLE {self.own_table(name)} ({', '.join(columns)})")
 
     def lock(self, name: str) -> None:
-        """Keep others from writing to a table until the transaction ends, where several processes may."""
-        if self._ways.lock is not None:
-            self._run(self._ways.lock(self._full(name)), fetch=True)
+        """Lock a table against other processes until the transaction ends."""
+        if self._adapter.lock is not None:
+            self._run(self._adapter.lock(self._full(name)), fetch=True)

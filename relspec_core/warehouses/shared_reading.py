@@ -1,4 +1,4 @@
-"""The warehouse for those who only read: its file, or what was recorded of it where another process writes to it."""
+"""Read access to a database file: the file itself, or its metadata snapshot while another process writes to it."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from relspec_core.engines.duckdb_file import Holder
 
 
-SNAPSHOT_SECONDS = 1.0  # the first run of all opens the file some moments before it leaves a snapshot
+SNAPSHOT_SECONDS = 1.0  # the first run opens the file some moments before it writes a snapshot
 
 
 def connect_for_reading(
     database: Path, *, say: Callable[[str], None], wait: float = SNAPSHOT_SECONDS
 ) -> ExclusiveDuckDB:
-    """The warehouse, or what was recorded of it last where another process writes to it.
+    """The database, or its metadata snapshot if another process holds the file.
 
     Args:
-        database: the file; an absent one stands for an empty one.
-        say: is told where it is not the warehouse itself.
-        wait: the most seconds to wait for the file, or for a snapshot of it, where there is none.
+        database: the file; an absent one is read as an empty database.
+        say: receives a notice if the snapshot is read.
+        wait: the maximum number of seconds to wait for the file or a snapshot, if there is none yet.
 
     Raises:
-        DatabaseHeldError: RS402, where another process holds the file and nothing was recorded of it.
-        WarehouseError: RS402, where it can't be opened for another reason.
+        DatabaseHeldError: RS402, if another process holds the file and there is no snapshot.
+        WarehouseError: RS402, if the file cannot be opened for another reason.
     """
     deadline = time.monotonic() + wait
     while True:
@@ -52,7 +52,7 @@ def connect_for_reading(
 
 
 def read_schemas(database: Path, *, say: Callable[[str], None]) -> ExclusiveDuckDB:
-    """The same without the rows of tables, in memory: the file is closed, so that nobody waits for who compiles plans.
+    """A metadata snapshot in memory, for compiling plans: the file is closed, so that writers need not wait.
 
     Raises:
         WarehouseError: as ``connect_for_reading`` does.
@@ -67,7 +67,7 @@ def read_schemas(database: Path, *, say: Callable[[str], None]) -> ExclusiveDuck
 
 
 def notice_of(snapshot: CatalogSnapshot, *, holder: Holder, database: Path) -> str:
-    """Why a reader has what was recorded of a database instead of the database, of when that is, and what it lacks."""
+    """A notice that a metadata snapshot is read: why, its time, and what it lacks."""
     at = f"{snapshot.at:%Y-%m-%d %H:%M:%S} UTC"
     what = (
         f"what it recorded at {at}, without what it has built since"

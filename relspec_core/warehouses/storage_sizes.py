@@ -1,4 +1,4 @@
-"""What each column of a table takes up on disk, as far as the engine or the files tell."""
+"""The storage that each column of a table takes up, as far as the engine or the files report it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from relspec_core.warehouses.warehouse import Warehouse
 
 
-LOOKED_AT = "column_name, persistent, block_id, block_offset, additional_block_ids, segment_type AS kind, count, stats"
+SEGMENT_COLUMNS = (
+    "column_name, persistent, block_id, block_offset, additional_block_ids, segment_type AS kind, count, stats"
+)
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 UNIT = 1024
-# What a value takes up uncompressed, by the name of its type; of texts and the like it is the longest one that counts.
+# Bytes of an uncompressed value by the name of its type; for texts, of the longest one.
 WIDTH = """CASE
     WHEN stats LIKE '%Max String Length: %'
         THEN try_cast(regexp_extract(stats, 'Max String Length: (\\d+)', 1) AS BIGINT)
@@ -29,7 +31,7 @@ WIDTH = """CASE
     WHEN kind IN ('INTEGER', 'UINTEGER', 'DATE', 'FLOAT') THEN 4
     WHEN kind IN ('HUGEINT', 'UHUGEINT', 'UUID', 'INTERVAL') OR regexp_matches(kind, '^DECIMAL.(19|[23])') THEN 16
     ELSE 8 END"""
-MOST_TABLES = 100  # whose blocks are looked at at the end of a run: a millisecond each
+MOST_TABLES = 100  # measured at the end of a run, at a millisecond each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,16 +50,16 @@ class StorageSizes:
 def column_sizes(
     evidence: str, columns: Iterable[str], warehouse: Warehouse, *, source: SourceSpec | None = None
 ) -> StorageSizes:
-    """The sizes of an evidence's columns; of views, text files and other engines' tables none is known.
+    """The sizes of an evidence's columns; empty for views, text files and other engines' tables.
 
-    Parquet files tell them. DuckDB does not: columns share its blocks. What a column has of a block is taken for the
-    distance to the next one's beginning or the block's end, and for no more than its values take up uncompressed, which
-    is what counts of what is in no block yet.
+    Parquet files report sizes. For DuckDB they are estimated, since columns share its blocks: a segment reaches to the
+    next one or to the end of the block, but is no larger than its uncompressed values, which is also the size of
+    segments that are not in a block yet.
 
     Args:
         evidence: the table.
         columns: its columns.
-        warehouse: where it is; nothing is written.
+        warehouse: the table's; nothing is written.
         source: its declaration, for a source.
     """
     files = source_files(source) if source is not None else None
@@ -70,11 +72,11 @@ def column_sizes(
 
 
 def bytes_of(warehouse: Warehouse, tables: Iterable[str]) -> dict[str, int]:
-    """What tables take up: the sum of their columns, estimated as ``column_sizes`` does.
+    """The bytes of tables: the sum of their columns, estimated as by ``column_sizes``.
 
     Args:
-        warehouse: where they are.
-        tables: their names; views and tables that do not exist are passed over.
+        warehouse: the tables' warehouse.
+        tables: their names; views and absent tables are ignored.
 
     Returns:
         The bytes by name, of the hundred tables with the most rows. Three queries.
@@ -88,7 +90,7 @@ def bytes_of(warehouse: Warehouse, tables: Iterable[str]) -> dict[str, int]:
 
 
 def size_text(size: int) -> str:
-    """Bytes in the largest unit of which there is at least one.
+    """A number of bytes in the largest unit that gives at least one.
 
     >>> size_text(512), size_text(1_310_720)
     ('512 bytes', '1.2 MiB')
@@ -102,7 +104,7 @@ def size_text(size: int) -> str:
 
 
 def _row_counts(warehouse: Warehouse, tables: Iterable[str]) -> dict[str, int]:
-    """About how many rows each of these has that is a table."""
+    """The approximate number of rows of those names that are tables."""
     ((database, schema),) = warehouse.rows("SELECT current_database(), current_schema()")
     known: dict[tuple[str, ...], int] = {
         tuple(part.casefold() for part in place): count
@@ -130,9 +132,9 @@ def _of_files(files: SourceFiles, columns: tuple[str, ...], warehouse: Warehouse
 
 
 def _of_blocks(tables: Sequence[str], warehouse: Warehouse) -> list[tuple[str, str, int]]:
-    """Table, column and bytes, for each column that takes up any."""
+    """Table, column and bytes of each column that takes up storage."""
     infos = " UNION ALL ".join(
-        f"SELECT {quoted_text(name)} AS name, {LOOKED_AT} FROM pragma_storage_info({_literal(name)})"  # noqa: S608 - quoted
+        f"SELECT {quoted_text(name)} AS name, {SEGMENT_COLUMNS} FROM pragma_storage_info({_literal(name)})"  # noqa: S608 - quoted
         for name in tables
     )
     return warehouse.rows(f"""

@@ -65,12 +65,12 @@ class StoredTable:
         """Create the table, or bring it to this version; goes into the running transaction."""
         stored = self._stored_columns(warehouse)
         if not stored:
-            warehouse.make_own_table(self.name, self.columns)
+            warehouse.create_own_table(self.name, self.columns)
         for name, column in zip(self.names, self.columns, strict=True):
             if stored and name not in stored:
                 warehouse.execute(f"ALTER TABLE {warehouse.own_table(self.name)} ADD COLUMN {column}")
         if not warehouse.own_columns(VERSIONS):
-            warehouse.make_own_table(VERSIONS, VERSION_COLUMNS)
+            warehouse.create_own_table(VERSIONS, VERSION_COLUMNS)
         versions = warehouse.own_table(VERSIONS)
         warehouse.execute(f"DELETE FROM {versions} WHERE name = {quoted_text(self.name)}")  # noqa: S608 - quoted
         warehouse.execute(f"INSERT INTO {versions} VALUES ({quoted_text(self.name)}, {self.version})")  # noqa: S608 - quoted

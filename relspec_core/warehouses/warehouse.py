@@ -1,4 +1,4 @@
-"""The warehouse: where tables are written and read, and the one thing that the engine is asked through."""
+"""The interface through which relspec reads and writes the tables of a database, on any engine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 SCHEMA = "relspec"  # of relspec's own tables
-RECORDS = "evidence"  # the one of these that says what every other table is
+RECORDS = "evidence"  # relspec's own table of build records
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +29,9 @@ class Created:
     """A table or view that was created.
 
     Attributes:
-        rows: how many a table has; None for a view.
-        schema: as the engine tells it, in types that DuckDB has: that is the form of the records.
-        types: the same with DuckDB's names of the types.
+        rows: the number of rows of a table; None for a view.
+        schema: as the engine reports it, in types that DuckDB has: the form of build records.
+        types: DuckDB's names of the columns' types.
     """
 
     rows: int | None
@@ -42,18 +42,20 @@ class Created:
 class Warehouse(ABC):
     """A database on some engine.
 
-    Relspec's own statements are written in DuckDB's SQL, plans in that of the engine.
+    ``execute`` and ``rows`` take DuckDB's SQL, ``create`` takes the engine's. Every method may raise ``EngineError``.
+    The methods are grouped: statements and transactions, the database, the catalog, contents, tables and views, and
+    relspec's own tables. The attributes from ``has_rows`` on are capabilities: callers ask them, never the engine.
 
     Attributes:
-        backend: of the engine; its connection is used and left open.
-        is_halted: whether statements are refused, as a run is being stopped.
+        backend: the engine's Ibis backend; its connection is used and left open.
+        is_halted: whether statements are refused because a run is being stopped.
         has_rows: whether the rows of tables can be read; if not, only metadata and ``observed`` are known.
-        has_cursors: whether threads can work at the same time, each with a connection of ``cursors``.
+        has_cursors: whether ``cursors`` gives connections for several threads at once.
         has_exclusive_access: whether no other process can write while this one has the database open.
-        has_storage_info: whether the engine reports the storage that columns take up.
+        has_storage_info: whether the engine reports the storage used by columns.
         hashes_rows: whether the engine's SQL has a hash of a row.
-        compares_contents: whether it tells what is in tables; where it does not, nothing counts as known.
-        has_transactions: whether tables can be made and dropped in transactions.
+        compares_contents: whether equal contents have equal digests; if not, contents always count as changed.
+        has_transactions: whether transactions cover creating and dropping tables.
     """
 
     __slots__ = ("backend", "is_halted")
@@ -71,9 +73,9 @@ class Warehouse(ABC):
     @property
     @abstractmethod
     def connection(self) -> DuckDBConnection:
-        """DuckDB's own, with which sources' files are read: the warehouse's, or of a database in memory."""
+        """A DuckDB connection that reads the files of sources: the warehouse's own, or one to a database in memory."""
 
-    # -- statements ----------------------------------------------------------------------------------------------------
+    # -- statements and transactions -----------------------------------------------------------------------------------
 
     @abstractmethod
     def execute(self, sql: str) -> None:
@@ -81,7 +83,7 @@ class Warehouse(ABC):
 
     @abstractmethod
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """The rows that a query gives."""
+        """The rows of a query's result."""
 
     @abstractmethod
     def begin(self) -> None:
@@ -89,15 +91,15 @@ class Warehouse(ABC):
 
     @abstractmethod
     def commit(self) -> None:
-        """End the transaction that is open: all of it happens."""
+        """Commit the open transaction."""
 
     @abstractmethod
     def roll_back(self) -> None:
-        """End the transaction, if one is still open: nothing of it happens."""
+        """Roll back the open transaction, if there is one."""
 
     @contextmanager
     def transaction(self) -> Generator[None]:
-        """Everything inside happens, or nothing of it."""
+        """Run the body in a transaction, which is rolled back if the body raises."""
         self.begin()
         try:
             yield
@@ -111,15 +113,15 @@ class Warehouse(ABC):
         """Stop the statement that another thread runs on this connection."""
 
     def halt(self) -> None:
-        """The same; nor does that thread begin another one, until ``is_halted`` is taken back."""
+        """Interrupt the running statement, and refuse further ones until ``is_halted`` is reset."""
         self.is_halted = True
         self.interrupt()
 
     def cursors(self, most: int) -> list[Warehouse]:  # noqa: ARG002 - for engines that have them
-        """Connections to the same database for as many threads as can work at the same time; none without cursors.
+        """Connections to the same database, one per thread; empty without ``has_cursors``.
 
         Args:
-            most: of them; at least one.
+            most: the maximum number of connections; at least one.
         """
         return []
 
@@ -132,12 +134,12 @@ class Warehouse(ABC):
 
     @property
     def observed(self) -> ObservedContents:
-        """What was last observed of contents that can't be read now; nothing where they can."""
+        """The last observation of contents that cannot be read now; empty if they can be read."""
         return ObservedContents(at=self.as_of)
 
     @property
     def path(self) -> str | None:
-        """DuckDB's file; None where there is none."""
+        """The path of the database file; None without a file."""
         return None
 
     @property
@@ -146,39 +148,49 @@ class Warehouse(ABC):
         """The database, for messages."""
 
     def state(self) -> str | None:
-        """As ``file_state`` of that file; None where there is none."""
+        """The ``file_state`` of the database file; None without a file."""
         return None
 
-    def glance(self) -> str | None:
-        """Another one soon after something was written, told without reading tables; None where nothing tells."""
+    def activity_digest(self) -> str | None:
+        """A digest that changes soon after any write, without reading tables; None if the engine has none."""
         return None
 
     @abstractmethod
     def set(self, name: str, value: str) -> None:
-        """Change one of DuckDB's settings."""
+        """Change one of DuckDB's settings.
+
+        Raises:
+            WarehouseError: RS402, on another engine.
+        """
 
     @contextmanager
-    def few_checkpoints(self) -> Generator[None]:
-        """Let the engine put what is written inside into its file less often than it does by itself, if it has one."""
+    def deferred_checkpoints(self) -> Generator[None]:
+        """Checkpoint less often than by default while the body writes, where the engine has checkpoints."""
         yield
 
-    # -- tables --------------------------------------------------------------------------------------------------------
+    # -- the catalog ---------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def schemas(self, names: Iterable[str]) -> dict[str, ibis.Schema]:
-        """The live schema of each of these tables and views that exists, in types that DuckDB has."""
+        """The current schema of each of these tables and views that exists, in types that DuckDB has."""
 
     @abstractmethod
     def column_types(self, names: Iterable[str]) -> dict[str, Mapping[str, str]]:
-        """The same as DuckDB's names of the columns' types, which are quicker to compare than to read."""
+        """DuckDB's names of the columns' types, which are quicker to compare than schemas; without absent tables."""
 
     @abstractmethod
     def relation_kind(self, name: str) -> str | None:
-        """``table``, ``view`` or, where there is neither, None."""
+        """``table``, ``view``, or None if neither exists."""
 
     @abstractmethod
     def sizes(self) -> dict[str, int]:
-        """About how many rows each table has, by its name in lower case, as far as that is known at once."""
+        """The approximate number of rows by table name in lower case, as far as it is known without counting."""
+
+    @abstractmethod
+    def view_signature(self, name: str) -> str | None:
+        """The current signature of a view; None if it has none."""
+
+    # -- contents ------------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def counts(self, names: Iterable[str]) -> dict[str, int]:
@@ -186,73 +198,71 @@ class Warehouse(ABC):
 
     @abstractmethod
     def contents(self, name: str, groups: Sequence[Sequence[str]], *, query: str | None = None) -> list[str]:
-        """For each group of columns a digest of them together, whatever the order of rows; one scan.
+        """A digest of the contents of each group of columns, independent of the order of rows; one scan.
 
         Args:
-            name: of the table.
-            groups: of its columns.
-            query: what gives the rows on DuckDB, where there is no table.
+            name: the table.
+            groups: its columns, one group per digest.
+            query: a query in DuckDB's SQL, whose rows are digested instead of the table's.
         """
 
     @abstractmethod
     def contents_of(self, tables: Mapping[str, tuple[Mapping[str, str], Sequence[Sequence[str]]]]) -> list[list[str]]:
-        """The same for several tables at once.
+        """The digests of ``contents`` for several tables, in one statement where the engine can.
 
         Args:
-            tables: each with DuckDB's names of its columns' types, and the groups.
+            tables: by name, each with DuckDB's names of its columns' types, and the groups.
         """
+
+    # -- tables and views ----------------------------------------------------------------------------------------------
 
     @abstractmethod
     def prepare(self, plan: PlanArtifact, *, functions: bool = True) -> None:
-        """Make a plan's in-memory tables and functions known to the engine; not inside a transaction.
+        """Register a plan's in-memory tables and functions with the engine; not inside a transaction.
 
         Args:
-            plan: of a task.
-            functions: whether to make its functions known too, which all cursors of a database share.
+            plan: a task's plan.
+            functions: whether to register its functions too, which all cursors of a database share.
         """
 
     @abstractmethod
-    def make_schemas(self, names: Iterable[str]) -> None:
-        """Create the schemas that tables of these names are to be in, where they are missing."""
+    def create_schemas(self, names: Iterable[str]) -> None:
+        """Create the missing schemas of tables with these names."""
 
     @abstractmethod
     def create(self, name: str, sql: str, *, schema: ibis.Schema, kind: str) -> Created:
-        """Create or replace a table or view with exactly this schema; goes into the running transaction."""
+        """Create or replace a table or view with exactly this schema, in the running transaction."""
 
     @abstractmethod
-    def show_source(self, name: str, query: str) -> None:
-        """Let a source's files be read under its name.
+    def create_source_view(self, name: str, query: str) -> None:
+        """Create a view that reads a source's files under the source's name.
 
         Raises:
-            WarehouseError: RS402, where that can't be.
+            WarehouseError: RS402, if the engine cannot read files, or the name is taken.
         """
 
     @abstractmethod
     def sign_view(self, name: str) -> str:
-        """The signature of a view, by which a later change of its definition is found; in the running transaction."""
-
-    @abstractmethod
-    def view_signature(self, name: str) -> str | None:
-        """The signature that a view has now; None where it has none."""
+        """Give a new view its signature, which changes with its definition; in the running transaction."""
 
     # -- relspec's own tables ------------------------------------------------------------------------------------------
 
     @abstractmethod
     def own_table(self, name: str) -> str:
-        """One of relspec's own tables, as SQL writes it."""
+        """The quoted full name of one of relspec's own tables."""
 
     @abstractmethod
     def own_columns(self, name: str) -> tuple[str, ...]:
-        """The columns of one of relspec's own tables; none where there is no such table."""
+        """The columns of one of relspec's own tables; empty if it does not exist."""
 
     @abstractmethod
-    def make_own_table(self, name: str, columns: Iterable[str]) -> None:
-        """Make one of relspec's own tables anew; what is in it is lost.
+    def create_own_table(self, name: str, columns: Iterable[str]) -> None:
+        """Create one of relspec's own tables, empty; an existing one is replaced.
 
         Args:
-            name: of the table.
+            name: the table, without its schema.
             columns: each with its type.
         """
 
-    def lock(self, name: str) -> None:  # noqa: B027 - one process has DuckDB's file anyway
-        """Keep others from writing to a table until the transaction ends, where several processes may."""
+    def lock(self, name: str) -> None:  # noqa: B027 - DuckDB's file has one writing process
+        """Lock a table against other processes until the transaction ends, where several can write."""

@@ -31,7 +31,7 @@ class WarehouseConnection:
         if isinstance(self._database, Path):
             return file_state(self._database) if self._database.exists() else "absent"
         with suppress(Exception), self._database.get_backend() as backend:  # each driver has errors of its own
-            return warehouse_of(backend).glance()
+            return warehouse_of(backend).activity_digest()
         return None
 
     @contextmanager

@@ -100,12 +100,12 @@ def test_duckdb_puts_less_often_into_its_file_what_is_written_inside(warehouse: 
         return found
 
     before = threshold()
-    with suppress(WarehouseError), warehouse.few_checkpoints():
+    with suppress(WarehouseError), warehouse.deferred_checkpoints():
         assert threshold() == "256.0 MiB"
         raise WarehouseError("something else")
     assert threshold() == before
     warehouse.set("checkpoint_threshold", "1 MiB")
-    with warehouse.few_checkpoints():
+    with warehouse.deferred_checkpoints():
         assert threshold() == "1.0 MiB"
     assert threshold() == "1.0 MiB"
 

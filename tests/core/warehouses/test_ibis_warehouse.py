@@ -21,7 +21,7 @@ from relspec_core.planning.run_plan import plan_run
 from relspec_core.runs.options import RunOptions
 from relspec_core.runs.run_log import RunLog
 from relspec_core.staleness.reasons import UNCHANGED, ChangedOutside
-from relspec_core.warehouses.engine_adapters import WAYS
+from relspec_core.warehouses.engine_adapters import ADAPTERS
 from relspec_core.warehouses.ibis_warehouse import warehouse_of
 from tests.support.catalogs import sql_task
 
@@ -71,7 +71,7 @@ class Shop:
             cursor.close()
 
 
-@pytest.fixture(params=sorted(WAYS))
+@pytest.fixture(params=sorted(ADAPTERS))
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Shop]:
     """A shop on each engine with an adapter; a server's URL comes from the fixture of its name."""
     is_sqlite = request.param == "sqlite"
