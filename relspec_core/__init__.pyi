@@ -52,7 +52,7 @@ from .rustworkx_schedule import Schedule, schedule_rules
 from .sources.schema_files import schema_in_file, type_named
 from .system.compile_cache import CompileCache
 from .task_catalog import ExecutionContext, TaskBuildContext, TaskCatalog, TaskSpec, task
-from .warehouses.ibis_warehouse import warehouse_of
+from .warehouses.warehouse_selection import warehouse_of
 
 __version__: str
 

@@ -27,10 +27,10 @@ from relspec_core.staleness.observation import Observation, observe
 from relspec_core.system.deferred_signals import deferred_signals
 from relspec_core.system.orphaned_files import sweep
 from relspec_core.task_catalog import ExecutionContext
-from relspec_core.warehouses.ibis_warehouse import warehouse_of
 from relspec_core.warehouses.snapshot import write_snapshot
 from relspec_core.warehouses.storage_sizes import bytes_of, size_text
 from relspec_core.warehouses.warehouse import Warehouse
+from relspec_core.warehouses.warehouse_selection import warehouse_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence

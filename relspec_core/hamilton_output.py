@@ -33,8 +33,8 @@ from relspec_core.staleness.freshness import FreshnessEngine
 from relspec_core.staleness.input_versions import InputVersions
 from relspec_core.staleness.observation import observe
 from relspec_core.task_catalog import TaskCatalog
-from relspec_core.warehouses.ibis_warehouse import warehouse_of
 from relspec_core.warehouses.warehouse import Warehouse
+from relspec_core.warehouses.warehouse_selection import warehouse_of
 
 if TYPE_CHECKING:
     from hamilton.driver import Driver

@@ -23,7 +23,7 @@ from relspec_core.insight.unused_columns import unused_columns
 from relspec_core.insight.what_if_plans import PlanCompiler
 from relspec_core.plan_catalog import compile_task_catalog, compile_what_compiles
 from relspec_core.sources.schema_files import schema_in_file, type_named
-from relspec_core.warehouses.ibis_warehouse import warehouse_of
+from relspec_core.warehouses.warehouse_selection import warehouse_of
 
 if TYPE_CHECKING:
     from relspec_core.engines.duckdb_backend import Engine

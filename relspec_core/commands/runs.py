@@ -9,7 +9,7 @@ import click
 from relspec_core.commands.session import DONE, Session, as_json, project_command
 from relspec_core.runs.run_log import RunLog
 from relspec_core.runs.timeline import timeline
-from relspec_core.warehouses.ibis_warehouse import warehouse_of
+from relspec_core.warehouses.warehouse_selection import warehouse_of
 
 if TYPE_CHECKING:
     from relspec_core.runs.history import RunRecord

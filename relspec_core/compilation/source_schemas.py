@@ -10,12 +10,15 @@ from relspec_core.declaration.source_spec import SourceSpec
 from relspec_core.engines.backend_tables import BackendTables
 from relspec_core.engines.duckdb_backend import connection_of
 from relspec_core.engines.duckdb_connection import DuckDBConnection
+from relspec_core.engines.engine_error import EngineError
+from relspec_core.errors import WarehouseError
 from relspec_core.sources.source_files import SourceListings, no_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from relspec_core.engines.duckdb_backend import Engine
+    from relspec_core.engines.duckdb_catalog import CatalogTable
     from relspec_core.evidence import EvidenceCatalog
     from relspec_core.system.compile_cache import CompileCache
 
@@ -69,7 +72,7 @@ class SourceSchemas:
 
     def live_spelling(self, name: str) -> str:
         """The backend's spelling of a table's name, ignoring case if the engine does; else the name itself."""
-        found = self._tables.find(name)
+        found = self._table(name)
         return found.name if found is not None else name
 
     def find(self, name: str) -> tuple[SourceSpec, ibis.Schema] | None:
@@ -101,8 +104,17 @@ class SourceSchemas:
         files = self._listings.files(source)
         if files is not None:
             return files.schema(connection_of(self._backend) or DuckDBConnection.scratch(), cache=self._cache)
-        found = None if source.paths else self._tables.find(source.name)
+        found = None if source.paths else self._table(source.name)
         return found.schema if found is not None else None
+
+    def _table(self, name: str) -> CatalogTable | None:
+        try:
+            return self._tables.find(name)
+        except EngineError as error:
+            raise WarehouseError(
+                f"the columns of '{name}' can't be read: {error.first_line}",
+                hint="check the connection to the database, and that you may read the table.",
+            ) from error
 
     def lost_columns(self, known: EvidenceCatalog) -> bool:
         """Whether a recorded source has lost a column since, or does not exist any more."""

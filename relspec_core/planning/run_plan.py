@@ -21,8 +21,8 @@ from relspec_core.staleness.freshness import Freshness, FreshnessEngine
 from relspec_core.staleness.input_versions import InputVersions
 from relspec_core.staleness.observation import Observation, observe
 from relspec_core.task_catalog import ExecutionContext, unknown_task
-from relspec_core.warehouses.ibis_warehouse import warehouse_of
 from relspec_core.warehouses.warehouse import Warehouse
+from relspec_core.warehouses.warehouse_selection import warehouse_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

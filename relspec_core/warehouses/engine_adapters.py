@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import ibis
 from ibis.common.exceptions import TableNotFound
 
-from relspec_core.engines.backend_tables import BackendTables
+from relspec_core.engines.backend_tables import schema_by_ibis
 from relspec_core.model.names import quoted_column, quoted_text, table_parts
 
 if TYPE_CHECKING:
@@ -28,11 +28,6 @@ STEPS = 1_000_000  # of SQLite's virtual machine between two checks for signals:
 def _of_information_schema(table: str, schema: str | None) -> str:
     place = f" AND table_schema = {quoted_text(schema)}" if schema else ""
     return f"SELECT view_definition FROM information_schema.views WHERE table_name = {quoted_text(table)}{place}"  # noqa: S608
-
-
-def _schema_by_ibis(backend: Any, name: str) -> ibis.Schema | None:  # noqa: ANN401 - Ibis's base class declares little
-    found = BackendTables(backend).find(name)
-    return None if found is None else found.schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +53,7 @@ class EngineAdapter:
     """
 
     initialize: Callable[[Any], None] = lambda backend: None  # noqa: ARG005 - it needs nothing
-    schema: Callable[[Any, str], ibis.Schema | None] = _schema_by_ibis
+    schema: Callable[[Any, str], ibis.Schema | None] = schema_by_ibis
     begin: str | None = None
     activity: str | None = None
     row_digest: Callable[[Sequence[str]], str] | None = None

@@ -11,7 +11,7 @@ import sqlglot
 from sqlglot import exp
 
 from relspec_core.engines.backend_tables import BackendTables
-from relspec_core.engines.duckdb_backend import NAME, ExclusiveDuckDB, SnapshotDuckDB, require_sql
+from relspec_core.engines.duckdb_backend import NAME, ExclusiveDuckDB
 from relspec_core.engines.engine_error import EngineError
 from relspec_core.errors import WarehouseError
 from relspec_core.fingerprints.user_functions import has_python_functions
@@ -20,7 +20,6 @@ from relspec_core.model.hashing import digest
 from relspec_core.model.names import quoted_column, quoted_name, quoted_text, table_parts, to_table
 from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.warehouses.engine_adapters import adapter_of
-from relspec_core.warehouses.snapshot_warehouse import SnapshotWarehouse
 from relspec_core.warehouses.warehouse import RECORDS, SCHEMA, Created, Warehouse
 
 if TYPE_CHECKING:
@@ -35,20 +34,6 @@ if TYPE_CHECKING:
 
 PLAIN_DECIMAL = (18, 3)
 PASSING = "relspec_new_"  # a table that is not yet complete
-
-
-def warehouse_of(backend: Engine) -> Warehouse:
-    """The warehouse of a backend.
-
-    Raises:
-        UnsupportedPlanError: RS202, for an engine without SQL.
-    """
-    if isinstance(backend, SnapshotDuckDB):
-        return SnapshotWarehouse(backend)
-    if backend.name == NAME:
-        return DuckDBWarehouse(backend)
-    require_sql(backend)
-    return IbisWarehouse(backend)
 
 
 class IbisWarehouse(Warehouse):

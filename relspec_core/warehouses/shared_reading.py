@@ -6,10 +6,9 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from relspec_core.engines.duckdb_backend import SnapshotDuckDB
 from relspec_core.engines.duckdb_file import AGAIN_SECONDS, DatabaseHeldError, connect
-from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
 from relspec_core.warehouses.snapshot import find_snapshot, without_rows
+from relspec_core.warehouses.warehouse_selection import warehouse_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,10 +57,11 @@ def read_schemas(database: Path, *, say: Callable[[str], None]) -> ExclusiveDuck
         WarehouseError: as ``connect_for_reading`` does.
     """
     engine = connect_for_reading(database, say=say)
-    if isinstance(engine, SnapshotDuckDB) or not database.exists():
+    warehouse = warehouse_of(engine)
+    if not warehouse.has_rows or not database.exists():
         return engine
     try:
-        return without_rows(DuckDBWarehouse(engine))
+        return without_rows(warehouse)
     finally:
         engine.disconnect()
 

@@ -26,9 +26,9 @@ from relspec_core.errors import RelspecError, WarehouseError
 from relspec_core.evidence_store import EvidenceStore
 from relspec_core.plan_catalog import PlanCatalog, compile_task_catalog
 from relspec_core.task_catalog import ExecutionContext, TaskCatalog
-from relspec_core.warehouses.ibis_warehouse import warehouse_of
 from relspec_core.warehouses.shared_reading import notice_of
 from relspec_core.warehouses.snapshot import find_snapshot
+from relspec_core.warehouses.warehouse_selection import warehouse_of
 from relspec_dagster.access.resources import RelspecResource
 
 # Dagster's own integrations use these; there is no public name for them yet.

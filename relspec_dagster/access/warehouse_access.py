@@ -11,10 +11,10 @@ from dagster_duckdb import DuckDBResource
 
 from relspec_core.engines.duckdb_backend import ExclusiveDuckDB
 from relspec_core.errors import ProjectionError
-from relspec_core.warehouses.ibis_warehouse import warehouse_of
 from relspec_core.warehouses.shared_reading import connect_for_reading
 from relspec_core.warehouses.snapshot import snapshot_for_readers
 from relspec_core.warehouses.warehouse import Warehouse
+from relspec_core.warehouses.warehouse_selection import warehouse_of
 from relspec_dagster.access.connection_reuse import ReusedConnection
 from relspec_dagster.access.resources import RelspecDuckDBResource, RelspecResource, open_file
 from relspec_dagster.access.storage import Storage

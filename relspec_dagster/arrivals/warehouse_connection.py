@@ -8,9 +8,9 @@ from pathlib import Path
 
 from relspec_core.engines.duckdb_file import DatabaseHeldError, file_state
 from relspec_core.errors import WarehouseError
-from relspec_core.warehouses.ibis_warehouse import warehouse_of
 from relspec_core.warehouses.shared_reading import connect_for_reading
 from relspec_core.warehouses.warehouse import Warehouse
+from relspec_core.warehouses.warehouse_selection import warehouse_of
 from relspec_dagster.access.resources import RelspecResource
 
 

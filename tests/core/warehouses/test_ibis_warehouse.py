@@ -22,7 +22,7 @@ from relspec_core.runs.options import RunOptions
 from relspec_core.runs.run_log import RunLog
 from relspec_core.staleness.reasons import UNCHANGED, ChangedOutside
 from relspec_core.warehouses.engine_adapters import ADAPTERS
-from relspec_core.warehouses.ibis_warehouse import warehouse_of
+from relspec_core.warehouses.warehouse_selection import warehouse_of
 from tests.support.catalogs import sql_task
 
 ORDERS = """

@@ -17,9 +17,9 @@ from relspec_core.evidence_store import EvidenceStore
 from relspec_core.planning.run_plan import RunPlan, observed_contents, plan_run
 from relspec_core.staleness.reasons import ChangedOutside
 from relspec_core.warehouses.duckdb_warehouse import DuckDBWarehouse
-from relspec_core.warehouses.ibis_warehouse import warehouse_of
 from relspec_core.warehouses.shared_reading import read_schemas
 from relspec_core.warehouses.snapshot import find_snapshot, snapshot_file, snapshot_for_readers, write_snapshot
+from relspec_core.warehouses.warehouse_selection import warehouse_of
 from tests.support.catalogs import sql_task
 
 TASKS = (
