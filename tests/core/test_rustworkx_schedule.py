@@ -243,6 +243,18 @@ def test_an_edge_that_requires_one_more_column_of_a_task_blocks_its_reader_thoug
     assert [reason.code for reason in schedule.blocked["both"]] == ["missing_column"]
 
 
+def test_a_task_is_ready_again_when_its_edge_no_longer_requires_the_missing_column() -> None:
+    edge = edge_of("raw", "notes")
+    before = edge.requirement
+    edge.require(absent="int64")
+    readiness = Readiness(TaskGraph(edge.graph), evidence=EvidenceCatalog.from_sources(RAW))
+    assert "notes" in schedule_of(edge).blocked
+    assert "notes" in readiness.waiting
+    assert readiness.arrive(table("raw", **RAW["raw"], absent="int64")) == ("notes",)
+    edge.graph.update_edge(edge.table, edge.task, before)
+    assert schedule_of(edge) == schedule_with(RAW)
+
+
 def test_an_edge_that_requires_another_type_blocks_its_task() -> None:
     edge = edge_of("raw", "notes")
     edge.require(note="date")
