@@ -133,6 +133,7 @@ def _renamed(plan: PlanArtifact, name: str, read: Mapping[str, ibis.Schema]) -> 
             rows=calculation(plan.calculations.rows),
             columns={column: calculation(found) for column, found in plan.calculations.columns.items()},
         ),
+        input_schemas=read,
     )
 
 

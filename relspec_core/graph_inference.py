@@ -143,7 +143,7 @@ class TaskGraph:
         self.source_indices = frozenset([at for at, node in zip(indices, tables, strict=False) if node.task is None])
         checked = indices[:first] if unchecked is None else unchecked
         self.incomplete_indices = frozenset([table for table in checked if not self._is_complete(table)])
-        self.waves = self._waves(after=max(indices[:first], default=-1))
+        self.waves = self._waves(dict(zip(indices[first:], names[first:], strict=True)))
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -238,16 +238,15 @@ class TaskGraph:
         edges = cast("list[tuple[int, int, EdgeRequirement]]", self.graph.out_edges(table))
         return all(edge.types.items() <= columns for _, _, edge in edges)
 
-    def _waves(self, *, after: int) -> tuple[tuple[str, ...], ...]:
-        """The waves of the tasks, whose indices come after this one."""
+    def _waves(self, tasks: Mapping[int, str]) -> tuple[tuple[str, ...], ...]:
+        """The waves of the tasks, given by node index."""
         try:
             found = rx.topological_generations(self.graph)
         except rx.DAGHasCycle:
             raise _cycle(self.graph) from None
         # Evidence and tasks alternate, except that tasks which read nothing are in the first generation.
         pairs = [chain(*found[at : at + 2]) for at in range(0, len(found), 2)]
-        nodes = self.graph
-        waves = [tuple([nodes[task].name for task in sorted(pair) if task > after]) for pair in pairs]
+        waves = [tuple([tasks[node] for node in sorted(pair) if node in tasks]) for pair in pairs]
         return tuple([wave for wave in waves if wave])
 
 
@@ -268,16 +267,23 @@ def task_graph_from_catalog(plan_catalog: PlanCatalog) -> TaskGraph:
     indices = {node.name: index for index, node in enumerate(evidence)}
     tasks: list[TaskNode] = []
     edges: list[tuple[int, int, EdgeRequirement | None]] = []
+    unchecked: set[int] = set()
     for index, (task, plans) in enumerate(by_task, start=len(evidence)):
+        deps, schemas = (plans[0].deps, plans[0].input_schemas) if len(plans) == 1 else (deps_of(plans), {})
+        for name, types in deps.required_types.items():
+            table = indices[name]
+            edges.append((table, index, _new(EdgeRequirement, (name, task, types, deps))))
+            # A plan finds its columns in the schema that it was compiled against: 0.3 s less for 100,000 tasks.
+            if schemas.get(name) is not evidence[table].schema:
+                unchecked.add(table)
         outputs = tuple([plan.name for plan in plans])
-        tasks.append(_new(TaskNode, (task, outputs)))
-        edges += [(indices[edge.evidence], index, edge) for edge in requirements(task, deps_of(plans))]
         edges += [(index, indices[output], None) for output in outputs]
+        tasks.append(_new(TaskNode, (task, outputs)))
     graph: RuleGraph = rx.PyDiGraph()
     graph.add_nodes_from(evidence)
     graph.add_nodes_from(tasks)
     graph.add_edges_from(edges)
-    return TaskGraph(graph)
+    return TaskGraph(graph, unchecked=unchecked)
 
 
 def _refuse_second_writers(plan_catalog: PlanCatalog) -> None:

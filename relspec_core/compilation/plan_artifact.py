@@ -57,6 +57,7 @@ class PlanArtifact:
             None: all of them do.
         memory: the in-memory tables that it reads, by their names in ``sql``.
         generates_rows: whether it may process more rows than its tables have.
+        input_schemas: the schema of each evidence that it names, the very object that it was compiled against.
     """
 
     name: str
@@ -72,6 +73,7 @@ class PlanArtifact:
     needed: tuple[str, ...] | None = None
     memory: Mapping[str, ir.Table]
     generates_rows: bool
+    input_schemas: Mapping[str, ibis.Schema]
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -121,8 +123,10 @@ def plan_artifact(building: TaskBuilding, built: BuiltTask, output: str) -> Plan
     )
     key = digest(("plan", dialect, building.schemas.place, tuple(expr.schema()), token or ()))
     found: CompiledQuery | None = building.cache.find(key) if token is not None else None
-    if found is None or not _is_of(found.tables, building, task):
+    schemas = {name: building.schema_for(name, task) for name in found.tables} if found is not None else {}
+    if found is None or schemas != found.tables:
         found = _compiled_query(building, built, output, memory)
+        schemas = found.tables
         if token is not None:
             building.cache.keep(key, found)
     if task.kind == "view" and (memory or has_python_functions(expr)):
@@ -145,12 +149,8 @@ def plan_artifact(building: TaskBuilding, built: BuiltTask, output: str) -> Plan
         whole=expr.schema(),
         memory={table.get_name(): table for table in memory.values()},
         generates_rows=found.generates_rows,
+        input_schemas=schemas,
     )
-
-
-def _is_of(tables: Mapping[str, ibis.Schema], building: TaskBuilding, task: TaskSpec) -> bool:
-    """Whether the tables that a task reads still have these schemas."""
-    return all(building.schema_for(name, task) == schema for name, schema in tables.items())
 
 
 def _compiled_query(

@@ -2,7 +2,15 @@ import ibis
 import pytest
 import rustworkx as rx
 
-from relspec_core import PlanCatalog, SourceSpec, TaskGraph, task_graph_from_catalog
+from relspec_core import (
+    ExecutionContext,
+    PlanCatalog,
+    SourceSpec,
+    TaskCatalog,
+    TaskGraph,
+    compile_task_catalog,
+    task_graph_from_catalog,
+)
 from relspec_core.errors import CycleError, SecondWriterError
 from relspec_core.graph_inference import EvidenceNode, TaskNode
 from relspec_core.lineage.column_graph import Use
@@ -115,3 +123,18 @@ def test_a_plan_for_a_source_is_refused_as_a_second_writer() -> None:
     catalog = PlanCatalog(tuple(plans), sources=sources, schemas={"customers": SHOP[1].schema}, dialect="duckdb")
     with pytest.raises(SecondWriterError, match="'orders'"):
         task_graph_from_catalog(catalog)
+
+
+def test_the_columns_of_a_reader_are_compared_only_where_it_was_compiled_against_another_schema() -> None:
+    tasks = [sql_task("SELECT customer_id, amount FROM orders", "a"), sql_task("SELECT amount FROM a", "b")]
+    ctx = ExecutionContext()
+    for _ in range(2):  # the second time, plans come from the cache
+        plans = compile_task_catalog(TaskCatalog(tasks, SHOP), ctx=ctx)
+        assert plans["a"].input_schemas["orders"] is plans.schemas["orders"]
+        assert plans["b"].input_schemas["a"] is plans["a"].schema
+        assert task_graph_from_catalog(plans).incomplete_indices == frozenset()
+    narrow = compiled(sql_task("SELECT customer_id FROM orders", "a"))
+    both = PlanCatalog((*narrow, plans["b"]), sources=plans.sources, schemas=plans.schemas, dialect="duckdb")
+    graph = task_graph_from_catalog(both)
+    assert graph.incomplete_indices == {graph.evidence_indices["a"]}
+    assert TaskGraph(graph.graph).incomplete_indices == graph.incomplete_indices
