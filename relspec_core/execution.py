@@ -1,4 +1,4 @@
-"""The runner: observes, builds what is stale and ready, and publishes each table with its record."""
+"""The runner: observes, builds stale and ready tasks, and publishes each table with its record."""
 
 from __future__ import annotations
 
@@ -54,24 +54,24 @@ def run(
     options: RunOptions | None = None,
     resume: bool = False,
 ) -> RunReport:
-    """Build what is stale and ready, upstream first; every table appears together with its record or not at all.
+    """Build stale and ready tasks, upstream first; every table appears together with its record or not at all.
 
     With ``HAMILTON_DAG_OUTPUT`` set, the graph is written as a Hamilton module first.
 
     Args:
-        task_catalog: what users declared.
-        backend: of an engine that has SQL; a DuckDB database in memory where left out.
+        task_catalog: the declared tasks and sources.
+        backend: an Ibis backend of a SQL engine; a DuckDB database in memory where left out.
         ctx: more sources, and parameters.
-        targets: tasks or evidence to bring up to date, with all that they need; all where left out.
-        workers: the most tasks to build at once; one where left out.
+        targets: tasks or evidence to bring up to date, with everything upstream; all where left out.
+        workers: maximum parallel tasks (default: one).
         quiet: show no progress.
-        cutoff_rows: as of ``RunOptions``.
-        options: these and others, instead.
-        resume: bring up to date what the last run was asked for, instead of targets; what that finished is left alone.
+        cutoff_rows: see ``RunOptions``.
+        options: replaces ``workers``, ``quiet`` and ``cutoff_rows``.
+        resume: use the targets of the last run, whose finished tasks are not built again.
 
     Raises:
-        RelspecError: RS1xx, RS2xx or RS302, before anything is built. What goes wrong later is in the report.
-        RunInterrupted: a ``KeyboardInterrupt`` that has the report of what was done until then.
+        RelspecError: RS1xx, RS2xx or RS302, before anything is built. Later failures are in the report.
+        RunInterrupted: a ``KeyboardInterrupt`` whose report has the outcomes so far.
     """
     targets = None if targets is None else tuple(targets)
     options = options or RunOptions(workers=1 if workers is None else workers, quiet=quiet, cutoff_rows=cutoff_rows)
@@ -91,16 +91,16 @@ def run(
 def run_planned(
     planned: RunPlan, *, warehouse: Warehouse, options: RunOptions | None = None, targets: Iterable[str] | None = None
 ) -> RunReport:
-    """Do what a plan says, on the warehouse that it was made for.
+    """Execute a plan on the warehouse that it was made for.
 
     Args:
-        planned: just now.
-        warehouse: the same.
-        options: how to go about it.
-        targets: what was asked for, for the log.
+        planned: the plan; the warehouse has not changed since.
+        warehouse: where it was made, and where tables are written.
+        options: of the run.
+        targets: the requested tasks or evidence, for the run log.
 
     Raises:
-        RunInterrupted: a ``KeyboardInterrupt`` that has the report of what was done until then.
+        RunInterrupted: a ``KeyboardInterrupt`` whose report has the outcomes so far.
     """
     options = options or RunOptions()
     if options.all_or_nothing and not warehouse.has_transactions:
@@ -111,10 +111,10 @@ def run_planned(
     _limit(warehouse, options)
     with RunProgress(len(planned.schedule.order), quiet=options.quiet) as progress, _engine_errors(warehouse):
         events = RunEvents(progress=progress)
-        _tell_what_stays(planned, events)
+        _report_unbuilt(planned, events)
         removed = 0 if warehouse.path is None else sweep(warehouse.path)
         if removed:
-            events.say(f"removed {size_text(removed)} of files that a process had left which died")
+            events.say(f"removed {size_text(removed)} of orphaned files of a process that died")
         log = RunLog(warehouse)
         workers = options.workers if warehouse.has_cursors else 1
         number = log.begin(targets=targets or (), workers=workers)
@@ -125,7 +125,7 @@ def run_planned(
 def _logged(
     planned: RunPlan, warehouse: Warehouse, options: RunOptions, events: RunEvents, log: RunLog, number: int
 ) -> RunReport:
-    """Build what is scheduled, and write down how that ended, as far as the database still takes it."""
+    """Build the scheduled tasks and record the run's outcome, unless the database has failed."""
     started = time.monotonic()
     outcome: RunEnd = "failed"
     peak_memory, sizes, is_stuck = None, {}, False
@@ -134,7 +134,7 @@ def _logged(
         report = events.report(seconds=time.monotonic() - started)
         outcome = "finished" if report.ok else "failed"
         peak_memory = None if pool is None else pool.peak_memory
-        with suppress(EngineError):  # the tables are there
+        with suppress(EngineError):  # the tables are published
             sizes = _sizes(planned, report, warehouse)
     except KeyboardInterrupt as stop:
         outcome, is_stuck = "interrupted", isinstance(stop, RunInterrupted) and stop.is_stuck
@@ -143,12 +143,12 @@ def _logged(
         if not is_stuck:
             try:
                 rest = events.not_built(planned)
-                with deferred_signals() as tell_signals:
+                with deferred_signals() as handle_pending:
                     log.end(number, outcome=outcome, peak_memory=peak_memory, rest=rest, sizes=sizes)
                 if outcome != "interrupted":
-                    tell_signals()
+                    handle_pending()
             except EngineError as error:
-                events.say(f"how this run ended can't be written down: {error.first_line}")
+                events.say(f"could not record the run's outcome: {error.first_line}")
     with suppress(EngineError):
         evidence = planned.evidence if pool is None else pool.evidence
         complete_records(evidence.values(), warehouse)
@@ -160,14 +160,14 @@ def _logged(
 @contextmanager
 def _engine_errors(warehouse: Warehouse) -> Generator[None]:
     """Report errors of the engine outside of any task, on a full disk for instance, as the run's failure."""
-    location = warehouse.location  # a database that has failed can't be asked
+    location = warehouse.location  # a database that has failed does not answer
     try:
         yield
     except EngineError as error:
         raise TaskFailedError(
             f"the run failed: {error.first_line}",
             at=location,
-            hint="check the disk and the permissions; what was finished is kept.",
+            hint="check the disk and the permissions; finished tasks are kept.",
         ) from error
 
 
@@ -183,7 +183,8 @@ def _limit(warehouse: Warehouse, options: RunOptions) -> None:
             ) from error
 
 
-def _tell_what_stays(planned: RunPlan, events: RunEvents) -> None:
+def _report_unbuilt(planned: RunPlan, events: RunEvents) -> None:
+    """Report the tasks that are up to date or blocked."""
     for task, found in planned.freshness.items():
         if not found.stale:
             events.skip(task, str(found.reason))
@@ -195,7 +196,7 @@ def _tell_what_stays(planned: RunPlan, events: RunEvents) -> None:
 def _work(
     planned: RunPlan, warehouse: Warehouse, options: RunOptions, events: RunEvents, number: int
 ) -> WorkerPool | None:
-    """Build what is scheduled; the pool that did it, or None where there is nothing to build."""
+    """Build the scheduled tasks; return the worker pool, or None where there is nothing to build."""
     started = time.monotonic()
     unreadable = _show_files(planned, warehouse)
     if options.all_or_nothing and planned.schedule.blocked:
@@ -208,7 +209,7 @@ def _work(
     pool = WorkerPool(planned, warehouse, options=options, events=events, unreadable=unreadable, number=number)
     try:
         pool.work()
-        with suppress(EngineError):  # the tables are there, and the next plan compares their files
+        with suppress(EngineError):  # the tables are published, and the next plan compares their files
             verify_files(pool.evidence, planned.observation.files, planned.plans, warehouse)
     except KeyboardInterrupt as stop:
         report = events.report(seconds=time.monotonic() - started)
@@ -217,7 +218,7 @@ def _work(
 
 
 def _sizes(planned: RunPlan, report: RunReport, warehouse: Warehouse) -> dict[str, int]:
-    """The bytes that the tables of each task that ran take up, where they are known."""
+    """Storage sizes in bytes of the tables of each built task, where known."""
     tables = {task: planned.graph.outputs_of(task) for task in report.ran}
     if warehouse.path is None or not tables:
         return {}
@@ -230,7 +231,7 @@ def _sizes(planned: RunPlan, report: RunReport, warehouse: Warehouse) -> dict[st
 
 
 def _show_files(planned: RunPlan, warehouse: Warehouse) -> dict[str, RelspecError]:
-    """Let what is read from files be found under its name, by tasks and by views; where that can't be, why."""
+    """Create the views through which tasks and views read files; return the errors of sources that can't be read."""
     views = {
         plan.task.name for plan in planned.plans if plan.task.kind == "view" and plan.task.name in planned.freshness
     }
@@ -268,15 +269,15 @@ def build_task(
 
     Args:
         task_name: the task.
-        plan_catalog: where its plans are.
-        warehouse: where its tables go.
-        observation: of these plans; made here where left out.
+        plan_catalog: contains its plans.
+        warehouse: where its tables are written.
+        observation: of these plans; observed here where left out.
         because: the reason, for the record.
-        digests: for each output the groups of columns whose contents its readers will be compared by.
+        digests: for each output the groups of columns whose contents are compared for its readers.
         cutoff_rows: the most rows of a table whose contents are compared.
 
     Raises:
-        NotReadyError: RS301, where what it reads is not there. TaskFailedError: RS401, where the engine refuses.
+        NotReadyError: RS301, where an input does not exist. TaskFailedError: RS401, after an error of the engine.
     """
     observation = observation or observe(plan_catalog, warehouse)
     for name in plan_catalog.deps_of(task_name).inputs:

@@ -1,4 +1,4 @@
-"""What happens in a run, told as it happens and kept for its report."""
+"""Events of a run: shown as they happen and kept for its report."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class RunEvents:
-    """Task to one-line reason, for each outcome; several threads may tell of theirs.
+    """The outcomes of a run, each a mapping of task to one-line reason; safe for several threads.
 
     Attributes:
-        progress: shows it.
-        ran: built, and why.
-        skipped: left as they are, and why.
-        failed: what went wrong, in one line.
-        blocked: what they wait for.
-        errors: of failed tasks, all that is known.
+        progress: shows each event.
+        ran: built tasks.
+        skipped: unchanged tasks.
+        failed: failed tasks with the error in one line.
+        blocked: blocked tasks.
+        errors: the full errors of failed tasks.
     """
 
     progress: RunProgress
@@ -40,52 +40,52 @@ class RunEvents:
     _lock: RLock = field(default_factory=RLock)
 
     def begin(self, task: str) -> None:
-        """A task is being built now."""
+        """Show that a task is being built."""
         with self._lock:
             self.progress.begin(task)
 
     def say(self, line: str) -> None:
-        """Something that changes no outcome."""
+        """Show a line that changes no outcome."""
         with self._lock:
             self.progress.say(line)
 
     def skip(self, task: str, reason: str) -> None:
-        """A task is left as it is."""
+        """Report a task that is up to date."""
         with self._lock:
             self.skipped[task] = reason
             self.progress.say(f"skipped {task}: {reason}")
 
     def carry(self, task: str, reason: str) -> None:
-        """A task that was stale is left as it is, for all that it reads came out as before."""
+        """Report a stale task that was carried forward, as its inputs are unchanged."""
         with self._lock:
             self.skipped[task] = reason
             self.progress.end(f"skipped {task}: {reason}")
 
     def block(self, task: str, reason: str) -> None:
-        """A task can't be built."""
+        """Report a task that can't be built."""
         with self._lock:
             self.blocked[task] = reason
             self.progress.say(f"blocked {task}: {reason}")
 
     def fail(self, task: str, error: RelspecError) -> None:
-        """A task was tried in vain."""
+        """Report a failed task."""
         with self._lock:
             self.failed[task] = error.in_one_line
             self.errors[task] = str(error)
             self.progress.end(f"failed  {task}: {error}")
 
     def end(self, built: Built, reason: str) -> None:
-        """A task's tables are there."""
+        """Report a task whose tables were published."""
         with self._lock:
             self.ran[built.task] = reason
             self.progress.end(f"ran     {built.task} ({_size(built)}, {built.seconds:.2f} s): {reason}")
 
     def is_broken(self, task: str) -> bool:
-        """Whether what reads a task can't be built."""
+        """Whether a task failed or is blocked, which blocks its readers."""
         return task in self.failed or task in self.blocked
 
     def not_built(self, planned: RunPlan) -> list[TaskOutcome]:
-        """What became of the tasks that were not built, for the log."""
+        """Outcomes of the tasks that were not built, for the run log."""
         ends: tuple[tuple[TaskEnd, Mapping[str, str]], ...] = (
             ("failed", self.failed),
             ("blocked", self.blocked),
@@ -105,7 +105,7 @@ class RunEvents:
         ]
 
     def report(self, *, seconds: float) -> RunReport:
-        """All of it."""
+        """The report of all outcomes so far."""
         return RunReport(ran=self.ran, skipped=self.skipped, failed=self.failed, blocked=self.blocked, seconds=seconds)
 
 

@@ -1,4 +1,4 @@
-"""How much memory the engine holds while a run goes on."""
+"""Memory use of the engine during a run."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ PAUSE = 0.2
 
 
 class MemoryMonitor:
-    """Looks now and then at the bytes that DuckDB's buffer manager holds; what is shorter than that is not seen.
+    """Samples the bytes that DuckDB's buffer manager holds; peaks between two samples are missed.
 
     Args:
-        warehouse: a cursor that nobody else uses; None: nothing is seen.
+        warehouse: a cursor for this purpose only; None: memory is not sampled.
 
     Attributes:
-        peak: the most bytes that were held; None before the first look.
+        peak: the most bytes held; None before the first sample.
     """
 
     __slots__ = ("_of_tasks", "_seen_at", "_warehouse", "peak")
@@ -34,10 +34,10 @@ class MemoryMonitor:
         self.peak: int | None = None
 
     def look(self, tasks: Iterable[str]) -> None:
-        """Look, unless that was just done.
+        """Take a sample, unless the last one is recent.
 
         Args:
-            tasks: that are being built now.
+            tasks: the tasks that are being built.
         """
         if self._warehouse is None or time.monotonic() - self._seen_at < PAUSE:
             return
@@ -47,5 +47,5 @@ class MemoryMonitor:
         self._seen_at = time.monotonic()
 
     def peak_of(self, task: str) -> int | None:
-        """The most bytes that were held while a task was built; None where nobody looked then."""
+        """The most bytes held while a task was built; None if no sample was taken."""
         return self._of_tasks.get(task)

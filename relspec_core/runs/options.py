@@ -1,4 +1,4 @@
-"""How a run goes about its work."""
+"""Options of a run."""
 
 from __future__ import annotations
 
@@ -12,29 +12,28 @@ MOST_WORKERS = 4
 
 
 def usual_workers() -> int:
-    """How many workers commands take where nothing is said: one for each processor, and four at most."""
+    """Default number of workers of commands: one per CPU, at most four."""
     return min(os.cpu_count() or 1, MOST_WORKERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """How a run goes about its work.
+    """Options of a run.
 
     Attributes:
-        workers: the most tasks to build at once; they share the memory and the threads of one DuckDB.
+        workers: maximum parallel tasks; they share the memory and the threads of one DuckDB.
         quiet: show no progress.
-        cutoff_rows: the most rows of a table whose contents are compared with what its readers read before, so that
-            these are left alone where they would read the same; 0: build every reader of what was built.
-        memory_limit: of DuckDB for all workers together, such as ``"4GB"``; it stays so on the connection. As it is
+        cutoff_rows: the most rows of a table whose contents are compared, so that readers with unchanged inputs are not
+            built; 0: build every reader of a built table.
+        memory_limit: of DuckDB for all workers together, such as ``"4GB"``; it remains set on the connection. Unchanged
             where left out.
         threads: of DuckDB for all workers together, likewise.
-        timeout: the most seconds of a task that names none itself; no limit where left out.
+        timeout: time limit in seconds of tasks without one of their own; no limit where left out.
         retries: retries of a task after transient failures, such as a lost connection.
-        all_or_nothing: publish everything at the end of the run, and nothing where a task fails or is blocked; there is
-            no second try then.
+        all_or_nothing: publish everything at the end of the run, and nothing if a task fails or is blocked; no retries.
 
     Raises:
-        WarehouseError: RS402, for values that make no sense.
+        WarehouseError: RS402, for invalid values.
     """
 
     workers: int = 1

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class RunProgress:
-    """Shows what a run does while it does it; a context manager.
+    """Shows the progress of a run; a context manager.
 
     Args:
-        total: how many tasks there are to build.
+        total: number of tasks to build.
         quiet: show nothing.
         stream: standard error where left out.
     """
@@ -43,21 +43,21 @@ class RunProgress:
             self._bar.stop()
 
     def begin(self, task: str) -> None:
-        """A task is being built now."""
+        """Show the task that is being built."""
         if self._bar is not None:
             self._bar.update(self._task, description=f"building {task}")
         else:
             self.say(f"building {task}")
 
     def say(self, line: str) -> None:
-        """One line of the log."""
+        """Show a line."""
         if self._bar is not None:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         elif self._out is not None:
             print(line, file=self._out, flush=True)
 
     def end(self, line: str) -> None:
-        """The line that ends a task's building."""
+        """Show a task's outcome and advance the bar."""
         self.say(line)
         if self._bar is not None:
             self._bar.advance(self._task)

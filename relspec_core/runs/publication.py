@@ -38,9 +38,9 @@ class Built:
 
     Attributes:
         task: its name.
-        outputs: what it published, in the order of its outputs.
-        started_at: when that began, in UTC.
-        seconds: how long it took.
+        outputs: its published tables and views, in declared order.
+        started_at: start time in UTC.
+        seconds: duration.
     """
 
     task: str
@@ -50,14 +50,14 @@ class Built:
 
     @property
     def rows(self) -> int | None:
-        """Of all its tables; None where it published views only."""
+        """Rows of all its tables; None where it published views only."""
         counted = [output.rows for output in self.outputs if output.rows is not None]
         return sum(counted) if counted else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Taken:
-    """The time that a task took."""
+    """Start and duration of a task."""
 
     started_at: datetime
     seconds: float
@@ -82,13 +82,13 @@ class Publication:
     published: dict[str, Evidence]
     files: Mapping[str, SourceFiles]
     cutoff_rows: int = CUTOFF_ROWS
-    groups: Callable[[str], Sequence[Sequence[str]]] = lambda output: ()  # noqa: ARG005 - nobody is known to read it
+    groups: Callable[[str], Sequence[Sequence[str]]] = lambda output: ()  # noqa: ARG005 - no known readers
     started: float | None = None
-    _tasks: dict[str, _Taken | None] = field(default_factory=dict)  # None for those that were carried
+    _tasks: dict[str, _Taken | None] = field(default_factory=dict)  # None: carried forward
     _pending: dict[str, Evidence] = field(default_factory=dict)
-    _records: dict[str, BuildRecord] = field(default_factory=dict)  # of what is pending
-    _types: dict[str, Mapping[str, str]] = field(default_factory=dict)  # of the tables whose contents are to be taken
-    _seen_before: dict[str, dict[str, str]] = field(default_factory=dict)  # of each task, digests of the views it reads
+    _records: dict[str, BuildRecord] = field(default_factory=dict)  # of pending evidence
+    _types: dict[str, Mapping[str, str]] = field(default_factory=dict)  # of the tables to digest
+    _seen_before: dict[str, dict[str, str]] = field(default_factory=dict)  # by task, digests of the views that it reads
     _store: EvidenceStore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -96,12 +96,12 @@ class Publication:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """What the open transaction has so far, in order."""
+        """The tasks of the open transaction, in order."""
         return tuple(self._tasks)
 
     @property
     def now(self) -> Mapping[str, Evidence]:
-        """What evidence there is inside the transaction."""
+        """Evidence as seen inside the transaction."""
         return ChainMap(self._pending, self.published)
 
     @property
@@ -111,14 +111,14 @@ class Publication:
 
     @property
     def observed(self) -> Observation:
-        """What exists inside the transaction."""
+        """The observation as seen inside the transaction."""
         return Observation(evidence=self.now, files=self.files)
 
     def input_versions(self, *, wider: bool = True) -> InputVersions:
-        """The versions of what tasks read.
+        """Versions of the inputs of tasks.
 
         Args:
-            wider: as of ``InputVersions``.
+            wider: see ``InputVersions``.
         """
         return InputVersions(self.observed, self.warehouse, self.plans, wider=wider)
 
@@ -140,25 +140,25 @@ class Publication:
 
         Args:
             task: its name.
-            inputs: the versions of what it reads that are known already; of what was built since, they are looked up.
+            inputs: known versions of its inputs; those of inputs built since are looked up.
             because: the reason, for the record.
 
         Raises:
-            NotReadyError: RS301, where what it reads is not there. TaskFailedError: RS401, where the engine refuses.
+            NotReadyError: RS301, where an input does not exist. TaskFailedError: RS401, after an error of the engine.
         """
         started, started_at = time.monotonic(), datetime.now(UTC)
         plans = self.plans.of_task(task)
         edges = requirements(task, self.plans.deps_of(task))
         validate_edges(edges, self.now).raise_if_broken()
-        with _told(plans[0]):
+        with _task_errors(plans[0]):
             versions = self.input_versions(wider=False)
             known = inputs or {}
             read = {
                 edge.evidence: known.get(edge.evidence) or versions.of(edge) or Versions(rows=uuid4().hex)
                 for edge in edges
             }
-            # The files behind a view may change while the task is built, and on an engine that others write to any
-            # table: what it reads is no later than this.
+            # The files behind a view may change while the task is built, and so may any table on a shared engine: the
+            # task reads a state no earlier than the one digested here.
             shared = not self.warehouse.has_exclusive_access
             self._seen_before[task] = self._contents_of(
                 edge for edge in edges if shared or self.now[edge.evidence].rows is None
@@ -166,20 +166,20 @@ class Publication:
             self.open()
         created: list[tuple[PlanArtifact, Created, float]] = []
         for plan in plans:
-            with _told(plan):
+            with _task_errors(plan):
                 begun = time.monotonic()
                 kind = plan.task.kind
                 made = self.warehouse.create(plan.name, plan.sql, schema=plan.schema, kind=kind)
                 created.append((plan, made, time.monotonic() - begun))
         for plan, made, seconds in created:
-            with _told(plan):
+            with _task_errors(plan):
                 self._keep(plan, made, read, because=because, seconds=seconds)
         self._tasks[task] = _Taken(started_at=started_at, seconds=time.monotonic() - started)
 
     def _keep(
         self, plan: PlanArtifact, created: Created, inputs: Mapping[str, Versions], *, because: str, seconds: float
     ) -> None:
-        """Make the record of an output that was created."""
+        """Add the record of a created output."""
         read = {name: inputs[name] for name in plan.deps.inputs}
         versions = output_versions(plan, read, build=uuid4().hex)
         digests: dict[str, str] = {}
@@ -214,12 +214,12 @@ class Publication:
         return {name: version for name, version in found.items() if version is not None}
 
     def _note(self, record: BuildRecord) -> None:
-        """Keep a record until the transaction ends; what was kept of the same table is replaced."""
+        """Keep a record until the transaction ends, in place of an earlier one of the same table."""
         self._records[record.name] = record
         self._pending[record.name] = Evidence.of(record)
 
     def carry(self, task: str, records: Mapping[str, BuildRecord]) -> None:
-        """Leave a task's tables unchanged, with these records."""
+        """Carry a task's tables forward: they stay unchanged and receive these records."""
         self.open()
         for name in sorted(records):
             self.warehouse.lock(name)
@@ -227,13 +227,13 @@ class Publication:
         self._tasks[task] = None
 
     def publish(self, log: Callable[[Sequence[Built]], None] | None = None) -> tuple[Built, ...]:
-        """End the transaction: everything appears.
+        """Commit the transaction: all tables and records appear together.
 
         Args:
-            log: writes down what was built, in the same transaction.
+            log: records the built tasks, in the same transaction.
 
         Raises:
-            EngineError: where that can't be done; it can only be abandoned then.
+            EngineError: if this fails; the transaction can only be abandoned then.
         """
         if self.started is None:
             return ()
@@ -257,7 +257,7 @@ class Publication:
         return built
 
     def abandon(self) -> None:
-        """End the transaction: nothing of it happens."""
+        """Roll the transaction back."""
         if self.started is not None:
             self.warehouse.roll_back()
             self._clear()
@@ -268,7 +268,7 @@ class Publication:
             kept.clear()
 
     def _take_digests(self) -> None:
-        """What tells later whether tables came out as before, as a whole and for each reader; and what they read."""
+        """Digest the tables, as a whole and for each reader, and their inputs, for later comparison."""
         all_groups = {name: self._groups(name) for name in self._types}
         tables = {name: (self._types[name], groups) for name, groups in all_groups.items()}
         taken = self.warehouse.contents_of(tables)
@@ -288,7 +288,7 @@ class Publication:
                     self._note(replace(record, input_digests={**record.input_digests, **own}))
 
     def _contents_of(self, edges: Iterable[EdgeRequirement]) -> dict[str, str]:
-        """The digests of what a task reads of these tables and views, as far as contents are compared."""
+        """Digests of the columns that a task reads, where contents are compared."""
         digests = self.input_digests
         return {edge.evidence: found for edge in edges if (found := digests.of(edge)) is not None}
 
@@ -300,8 +300,8 @@ class Publication:
 
 
 @contextmanager
-def _told(plan: PlanArtifact) -> Generator[None]:
-    """Report errors of the engine as errors of the task."""
+def _task_errors(plan: PlanArtifact) -> Generator[None]:
+    """Raise errors of the engine as errors of the task."""
     try:
         yield
     except EngineError as error:

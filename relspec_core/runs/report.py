@@ -1,4 +1,4 @@
-"""What a run did: a value that prints itself."""
+"""The report of a run: a value that prints itself."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was asked to end."""
+    """The process received a termination signal."""
 
 
 class RunInterrupted(KeyboardInterrupt):
-    """A run was stopped before its end; its cause is how.
+    """A run was interrupted; the cause is the interrupt.
 
     Attributes:
-        report: what was done until then.
-        is_stuck: whether a statement goes on although it was stopped: only the end of the process ends it.
+        report: the outcomes so far.
+        is_stuck: whether a statement continues although it was interrupted; only the end of the process ends it.
     """
 
     def __init__(self, report: RunReport, *, is_stuck: bool) -> None:
@@ -32,14 +32,14 @@ class RunInterrupted(KeyboardInterrupt):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """Task to one-line reason, for each outcome, in the order in which it happened.
+    """The outcomes of a run, each a mapping of task to one-line reason in order of events.
 
     Attributes:
-        ran: built, and why.
-        skipped: left as they are, and why.
-        failed: what the engine said.
-        blocked: what they wait for.
-        seconds: from start to end.
+        ran: built tasks.
+        skipped: unchanged tasks.
+        failed: failed tasks with the engine's error.
+        blocked: blocked tasks.
+        seconds: duration of the run.
     """
 
     ran: Mapping[str, str] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class RunReport:
 
     @property
     def total(self) -> str:
-        """All in one line."""
+        """The counts of all outcomes and the duration, in one line."""
         counts = ", ".join(
             f"{len(found)} {outcome}"
             for outcome, found in (
@@ -68,7 +68,7 @@ class RunReport:
         return f"{counts}, in {self.seconds:.1f} s"
 
     def raise_if_failed(self) -> None:
-        """Raise where a task failed or is blocked.
+        """Raise if a task failed or is blocked.
 
         Raises:
             TaskFailedError: RS401, with every reason.

@@ -21,7 +21,7 @@ AXIS, GAP, LANE = 26, 14, 22
 ROW_HEIGHTS = ((60, 22), (200, 18))  # up to so many rows, pixels each
 LOWEST_ROW = 14
 LETTER = 6.6  # pixels, of the labels' type
-ROOM = 160  # pixels, for what is written beside a bar
+ROOM = 160  # pixels, of the text beside a bar
 THINNEST = 2.0
 MOST_TICKS = 8
 STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
@@ -39,17 +39,17 @@ class Bar:
 
     @property
     def end(self) -> float:
-        """When it ended."""
+        """End, in seconds from the run's start."""
         return self.start + self.seconds
 
     @property
     def style(self) -> str:
-        """Its class in the style sheet."""
+        """CSS classes of the bar."""
         return f"bar {self.task.outcome}{' critical' if self.critical else ''}"
 
     @property
     def title(self) -> str:
-        """What a tooltip says."""
+        """Tooltip text."""
         lines = [f"{self.task.task}: {self.task.outcome}", self.task.reason, ", ".join(self.task.measures)]
         lines += [f"after {', '.join(self.task.upstream)}"] if self.task.upstream else []
         return "\n".join(line for line in lines if line)
@@ -57,7 +57,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """Where moments of a run are on the drawing."""
+    """Horizontal scale of the drawing."""
 
     seconds: float
 
@@ -99,7 +99,7 @@ def timeline(run: RunRecord) -> str:
 
 
 def _bars(run: RunRecord) -> tuple[Bar, ...]:
-    """The tasks that a worker took, by start."""
+    """Bars of the started tasks, by start."""
     critical = frozenset(run.critical_path.tasks)
     return tuple(
         Bar(
@@ -114,7 +114,7 @@ def _bars(run: RunRecord) -> tuple[Bar, ...]:
 
 
 def _facts(run: RunRecord) -> str:
-    """The run in a few words."""
+    """Key facts of the run."""
     facts = [
         ("started", f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC"),
         ("took", "not known" if run.seconds is None else duration_text(run.seconds)),
@@ -186,7 +186,7 @@ def _rectangle(bar: Bar, scale: Scale, y: float, height: float) -> str:
 
 
 def _measures(bar: Bar, scale: Scale, y: float) -> str:
-    """Its duration and rows: behind the bar, before it, or on it, where there is room."""
+    """Duration and rows of a bar, written after it, before it or on it, depending on the space."""
     words = [duration_text(bar.seconds), *([] if bar.task.rows is None else [f"{bar.task.rows:,} rows"])]
     start, end = scale.x(bar.start), max(scale.x(bar.end), scale.x(bar.start) + THINNEST)
     if end + ROOM <= WIDTH:
@@ -217,7 +217,7 @@ def _errors(run: RunRecord) -> Iterator[str]:
 
 
 def _rest(tasks: Iterable[TaskOutcome]) -> Iterator[str]:
-    """The tasks that no worker took, with their reasons."""
+    """Tasks that were not started, with their reasons."""
     found = list(tasks)
     for outcome in ("blocked", "failed", "ran", "skipped"):
         chosen = [task for task in found if task.outcome == outcome]
@@ -251,7 +251,7 @@ def _tick(second: float) -> str:
 
 
 def _text(text: str) -> str:
-    """A text as it is written between tags, whatever is in it."""
+    """A text escaped for HTML, without control characters."""
     return html.escape(text.translate(CONTROL))
 
 

@@ -36,14 +36,14 @@ MOST_SECONDS_UNPUBLISHED = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
-    """What the workers of a run share.
+    """State that the workers of a run share.
 
     Attributes:
-        planned: the plan.
+        planned: the run plan.
         options: of the run.
         events: receives every outcome.
         number: of the run in the log.
-        workers: how many there are.
+        workers: number of workers.
         evidence: what exists; each publication updates it.
         unreadable: the sources whose files can't be read, with the reason.
         table_sizes: approximate row counts of the warehouse's tables.
@@ -87,7 +87,7 @@ class Deadline:
 
     @contextmanager
     def within(self, seconds: float | None) -> Generator[None]:
-        """Limit the time of what is done inside."""
+        """Limit the duration of the block."""
         with self._lock:
             self.seconds, self.has_passed = seconds, False
             self._at = None if seconds is None else time.monotonic() + seconds
@@ -111,10 +111,10 @@ class Worker:
     Args:
         number: from 1.
         warehouse: its connection, which no other worker uses.
-        context: what it shares with the others.
+        context: shared with the other workers.
 
     Attributes:
-        task: what it builds now; None between tasks.
+        task: the task being built; None between tasks.
         deadline: of that task.
     """
 
@@ -182,7 +182,7 @@ class Worker:
             self._publish()
 
     def _sees_inputs(self, task: str) -> bool:
-        """Whether the open transaction began after everything that a task reads was published."""
+        """Whether the open transaction began after all inputs of a task were published."""
         upstream = self._context.planned.graph.upstream_tasks(task)
         return not self._context.queue.any_published_since(upstream, self._sees)
 

@@ -128,13 +128,13 @@ class WorkerPool:
             watcher.join()
 
     def _work_in_threads(self) -> None:
-        with deferred_signals() as tell_signals:
+        with deferred_signals() as handle_pending:
             try:
                 for thread in self._threads:
                     thread.start()
                 while working := [thread for thread in self._threads if thread.is_alive()]:
                     working[0].join(POLL_SECONDS)
-                    tell_signals()
+                    handle_pending()
                     if self._error is not None:
                         self._stop()
                     self._enforce_deadlines()

@@ -244,9 +244,9 @@ def hold(project: Project) -> duckdb.DuckDBPyConnection:
 
 def test_a_fault_that_passes_is_tried_again(held: Project, capsys: pytest.CaptureFixture[str]) -> None:
     other = hold(held)
+    planned = plan_run(held.catalog, backend=held.con)
     let_go = threading.Timer(1.0, lambda: other.execute("ROLLBACK"))
     let_go.start()
-    planned = plan_run(held.catalog, backend=held.con)
     report = run_planned(planned, warehouse=DuckDBWarehouse(held.con), options=RunOptions(retries=5))
     let_go.join()
     assert list(report.ran) == ["held", "reader"]
