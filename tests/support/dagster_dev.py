@@ -20,6 +20,7 @@ START_SECONDS = 180.0
 WAIT_SECONDS = 120.0
 LOOK_EVERY = 0.2
 STOP_SECONDS = 30.0
+ROUND_SECONDS = 10.0  # twice the least time between two rounds of the sensor daemon
 
 INSTANCE = """
 telemetry: {enabled: false}
@@ -152,9 +153,21 @@ class DagsterDev:
         """The last ticks of a sensor that have led to something, the newest first."""
         return _ended(self._ticks_of_sensor(name))
 
-    def is_ticking(self, sensor: str) -> bool:
-        """Whether a tick of a sensor has started and not ended."""
-        return any(tick["status"] == "STARTED" for tick in self._ticks_of_sensor(sensor))
+    def wait_for_silence(self, sensor: str) -> None:
+        """Wait until a sensor that was switched off ticks no more.
+
+        The daemon may begin one more tick, in the round in which it read that the sensor was on.
+        """
+        ticks, since = self._ticks_of_sensor(sensor), time.monotonic()
+
+        def is_silent() -> bool:
+            nonlocal ticks, since
+            now = self._ticks_of_sensor(sensor)
+            if now != ticks or any(tick["status"] == "STARTED" for tick in now):
+                ticks, since = now, time.monotonic()
+            return time.monotonic() - since > ROUND_SECONDS
+
+        self.wait_until(is_silent)
 
     def _ticks_of_sensor(self, name: str) -> list[Mapping[str, Any]]:
         found = self.graphql(SENSOR_TICKS, {"selector": {**self._repository, "sensorName": name}})

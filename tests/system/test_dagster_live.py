@@ -318,7 +318,7 @@ def switch(live: Live, *, on: bool) -> None:
     found = live.server.graphql(SENSOR_ID, {"selector": selector})["sensorOrError"]["id"]
     stopped = live.server.graphql(STOP_SENSOR, {"id": found})["stopSensor"]
     assert stopped["__typename"] == "StopSensorMutationResult", stopped
-    live.server.wait_until(lambda: not live.server.is_ticking("arrivals"))
+    live.server.wait_for_silence("arrivals")
 
 
 def assert_each_was_asked_for_once(runs: list[Run]) -> None:
