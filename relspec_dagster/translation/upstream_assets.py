@@ -93,7 +93,7 @@ def _specs(given: dg.AssetsDefinition | dg.AssetSpec | dg.Definitions) -> Iterat
             yield given
         case dg.AssetsDefinition():
             yield from given.specs
-        case dg.Definitions():  # as they were given: resolved, they would need all of their resources now
+        case dg.Definitions():  # unresolved: to resolve them needs all of their resources
             for one in given.assets or ():
                 if isinstance(one, dg.AssetSpec | dg.AssetsDefinition):
                     yield from _specs(one)

@@ -108,7 +108,7 @@ def test_a_tick_reads_what_a_run_has_left_while_another_process_writes(shop: Sch
         assert shop.asked() == {"order_lines", "line_counts", "stg_customers", "stg_orders"}
     shop.run()
     time.sleep(MOMENT)
-    shop.run("stg_orders")  # a step leaves what there is before it, unless that was done a moment ago
+    shop.run("stg_orders")  # a step writes a snapshot before it, unless one was written a moment ago
     customers = shop.folder / "raw_customers.csv"
     customers.write_text(customers.read_text().replace("Ada", "Eda"))
     with being_written(shop_database(shop.folder)):

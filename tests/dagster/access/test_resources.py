@@ -34,7 +34,7 @@ def numbers(ctx: TaskBuildContext) -> ibis.Table:
 
 @ibis.udf.scalar.python
 def stopped(number: int) -> int:  # noqa: ARG001
-    """Whoever computes it is interrupted."""
+    """Interrupt the process that computes it."""
     raise KeyboardInterrupt
 
 

@@ -67,7 +67,7 @@ class Office:
         return self.folder / "office.duckdb"
 
     def materialize(self, *names: str, tags: Mapping[str, str] | None = None) -> set[str]:
-        """Run these assets, or all, and tell which were built anew."""
+        """Run these assets, or all, and return those that were rebuilt."""
         before = self.built()
         job = self.definitions.resolve_implicit_global_asset_job_def()
         keys = [dg.AssetKey(name) for name in names] or [*job.asset_layer.selected_asset_keys]

@@ -34,7 +34,7 @@ CATALOG = TaskCatalog(
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is told that dlt is used."""
+    """Switch off the telemetry of dlt."""
     monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
 
 
